@@ -1,0 +1,74 @@
+# A target a stage; each runs the ones before it first, and a finished stage is recognised in moments.
+#
+#   make                                       the main job of configs/mnist.yaml
+#   make compare CONFIG=configs/digits.yaml    another experiment
+#   make finetune LABELS=1000 SEED=3           one classifier
+#   make compare ARGS="--grid.draws 10"        any setting; python -m pipeline compare --help lists them
+
+CONFIG ?= configs/mnist.yaml
+LABELS ?= 100
+SEED ?= 0
+ARGS ?=
+PYTHON ?= python3
+
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+RUN := $(VENV)/bin/python -m pipeline
+SETTINGS = --config $(CONFIG) $(ARGS)
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: all install data pretrain frozen finetune scratch compare report test test-slow lint format clean help
+
+all: report ## The main job: every stage, ending with the table and the path of the report (default)
+
+install: $(INSTALLED) ## Create .venv with the pinned dependencies
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+data: $(INSTALLED) ## Unpack (MNIST) or download the images and check them
+	@$(RUN) data $(SETTINGS)
+
+pretrain: data ## Pretrain the autoencoder on images without labels
+	@$(RUN) pretrain $(SETTINGS)
+
+frozen finetune: pretrain ## Train one classifier on LABELS labels, draw SEED: encoder frozen / fine-tuned
+	@$(RUN) train --mode $@ --labels $(LABELS) --seed $(SEED) $(SETTINGS)
+
+scratch: data ## The same network without pretraining, on LABELS labels, draw SEED
+	@$(RUN) train --mode $@ --labels $(LABELS) --seed $(SEED) $(SETTINGS)
+
+compare: pretrain ## Train the grid of modes x labels x draws; print E_in and E_out side by side
+	@$(RUN) compare $(SETTINGS)
+
+report: compare ## Write report.html and report.md
+	@$(RUN) report $(SETTINGS)
+
+test: $(INSTALLED) ## Run the tests (under five minutes)
+	$(VENV)/bin/python -m pytest -m "not slow"
+
+test-slow: $(INSTALLED) ## Run the tests that take minutes
+	$(VENV)/bin/python -m pytest -m slow
+
+lint: $(INSTALLED) ## ruff and strict mypy
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: $(INSTALLED) ## Let ruff put the code in order
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+clean: ## Remove .venv and caches; data/ and runs/ stay
+	rm -rf $(VENV) *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## This list
+	@awk -F':.*## ' '/^[a-z][a-z -]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo '  CONFIG=$(CONFIG)  LABELS=$(LABELS)  SEED=$(SEED)  ARGS="--section.field value ..."'

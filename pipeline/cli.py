@@ -1,0 +1,94 @@
+"""The command line: one subcommand a stage, every setting of the experiment an option."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from pipeline.config import Experiment
+from pipeline.errors import PipelineError
+from pipeline.modes import MODES
+from pipeline.stages import compare, data, pretrain, report, train
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A subcommand: the function it calls, what ``--help`` says of it, and options of its own."""
+
+    run: Callable[..., Path]
+    summary: str
+    options: dict[str, tuple[type, Any, str]] = dataclasses.field(default_factory=dict)
+
+
+_MODES = "; ".join(f"{name}: {mode.summary}" for name, mode in MODES.items())
+
+STAGES = {
+    "data": Stage(data.run, "unpack or download the images, check them, describe them"),
+    "pretrain": Stage(pretrain.run, "learn an encoder from images without labels"),
+    "train": Stage(
+        train.run,
+        "train one classifier on a labelled subset (one cell)",
+        {
+            "mode": (str, "frozen", _MODES),
+            "labels": (int, 100, "label budget, validation included"),
+            "seed": (int, 0, "which draw of the labelled subset"),
+        },
+    ),
+    "compare": Stage(compare.run, "train the grid of modes x labels x draws and compare E_in with E_out"),
+    "report": Stage(report.run, "write report.html and report.md from what compare found"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one stage and return the exit status: 0, 2 for what the user can mend, 130 and 143 when interrupted."""
+    signal.signal(signal.SIGTERM, _terminate)
+    parser, stage_parsers = make_parser()
+    namespace = parser.parse_args(arguments)
+    name = namespace.subcommand
+    try:
+        chosen = stage_parsers[name].instantiate_classes(namespace[name])
+        stage = STAGES[name]
+        result = stage.run(_experiment(chosen), *(chosen[option] for option in stage.options))
+    except PipelineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; what is finished is kept, the same command goes on from there", file=sys.stderr)
+        return 130
+    print(f"{name}: {result}")
+    return 0
+
+
+def make_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
+    """The parser, and the parser of each stage."""
+    parser = ArgumentParser(
+        prog="python -m pipeline",
+        description="Pretrain an autoencoder on unlabelled images, train classifiers on a few labels, compare E_in "
+        "with E_out. Stages in order: " + ", ".join(STAGES) + ". A finished stage is recognised and not run again.",
+    )
+    subcommands = parser.add_subcommands(required=True, metavar="STAGE")
+    stage_parsers = {}
+    for name, stage in STAGES.items():
+        stage_parser = ArgumentParser(description=stage.summary)
+        stage_parser.add_argument("--config", action="config", help="YAML file with settings; options after it win")
+        stage_parser.add_class_arguments(Experiment)
+        for option, (kind, default, explanation) in stage.options.items():
+            stage_parser.add_argument(f"--{option}", type=kind, default=default, help=explanation)
+        subcommands.add_subcommand(name, stage_parser, help=stage.summary)
+        stage_parsers[name] = stage_parser
+    return parser, stage_parsers
+
+
+def _experiment(chosen: Namespace) -> Experiment:
+    return Experiment(**{field.name: chosen[field.name] for field in dataclasses.fields(Experiment)})
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)

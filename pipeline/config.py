@@ -1,0 +1,289 @@
+"""An experiment as frozen dataclasses: what every setting means, its unit and its range.
+
+The defaults are those of ``configs/mnist.yaml``. A value out of range is refused when the dataclass is made,
+so that nothing further down has to check it again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+
+def _require(condition: bool, name: str, value: object, expected: str) -> None:
+    if not condition:
+        raise ValueError(f"{name}: {value!r} is not allowed; expected {expected}")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images.
+
+    Attributes:
+        dataset: A built-in name (mnist, digits, fashion_mnist, kmnist, ...) or the import path
+            "module:function" of your own loader.
+        root: Folder for raw data files.
+        args: Keyword arguments handed to the loader.
+    """
+
+    dataset: str = "mnist"
+    root: str = "data"
+    args: dict[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """An encoder or a decoder.
+
+    Attributes:
+        name: "conv", "mlp", or the import path "module:Class" of your own.
+        widths: For "conv", channels of each stride-2 layer; for "mlp", units of each hidden layer. Their number
+            is the depth. A decoder lists them from the latent towards the image.
+        hidden: "conv" only: units of fully connected layers between the convolutions and the latent.
+        args: Further keyword arguments for a class of your own.
+    """
+
+    name: str = "conv"
+    widths: tuple[int, ...] = (16, 32, 64)
+    hidden: tuple[int, ...] = (512,)
+    args: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        for name in ("widths", "hidden"):
+            sizes = getattr(self, name)
+            _require(all(size > 0 for size in sizes), name, sizes, "positive layer sizes")
+
+
+@dataclass(frozen=True)
+class DistortionConfig:
+    """A random distortion, drawn anew for each image; all 0 leaves the image as it is.
+
+    Attributes:
+        rotation: Largest rotation, degrees.
+        scale: Largest zoom of either axis, as the logarithm of the factor.
+        shear: Largest shear, as the slope.
+        translation: Largest shift, as a share of the image's side.
+        elastic: Standard deviation of the smooth displacement field, as a share of the image's side.
+        elastic_grid: Control points of that field along each side.
+        noise: Standard deviation of added Gaussian noise; intensities run from 0 to 1.
+        erase: Side of a square that is blanked, as a share of the image's side.
+    """
+
+    rotation: float = 20.0
+    scale: float = 0.25
+    shear: float = 0.3
+    translation: float = 0.1
+    elastic: float = 0.04
+    elastic_grid: int = 5
+    noise: float = 0.0
+    erase: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("rotation", "scale", "shear", "elastic", "noise"):
+            value = getattr(self, name)
+            _require(value >= 0, name, value, "a number of at least 0")
+        for name in ("translation", "erase"):
+            value = getattr(self, name)
+            _require(0 <= value <= 1, name, value, "a share between 0 and 1")
+        _require(self.elastic_grid >= 2, "elastic_grid", self.elastic_grid, "at least 2 control points")
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """How the encoder is pretrained on images without labels.
+
+    Attributes:
+        method: "autoencoder".
+        latent: Width of the bottleneck.
+        encoder: Image to latent.
+        decoder: Latent to image.
+        corruption: Distortion of the input, the target staying clean (a denoising autoencoder); null for a plain
+            autoencoder.
+        loss: "bce", binary cross-entropy on grey levels, or "mse", squared error; both are summed over pixels.
+        epochs: Passes over the unlabelled images.
+        batch_size: Images a step.
+        learning_rate: Peak of the one-cycle schedule (AdamW).
+        weight_decay: AdamW's.
+        holdout: Training images left out of pretraining, on which reconstruction is measured.
+        seed: Of initial weights, batches and corruption. One encoder serves all draws.
+    """
+
+    method: Literal["autoencoder"] = "autoencoder"
+    latent: int = 128
+    encoder: NetworkConfig = field(default_factory=NetworkConfig)
+    decoder: NetworkConfig = field(default_factory=lambda: NetworkConfig("mlp", (512,), ()))
+    corruption: DistortionConfig | None = field(default_factory=DistortionConfig)
+    loss: Literal["bce", "mse"] = "bce"
+    epochs: int = 20
+    batch_size: int = 256
+    learning_rate: float = 0.005
+    weight_decay: float = 0.0001
+    holdout: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(self.latent > 0, "pretrain.latent", self.latent, "a positive width")
+        _require(self.epochs > 0, "pretrain.epochs", self.epochs, "at least 1")
+        _require(self.batch_size > 1, "pretrain.batch_size", self.batch_size, "at least 2 images")
+        _require(self.learning_rate > 0, "pretrain.learning_rate", self.learning_rate, "a positive rate")
+        _require(self.weight_decay >= 0, "pretrain.weight_decay", self.weight_decay, "at least 0")
+        _require(self.holdout >= 0, "pretrain.holdout", self.holdout, "at least 0 images")
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How one mode trains its classifier.
+
+    Attributes:
+        encoder_lr: Learning rate of the encoder (AdamW); ignored where the encoder is frozen.
+        head_lr: Learning rate of the head.
+        weight_decay: AdamW's, for both.
+        max_epochs: Upper limit; early stopping usually ends sooner.
+        patience: Epochs without a lower validation loss after which training stops.
+        head_first: Fit the head on the frozen encoder before training everything. Without it a random head's
+            gradients wreck a good encoder when labels are few: try it. Only for finetune.
+    """
+
+    encoder_lr: float = 0.0
+    head_lr: float = 0.01
+    weight_decay: float = 0.01
+    max_epochs: int = 200
+    patience: int = 20
+    head_first: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("encoder_lr", "weight_decay"):
+            value = getattr(self, name)
+            _require(value >= 0, name, value, "at least 0")
+        _require(self.head_lr > 0, "head_lr", self.head_lr, "a positive rate")
+        for name in ("max_epochs", "patience"):
+            value = getattr(self, name)
+            _require(value > 0, name, value, "at least 1 epoch")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a classifier is trained on the labelled subset, the same for every mode but for the rates.
+
+    Attributes:
+        val_fraction: Share of the label budget that early stopping looks at; the rest is trained on.
+        head_widths: Hidden layers of the head; none makes it linear.
+        batch_size: Labelled images a step.
+        augment: Distortion of the labelled images, the same for every mode; null for none.
+        frozen: Pretrained encoder, untouched; only the head is trained.
+        finetune: Pretrained encoder, everything is trained.
+        scratch: The same architecture from random weights.
+    """
+
+    val_fraction: float = 0.2
+    head_widths: tuple[int, ...] = ()
+    batch_size: int = 32
+    augment: DistortionConfig | None = None
+    frozen: FitConfig = field(default_factory=FitConfig)
+    finetune: FitConfig = field(default_factory=lambda: FitConfig(encoder_lr=0.0003, head_lr=0.0003, head_first=True))
+    scratch: FitConfig = field(default_factory=lambda: FitConfig(encoder_lr=0.001, head_lr=0.001))
+
+    def __post_init__(self) -> None:
+        _require(0 < self.val_fraction < 1, "train.val_fraction", self.val_fraction, "a share between 0 and 1")
+        _require(self.batch_size > 1, "train.batch_size", self.batch_size, "at least 2 images")
+        _require(all(w > 0 for w in self.head_widths), "train.head_widths", self.head_widths, "positive sizes")
+        for mode in ("frozen", "scratch"):
+            head_first = getattr(self, mode).head_first
+            _require(not head_first, f"train.{mode}.head_first", head_first, "false; it is for finetune")
+
+
+@dataclass(frozen=True)
+class GridConfig:
+    """The cells that compare trains: modes x labels x draws.
+
+    Attributes:
+        modes: Any of frozen, finetune, scratch.
+        labels: Label budgets, validation included.
+        draws: Random draws of the labelled subset, seeds 0, 1, ...; every mode sees the same.
+        jobs: Cells trained at a time; 0 takes all cores.
+        baselines: Train the classical baselines on the same draws.
+    """
+
+    modes: tuple[str, ...] = ("frozen", "finetune", "scratch")
+    labels: tuple[int, ...] = (100, 1000)
+    draws: int = 5
+    jobs: int = 0
+    baselines: bool = True
+
+    def __post_init__(self) -> None:
+        _require(len(self.modes) > 0, "grid.modes", self.modes, "at least one mode")
+        _require(len(set(self.modes)) == len(self.modes), "grid.modes", self.modes, "each mode once")
+        _require(len(self.labels) > 0, "grid.labels", self.labels, "at least one budget")
+        _require(all(n > 0 for n in self.labels), "grid.labels", self.labels, "positive budgets")
+        _require(len(set(self.labels)) == len(self.labels), "grid.labels", self.labels, "each budget once")
+        _require(self.draws > 0, "grid.draws", self.draws, "at least 1")
+        _require(self.jobs >= 0, "grid.jobs", self.jobs, "0 (all cores) or a number of processes")
+
+
+@dataclass(frozen=True)
+class RuntimeConfig:
+    """Where and how it runs; the results are comparable across these settings, not bit-identical.
+
+    Attributes:
+        accelerator: "auto", "cpu", "gpu", "mps": as Lightning understands it.
+        precision: "auto" takes bfloat16 where the hardware computes it natively; "32" or "bf16" force one.
+        threads: CPU threads of pretraining; 0 takes all cores. A cell always uses one, so that a cell trained
+            alone equals the same cell trained among others.
+        progress: Show progress bars; they are never shown where the output is not a terminal.
+    """
+
+    accelerator: str = "auto"
+    precision: Literal["auto", "32", "bf16"] = "auto"
+    threads: int = 0
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        _require(self.threads >= 0, "runtime.threads", self.threads, "0 (all cores) or a number of threads")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment; everything it makes lies in runs/<name>/.
+
+    Attributes:
+        name: Folder name below runs.
+        runs: Folder of all experiments.
+        data: Which images.
+        pretrain: How the encoder is pretrained.
+        train: How classifiers are trained.
+        grid: What compare trains.
+        runtime: Where and how it runs.
+    """
+
+    name: str = "mnist"
+    runs: str = "runs"
+    data: DataConfig = field(default_factory=DataConfig)
+    pretrain: PretrainConfig = field(default_factory=PretrainConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    grid: GridConfig = field(default_factory=GridConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+    def __post_init__(self) -> None:
+        plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name) is not None
+        _require(plain, "name", self.name, "a plain folder name: letters, digits, '.', '_' and '-'")
+
+    @property
+    def folder(self) -> Path:
+        """The experiment's own folder."""
+        return Path(self.runs) / self.name
+
+
+def as_dict(config: Any) -> dict[str, Any]:
+    """The settings as plain JSON types, tuples as lists."""
+    return {key: _plain(value) for key, value in dataclasses.asdict(config).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,1 @@
+"""Images, how they are found, split and handed out."""

@@ -1,0 +1,1 @@
+"""What the numbers mean: errors per split, statistics over draws, classical baselines."""

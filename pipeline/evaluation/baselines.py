@@ -1,0 +1,59 @@
+"""Classical baselines through scikit-learn, on the same label draws.
+
+They need no early stopping, so they train on the whole label budget. PCA, like the autoencoder, looks at all training
+images, since it needs no label.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from threadpoolctl import threadpool_limits
+
+Pixels = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+PCA_FEATURES = 50
+NEIGHBOURS = 3
+
+
+@dataclass(frozen=True)
+class BaselinePredictions:
+    """Predicted classes, int64, of the labelled training images and of the test images."""
+
+    train: Labels
+    test: Labels
+
+
+def fit_pca(pool: Pixels) -> PCA:
+    """PCA of all training images, shape (N, pixels)."""
+    with threadpool_limits(1):
+        return PCA(min(PCA_FEATURES, *pool.shape), svd_solver="covariance_eigh").fit(pool)
+
+
+def predict(name: str, pca: PCA, x: Pixels, y: Labels, test: Pixels) -> BaselinePredictions:
+    """Train one baseline on one draw; on one thread, so that the result is the same however many run beside it.
+
+    Args:
+        name: "logistic", "pca_logistic" or "knn".
+        pca: From ``fit_pca``.
+        x: Labelled images, shape (n, pixels), in [0, 1].
+        y: Their labels, shape (n,).
+        test: Test images, shape (m, pixels).
+    """
+    with threadpool_limits(1):
+        if name == "pca_logistic":
+            x, test = pca.transform(x), pca.transform(test)
+        classifier: Any
+        if name == "knn":
+            classifier = KNeighborsClassifier(min(NEIGHBOURS, len(x)), weights="distance")
+        else:
+            classifier = LogisticRegression(max_iter=2000)
+        classifier.fit(x, y)
+        return BaselinePredictions(classifier.predict(x), classifier.predict(test))

@@ -1,0 +1,67 @@
+"""The one function that measures a classifier. E_in, E_val and E_out differ in the split handed in, nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+CHUNK = 1000  # images a forward pass
+
+
+@dataclass(frozen=True)
+class SplitErrors:
+    """Errors on one split, with exact counts.
+
+    Attributes:
+        n: Examples.
+        errors: Wrongly classified ones.
+        loss: Mean cross-entropy, nats.
+        confusion: Counts, shape (classes, classes): true class by row, predicted by column.
+        predictions: Predicted class of each example, shape (n,), int64, in the order handed in.
+    """
+
+    n: int
+    errors: int
+    loss: float
+    confusion: Tensor
+    predictions: Tensor
+
+    @property
+    def error(self) -> float:
+        """Share of wrongly classified examples, 0 to 1."""
+        return self.errors / self.n
+
+    def as_json(self) -> dict[str, float | int]:
+        """What metrics.json keeps of a split."""
+        return {"n": self.n, "errors": self.errors, "error": self.error, "loss": self.loss}
+
+
+@torch.no_grad()
+def evaluate(model: pl.LightningModule, inputs: Tensor, labels: Tensor, classes: int) -> SplitErrors:
+    """Measure a classifier in eval mode, without augmentation.
+
+    Args:
+        model: Inputs to logits, shape (B, classes).
+        inputs: What the model takes, shape (n, ...).
+        labels: True classes, shape (n,), int64.
+        classes: Number of classes.
+    """
+    was_training = model.training
+    model.eval()
+    logits = torch.cat([model(chunk.to(model.device)).float().cpu() for chunk in torch.split(inputs, CHUNK)])
+    model.train(was_training)
+    labels = labels.cpu()
+    predictions = logits.argmax(1)
+    confusion = multiclass_confusion_matrix(predictions, labels, classes, validate_args=False)
+    return SplitErrors(
+        n=len(labels),
+        errors=len(labels) - int(confusion.trace()),
+        loss=float(F.cross_entropy(logits, labels)),
+        confusion=confusion,
+        predictions=predictions,
+    )

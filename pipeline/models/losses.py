@@ -1,0 +1,35 @@
+"""Losses as pure functions, in float32 whatever the precision of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy of grey levels in nats per image: summed over pixels, averaged over the batch.
+
+    Args:
+        logits: Shape (B, C, H, W).
+        target: Intensities in [0, 1], same shape.
+    """
+    summed = F.binary_cross_entropy_with_logits(logits.float(), target.float(), reduction="sum")
+    return summed / len(target)
+
+
+def squared_error(logits: Tensor, target: Tensor) -> Tensor:
+    """Squared error of the intensities: summed over pixels, averaged over the batch.
+
+    Args:
+        logits: Shape (B, C, H, W).
+        target: Intensities in [0, 1], same shape.
+    """
+    return F.mse_loss(logits.float().sigmoid(), target.float(), reduction="sum") / len(target)
+
+
+RECONSTRUCTION: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "bce": binary_cross_entropy,
+    "mse": squared_error,
+}

@@ -1,0 +1,81 @@
+"""One classical baseline on one draw: the counterpart of a cell, with the same files where they make sense."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline import runs
+from pipeline.config import Experiment
+from pipeline.datasets.splits import label_split
+from pipeline.stages import data
+from pipeline.stages.materials import Materials, pixels
+
+
+def run(config: Experiment, name: str, labels: int, seed: int, materials: Materials) -> Path:
+    """Train one baseline unless it is done, and return its folder."""
+    return runs.build(
+        config.folder,
+        relative(name, labels, seed),
+        inputs(config, name, labels, seed),
+        lambda folder: _make(name, labels, seed, materials, folder),
+    )
+
+
+def relative(name: str, labels: int, seed: int) -> str:
+    """The baseline's place inside the experiment's folder, without the fingerprint."""
+    return f"baselines/{name}-{labels}-{seed}"
+
+
+def inputs(config: Experiment, name: str, labels: int, seed: int) -> dict[str, Any]:
+    """What the baseline is made from."""
+    return {
+        "stage": "baseline",
+        "data": data.card(config)["sha256"],
+        "mode": name,
+        "labels": labels,
+        "seed": seed,
+    }
+
+
+def _make(name: str, labels: int, seed: int, materials: Materials, folder: Path) -> dict[str, Any]:
+    import torch
+
+    from pipeline.evaluation.baselines import predict
+
+    started = time.monotonic()
+    train, test = materials.dataset.train, materials.dataset.test
+    fraction = materials.config.train.val_fraction
+    split = label_split(train.labels.numpy(), labels, fraction, seed, len(train.class_names))
+    index = np.sort(np.concatenate([split.train, split.val]))  # no early stopping: all labels are trained on
+    labelled = train[torch.from_numpy(index)]
+    predictions = predict(name, materials.pca, pixels(labelled), labelled.labels.numpy(), pixels(test))
+    np.savez_compressed(
+        folder / "predictions.npz",
+        train_index=index,
+        train_pred=predictions.train,
+        val_index=np.empty(0, dtype=np.int64),
+        val_pred=np.empty(0, dtype=np.int64),
+        test_pred=predictions.test,
+    )
+    metrics = {
+        "mode": name,
+        "labels": labels,
+        "seed": seed,
+        "e_in": _count(predictions.train, labelled.labels.numpy()),
+        "e_val": None,
+        "e_out": _count(predictions.test, test.labels.numpy()),
+        "best_epoch": None,
+        "stopped_epoch": None,
+        "seconds": round(time.monotonic() - started, 3),
+    }
+    runs.write_json(folder / "metrics.json", metrics)
+    return metrics
+
+
+def _count(predicted: np.ndarray[Any, Any], true: np.ndarray[Any, Any]) -> dict[str, float | int]:
+    errors = int((predicted != true).sum())
+    return {"n": len(true), "errors": errors, "error": errors / len(true)}

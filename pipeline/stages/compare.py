@@ -1,0 +1,261 @@
+"""Stage compare: the grid of modes x labels x draws in parallel processes, and what it says."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline import runs
+from pipeline.config import Experiment
+from pipeline.datasets.splits import label_split
+from pipeline.errors import PipelineError
+from pipeline.modes import BASELINES, MODES, find_mode
+from pipeline.stages import baseline, data, pretrain, train
+from pipeline.stages.materials import Materials
+from pipeline.table import comparison_table
+
+RESULTS, COMPARISON = "results.csv", "comparison.json"
+
+PAIRS = (("frozen", "finetune"), ("frozen", "scratch"), ("finetune", "scratch"))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One entry of the grid: a cell, or a classical baseline."""
+
+    config: Experiment
+    mode: str
+    labels: int
+    seed: int
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What its artefact is made from."""
+        if self.mode in BASELINES:
+            return baseline.inputs(self.config, self.mode, self.labels, self.seed)
+        return train.inputs(train.Cell(self.config, self.mode, self.labels, self.seed))
+
+    @property
+    def folder(self) -> Path:
+        """Where its artefact lies."""
+        if self.mode in BASELINES:
+            name = baseline.relative(self.mode, self.labels, self.seed)
+        else:
+            name = train.relative(train.Cell(self.config, self.mode, self.labels, self.seed))
+        return runs.artefact_path(self.config.folder, name, self.inputs)
+
+    def run(self, materials: Materials) -> None:
+        """Train it unless it is done."""
+        if self.mode in BASELINES:
+            baseline.run(self.config, self.mode, self.labels, self.seed, materials)
+        else:
+            train.run(self.config, self.mode, self.labels, self.seed, materials)
+
+
+def run(config: Experiment) -> Path:
+    """Train what is missing of the grid, write results.csv and comparison.json, and print the table.
+
+    Raises:
+        PipelineError: The grid names an unknown mode or an impossible budget, an earlier stage has not run, or a cell
+            failed; the others are kept.
+    """
+    _check(config)
+    jobs = grid(config)
+    mark = runs.fingerprint({"stage": "compare", "cells": [job.inputs for job in jobs]})
+    comparison = _finished(config.folder, mark)
+    if comparison is None:
+        _train_missing(config, jobs)
+        comparison = _compare(config, jobs, mark)
+    print(comparison_table(comparison))
+    return config.folder / RESULTS
+
+
+def grid(config: Experiment) -> list[Job]:
+    """All jobs of the grid, in the order of results.csv."""
+    modes = [*config.grid.modes, *(BASELINES if config.grid.baselines else ())]
+    return [
+        Job(config, mode, labels, seed)
+        for labels in sorted(config.grid.labels)
+        for mode in modes
+        for seed in range(config.grid.draws)
+    ]
+
+
+def load(config: Experiment) -> dict[str, Any]:
+    """The finished comparison.
+
+    Raises:
+        PipelineError: The stage has not run with these settings.
+    """
+    mark = runs.fingerprint({"stage": "compare", "cells": [job.inputs for job in grid(config)]})
+    comparison = _finished(config.folder, mark)
+    if comparison is None:
+        raise PipelineError(
+            f"{config.folder / COMPARISON} is missing or belongs to other settings; "
+            "run `python -m pipeline compare` with the same settings (or `make compare`) first"
+        )
+    return comparison
+
+
+def _check(config: Experiment) -> None:
+    """Refuse a grid that cannot be trained before anything is."""
+    modes = [find_mode(mode) for mode in config.grid.modes]
+    found = data.card(config)
+    if any(mode.pretrained for mode in modes):
+        pretrain.check(config)
+    # the class counts decide whether a budget is possible; no image is needed to tell
+    labels = np.repeat(np.arange(len(found["classes"])), found["train_per_class"])
+    for budget in config.grid.labels:
+        label_split(labels, budget, config.train.val_fraction, 0, len(found["classes"]))
+
+
+def _finished(folder: Path, mark: str) -> dict[str, Any] | None:
+    """The comparison on disk, if it was made from these cells and its results are still the ones it speaks of."""
+    path, results = folder / COMPARISON, folder / RESULTS
+    if not path.is_file() or not results.is_file():
+        return None
+    comparison: dict[str, Any] = runs.read_json(path, f"delete {path} and run `make compare` again")
+    same = comparison.get("fingerprint") == mark and comparison.get("results_sha256") == runs.sha256_file(results)
+    return comparison if same else None
+
+
+# --- training the grid ----------------------------------------------------------------------------------------
+
+
+def _train_missing(config: Experiment, jobs: list[Job]) -> None:
+    from joblib import Parallel, delayed
+    from tqdm import tqdm
+
+    missing = [job for job in jobs if not runs.is_finished(job.folder, runs.fingerprint(job.inputs))]
+    missing.sort(key=lambda job: (-job.labels, job.mode in BASELINES))  # long ones first: no core idles at the end
+    failures = []
+    parallel = Parallel(n_jobs=config.grid.jobs or -1, return_as="generator_unordered")
+    outcomes: Iterator[str | None] = parallel(delayed(_attempt)(job) for job in missing) if missing else iter(())
+    bar = tqdm(outcomes, total=len(missing), desc="compare", unit="cell", disable=not config.runtime.progress or None)
+    for done, failure in enumerate(bar, start=1):
+        if failure is not None:
+            failures.append(failure)
+        if bar.disable and config.runtime.progress and (done % 10 == 0 or done == len(missing)):
+            print(f"compare: {done}/{len(missing)} cells", flush=True)
+    if failures:
+        listed = "\n  ".join(failures)
+        raise PipelineError(
+            f"{len(failures)} of {len(jobs)} cells failed; the others are kept, and the same command tries these "
+            f"again:\n  {listed}"
+        )
+
+
+def _attempt(job: Job) -> str | None:
+    """Train one job in a worker; what went wrong, in a line, if anything."""
+    try:
+        job.run(_materials(job.config))
+    except Exception as error:  # one failed cell must not lose the others
+        return f"{job.mode} at {job.labels} labels, draw {job.seed}: {type(error).__name__}: {error}"
+    return None
+
+
+@functools.lru_cache(maxsize=1)
+def _materials(config: Experiment) -> Materials:
+    """A worker trains many cells of one experiment: it reads data and encoder once."""
+    return Materials(config)
+
+
+# --- what the grid says ---------------------------------------------------------------------------------------
+
+
+def _compare(config: Experiment, jobs: list[Job], mark: str) -> dict[str, Any]:
+    rows = [_row(config, job) for job in jobs]
+    runs.write_csv(config.folder / RESULTS, rows)
+    comparison = {
+        "fingerprint": mark,
+        "results_sha256": runs.sha256_file(config.folder / RESULTS),
+        "dataset": config.data.dataset,
+        "pretraining": pretrain.describe(config),
+        "level": 0.95,
+        "draws": config.grid.draws,
+        "summary": _summaries(rows),
+        "paired": _paired(rows),
+    }
+    runs.write_json(config.folder / COMPARISON, comparison)
+    return comparison
+
+
+def _row(config: Experiment, job: Job) -> dict[str, Any]:
+    metrics = runs.open_artefact(job.folder, "run `make compare` again")["outcome"]
+    e_val = metrics["e_val"]
+    mode = MODES.get(job.mode)
+    return {
+        "dataset": config.data.dataset,
+        "pretraining": pretrain.describe(config) if mode is not None and mode.pretrained else "none",
+        "mode": job.mode,
+        "labels": job.labels,
+        "seed": job.seed,
+        "n_train": metrics["e_in"]["n"],
+        "n_val": e_val["n"] if e_val else 0,
+        "n_test": metrics["e_out"]["n"],
+        "e_in": metrics["e_in"]["error"],
+        "e_val": e_val["error"] if e_val else "",
+        "e_out": metrics["e_out"]["error"],
+        "best_epoch": metrics["best_epoch"],
+        "stopped_epoch": metrics["stopped_epoch"],
+        "seconds": metrics["seconds"],
+        "cell": str(job.folder.relative_to(config.folder)),
+    }
+
+
+def _summaries(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    from pipeline.evaluation.statistics import clopper_pearson, hoeffding, mean_interval
+
+    summaries = []
+    for (labels, mode), group in _grouped(rows).items():
+        first = group[0]
+        errors = round(first["e_out"] * first["n_test"])
+        summaries.append(
+            {
+                "labels": labels,
+                "mode": mode,
+                "draws": len(group),
+                "n_train": first["n_train"],
+                "n_val": first["n_val"],
+                "e_in": asdict(mean_interval([row["e_in"] for row in group])),
+                "e_out": asdict(mean_interval([row["e_out"] for row in group])),
+                "gap": asdict(mean_interval([row["e_out"] - row["e_in"] for row in group])),
+                "one_run": {
+                    "cell": first["cell"],
+                    "errors": errors,
+                    "n": first["n_test"],
+                    "clopper_pearson": clopper_pearson(errors, first["n_test"]),
+                    "hoeffding": hoeffding(errors, first["n_test"]),
+                },
+            }
+        )
+    return summaries
+
+
+def _paired(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    from pipeline.evaluation.statistics import paired_difference
+
+    groups = _grouped(rows)
+    differences = []
+    for labels in sorted({row["labels"] for row in rows}):
+        for first, second in PAIRS:
+            if (labels, first) not in groups or (labels, second) not in groups:
+                continue
+            for quantity in ("e_in", "e_out"):
+                a, b = ([row[quantity] for row in groups[labels, mode]] for mode in (first, second))
+                paired = asdict(paired_difference(a, b))
+                differences.append({"labels": labels, "first": first, "second": second, "quantity": quantity, **paired})
+    return differences
+
+
+def _grouped(rows: list[dict[str, Any]]) -> dict[tuple[int, str], list[dict[str, Any]]]:
+    """Rows by budget and mode, each group in the order of its draws."""
+    groups: dict[tuple[int, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["labels"], row["mode"]), []).append(row)
+    return groups

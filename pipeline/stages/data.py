@@ -1,0 +1,70 @@
+"""Stage data: unpack or download the images, check them, and write down what they are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from pipeline import runs
+from pipeline.config import Experiment, as_dict
+from pipeline.datasets import base
+from pipeline.errors import PipelineError
+
+
+def run(config: Experiment) -> Path:
+    """Make the data ready and return the folder of its card."""
+    base.prepare(config.data)
+    return runs.build(config.folder, "data", inputs(config), lambda folder: _make(config, folder))
+
+
+def inputs(config: Experiment) -> dict[str, Any]:
+    """What the data card is made from. Where the raw files lie does not matter to what is in them."""
+    return {"stage": "data", "dataset": config.data.dataset, "args": as_dict(config.data)["args"]}
+
+
+def card(config: Experiment) -> dict[str, Any]:
+    """What stage data found: checksum, counts, shape, class names.
+
+    Raises:
+        PipelineError: The stage has not run.
+    """
+    folder = runs.artefact_path(config.folder, "data", inputs(config))
+    remedy = f"run `python -m pipeline data` with the same settings first (or `make data`, for {config.name})"
+    outcome: dict[str, Any] = runs.open_artefact(folder, remedy)["outcome"]
+    return outcome
+
+
+def load(config: Experiment) -> base.Dataset:
+    """The images, checked against the card.
+
+    Raises:
+        PipelineError: The stage has not run, or the data has changed since.
+    """
+    expected = card(config)["sha256"]
+    dataset = base.load(config.data)
+    if dataset.sha256 != expected:
+        raise PipelineError(
+            f"{config.data.dataset}: the data is not what stage data saw (SHA-256 {dataset.sha256[:8]}..., was "
+            f"{expected[:8]}...); restore it, or start anew with another --name"
+        )
+    return dataset
+
+
+def _make(config: Experiment, folder: Path) -> dict[str, Any]:
+    dataset = base.load(config.data)
+    names = dataset.train.class_names
+    counts = Counter(dataset.train.labels.tolist())
+    found = {
+        "dataset": config.data.dataset,
+        "sha256": dataset.sha256,
+        "shape": list(dataset.train.shape),
+        "classes": list(names),
+        "train": len(dataset.train),
+        "test": len(dataset.test),
+        "unlabelled": counts.pop(-1, 0),
+        "train_per_class": [counts[c] for c in range(len(names))],
+        "left_out_because_in_test": dataset.duplicates,
+    }
+    runs.write_json(folder / "card.json", found)
+    return found

@@ -1,0 +1,47 @@
+"""What earlier stages left, read and checked when first asked for."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from pipeline.config import Experiment
+from pipeline.stages import data, pretrain
+
+if TYPE_CHECKING:
+    from sklearn.decomposition import PCA
+
+    from pipeline.datasets.base import Dataset, ImageData
+    from pipeline.evaluation.baselines import Pixels
+    from pipeline.stages.pretrain import Pretrained
+
+
+class Materials:
+    """Images and encoder of one experiment, to be shared by many cells in one process."""
+
+    def __init__(self, config: Experiment) -> None:
+        self.config = config
+
+    @functools.cached_property
+    def dataset(self) -> Dataset:
+        """The images."""
+        return data.load(self.config)
+
+    @functools.cached_property
+    def pretrained(self) -> Pretrained:
+        """The encoder and the embeddings."""
+        return pretrain.load(self.config)
+
+    @functools.cached_property
+    def pca(self) -> PCA:
+        """PCA of all training images, which needs no label."""
+        from pipeline.evaluation.baselines import fit_pca
+
+        return fit_pca(pixels(self.dataset.train))
+
+
+def pixels(images: ImageData) -> Pixels:
+    """Images as rows of floats in [0, 1], as scikit-learn takes them, shape (N, pixels)."""
+    flat = images.images.flatten(1).numpy().astype("float32")
+    flat /= 255
+    return flat

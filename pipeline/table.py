@@ -1,0 +1,48 @@
+"""The comparison as a table of at most 100 columns, for a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """A share as a percentage, without the sign."""
+    return f"{100 * share:.{digits}f}"
+
+
+def with_half_width(interval: dict[str, Any]) -> str:
+    """Such as 2.31 ± 0.20, in percent; the mean alone where a single draw gives no interval."""
+    if interval["low"] is None:
+        return percent(interval["mean"])
+    return f"{percent(interval['mean'])} ± {percent(interval['high'] - interval['mean'])}"
+
+
+def comparison_table(comparison: dict[str, Any]) -> str:
+    """Mean E_in, E_out and gap by budget and mode, then the paired differences."""
+    lines = [
+        f"{comparison['dataset']}, {comparison['pretraining']}: error in %, mean over {comparison['draws']} draws "
+        "± half of the 95 % interval",
+        "",
+        f"{'labels':>6}  {'mode':<13} {'E_in':>14} {'E_out':>14} {'gap':>14}   one run's E_out, 95 %",
+    ]
+    previous = None
+    for row in comparison["summary"]:
+        if previous not in (None, row["labels"]):
+            lines.append("")
+        previous = row["labels"]
+        low, high = row["one_run"]["clopper_pearson"]
+        numbers = " ".join(f"{with_half_width(row[name]):>14}" for name in ("e_in", "e_out", "gap"))
+        lines.append(f"{row['labels']:>6}  {row['mode']:<13} {numbers}   {percent(low)} to {percent(high)}")
+    if comparison["paired"]:
+        lines += [
+            "",
+            "paired differences over the same draws, in percentage points (p: exact sign flips)",
+            "",
+        ]
+    for row in comparison["paired"]:
+        name = {"e_in": "E_in", "e_out": "E_out"}[row["quantity"]]
+        label = f"{name:<5} {row['first']} - {row['second']}"
+        lines.append(
+            f"{row['labels']:>6}  {label:<28} {with_half_width(row['difference']):>14}   p = {row['p_value']:.4f}"
+        )
+    return "\n".join(lines)

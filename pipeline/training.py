@@ -1,0 +1,242 @@
+"""The one place that builds networks from settings, seeds, a Trainer and its callbacks."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import pkgutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.callbacks import EarlyStopping
+from torch import nn
+from tqdm import tqdm
+
+from pipeline.config import DistortionConfig, NetworkConfig, RuntimeConfig
+from pipeline.datasets.augment import RandomDistortion
+from pipeline.datasets.batches import InMemoryData
+from pipeline.errors import PipelineError
+from pipeline.models.decoders import ConvDecoder, MLPDecoder
+from pipeline.models.encoders import ConvEncoder, MLPEncoder, Shape
+
+# Lightning announces devices and tips at every fit; a grid of cells would repeat it a hundred times
+logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+
+History = list[dict[str, float]]
+
+
+def make_encoder(config: NetworkConfig, in_shape: Shape, latent: int) -> nn.Module:
+    """The encoder that the settings name, from images of this shape to this latent width."""
+    built_in = {"conv": ConvEncoder, "mlp": MLPEncoder}
+    return _make_network("pretrain.encoder", config, built_in, in_shape, latent)
+
+
+def make_decoder(config: NetworkConfig, latent: int, out_shape: Shape) -> nn.Module:
+    """The decoder that the settings name, from this latent width to images of this shape."""
+    built_in = {"conv": ConvDecoder, "mlp": MLPDecoder}
+    return _make_network("pretrain.decoder", config, built_in, latent, out_shape)
+
+
+def _make_network(section: str, config: NetworkConfig, built_in: dict[str, Any], *positional: Any) -> nn.Module:
+    """A built-in by name, or a class of the user's by import path, which takes the same two positional arguments."""
+    arguments: dict[str, Any] = dict(config.args)
+    if config.name in built_in:
+        factory = built_in[config.name]
+        arguments["widths"] = config.widths
+        if config.name == "conv":
+            arguments["hidden"] = config.hidden
+    else:
+        try:
+            factory = pkgutil.resolve_name(config.name)
+        except Exception as error:  # the module is the user's: whatever it raises is what they have to see
+            raise PipelineError(
+                f"{section}.name: {config.name!r} is neither one of {', '.join(built_in)} nor can it be imported: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+    try:
+        network: nn.Module = factory(*positional, **arguments)
+    except (TypeError, ValueError) as error:
+        raise PipelineError(f"{section}: {config.name} was called with {arguments}: {error}") from error
+    return network
+
+
+def make_distortion(config: DistortionConfig | None) -> nn.Module:
+    """The batched distortion with these strengths; the identity for none."""
+    return nn.Identity() if config is None else RandomDistortion(**asdict(config))
+
+
+def resolve_precision(runtime: RuntimeConfig) -> Literal["32-true", "bf16-mixed"]:
+    """Lightning's name of the precision: bfloat16 for "auto" only where the hardware computes it natively."""
+    if runtime.precision == "auto":
+        on_gpu = torch.cuda.is_available() and runtime.accelerator not in ("cpu", "mps")
+        capabilities = torch.cpu.get_capabilities()
+        native = torch.cuda.is_bf16_supported() if on_gpu else bool(capabilities.get("avx512_bf16"))
+    else:
+        native = runtime.precision == "bf16"
+    return "bf16-mixed" if native else "32-true"
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Run a block with this many CPU threads; 0 leaves them as they are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch."""
+    pl.seed_everything(seed, verbose=False)
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a training left behind, beside the weights.
+
+    Attributes:
+        history: One row an epoch, from epoch 1.
+        best_epoch: The epoch whose weights the model holds now.
+        stopped_epoch: The last epoch trained.
+    """
+
+    history: History
+    best_epoch: int
+    stopped_epoch: int
+
+
+def fit(
+    model: pl.LightningModule,
+    data: InMemoryData,
+    runtime: RuntimeConfig,
+    max_epochs: int,
+    measure: Callable[[], dict[str, float]],
+    monitor: str | None = None,
+    patience: int = 0,
+    description: str = "",
+) -> FitResult:
+    """Train a model, measure it after every epoch and, with a monitor, stop early and restore the best weights.
+
+    Args:
+        model: Trained in place; a prior ``seed_everything`` decides augmentation and dropout.
+        data: The batches.
+        runtime: Device and precision.
+        max_epochs: Upper limit.
+        measure: Called after each epoch; its numbers make the row of history.
+        monitor: Column of history whose minimum is looked for; None trains to the end and keeps the last weights.
+        patience: Epochs without a new minimum after which training stops.
+        description: Shown beside the progress bar; empty for none.
+
+    Raises:
+        PipelineError: The loss became NaN or infinite, or the device is not there.
+    """
+    recorder = _Recorder(measure, monitor)
+    callbacks: list[pl.Callback] = [recorder]
+    if monitor is not None:
+        callbacks.append(EarlyStopping(monitor, patience=patience, min_delta=0.0, verbose=False))
+    if description and runtime.progress:
+        callbacks.append(_Progress(description, recorder))
+    try:
+        trainer = pl.Trainer(
+            accelerator=runtime.accelerator,
+            devices=1,
+            precision=resolve_precision(runtime),
+            max_epochs=max_epochs,
+            callbacks=callbacks,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+    except (ValueError, MisconfigurationException) as error:
+        raise PipelineError(f"runtime.accelerator: {runtime.accelerator!r} cannot be used: {error}") from error
+    _fit_or_stop(trainer, model.to(memory_format=torch.channels_last), data)
+    return recorder.finish(model)
+
+
+def _fit_or_stop(trainer: pl.Trainer, model: pl.LightningModule, data: InMemoryData) -> None:
+    """Fit; an interrupted fit must not pass for a finished one, as Lightning would have it."""
+    try:
+        trainer.fit(model, datamodule=data)
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    if trainer.received_sigterm:
+        raise SystemExit(128 + signal.SIGTERM)
+
+
+class _Recorder(pl.Callback):
+    """Keeps the history, and the best weights in memory; Lightning leaves a model with its last ones."""
+
+    def __init__(self, measure: Callable[[], dict[str, float]], monitor: str | None) -> None:
+        self.measure, self.monitor = measure, monitor
+        self.history: History = []
+        self.best, self.best_epoch = math.inf, 0
+        self.best_weights: dict[str, torch.Tensor] | None = None
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        train_loss = float(trainer.callback_metrics["train_loss"])
+        row = {"epoch": float(trainer.current_epoch + 1), "train_loss": train_loss, **self.measure()}
+        broken = [name for name, value in row.items() if not math.isfinite(value)]
+        if broken:
+            raise PipelineError(
+                f"training diverged in epoch {trainer.current_epoch + 1}: {', '.join(broken)} is not a finite "
+                "number; lower the learning rate"
+            )
+        self.history.append(row)
+        if self.monitor is None:
+            return
+        pl_module.log(self.monitor, row[self.monitor])  # where EarlyStopping looks
+        if row[self.monitor] < self.best:
+            self.best, self.best_epoch = row[self.monitor], len(self.history)
+            self.best_weights = copy.deepcopy(pl_module.state_dict())
+
+    def finish(self, model: pl.LightningModule) -> FitResult:
+        """Put the best weights back and hand out the history."""
+        last = len(self.history)
+        if self.best_weights is not None:
+            model.load_state_dict(self.best_weights)
+        return FitResult(self.history, self.best_epoch or last, last)
+
+
+class _Progress(pl.Callback):
+    """A bar over all steps with rate and time left; a line an epoch where the output is not a terminal."""
+
+    def __init__(self, description: str, recorder: _Recorder) -> None:
+        self.description, self.recorder = description, recorder
+        self.bar: tqdm | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        total = int(trainer.estimated_stepping_batches)
+        self.bar = tqdm(total=total, desc=self.description, unit="step", disable=None, mininterval=0.5)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        assert self.bar is not None
+        self.bar.update()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert self.bar is not None
+        row = self.recorder.history[-1]
+        numbers = ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "epoch")
+        if self.bar.disable:
+            print(
+                f"{self.description}: epoch {len(self.recorder.history)}/{trainer.max_epochs}: {numbers}",
+                flush=True,
+            )
+        else:
+            self.bar.set_postfix_str(numbers)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert self.bar is not None
+        self.bar.close()

@@ -1,0 +1,64 @@
+"""A tiny real experiment on scikit-learn's digits, made once through the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli import main
+
+# few epochs everywhere: the tests ask whether it works, not how well
+TINY = (
+    "--name=tiny",
+    "--data.dataset=digits",
+    "--pretrain.epochs=2",
+    "--pretrain.holdout=100",
+    "--pretrain.encoder.widths=[8,16]",
+    "--pretrain.encoder.hidden=[32]",
+    "--pretrain.latent=16",
+    "--train.frozen.max_epochs=8",
+    "--train.finetune.max_epochs=3",
+    "--train.scratch.max_epochs=3",
+    "--grid.labels=[50,100]",
+    "--grid.draws=2",
+    "--grid.jobs=1",
+)
+
+Run = Callable[..., int]
+
+
+def tiny_arguments(runs: Path, stage: str, extra: Sequence[str] = ()) -> list[str]:
+    return [stage, *TINY, f"--runs={runs}", f"--data.root={runs / 'raw'}", *extra]
+
+
+@pytest.fixture(scope="session")
+def pretrained_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder in which stages data and pretrain of the tiny experiment are done. Not to be written to."""
+    runs = tmp_path_factory.mktemp("pretrained")
+    for stage in ("data", "pretrain"):
+        assert main(tiny_arguments(runs, stage)) == 0
+    return runs
+
+
+@pytest.fixture
+def runs(pretrained_runs: Path, tmp_path: Path) -> Path:
+    """A private copy of that runs folder."""
+    import shutil
+
+    return Path(shutil.copytree(pretrained_runs, tmp_path / "runs"))
+
+
+@pytest.fixture
+def tiny(runs: Path) -> Run:
+    """Run a stage of the tiny experiment through the command line; returns its exit status."""
+
+    def run(stage: str, *extra: str) -> int:
+        try:
+            return main(tiny_arguments(runs, stage, extra))
+        except SystemExit as error:  # what the argument parser refuses
+            assert isinstance(error.code, int)
+            return error.code
+
+    return run

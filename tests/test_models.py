@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from pipeline.models.autoencoder import Autoencoder
+from pipeline.models.classifier import Backbone, Classifier, make_head
+from pipeline.models.decoders import ConvDecoder, MLPDecoder
+from pipeline.models.encoders import ConvEncoder, MLPEncoder, Shape
+from pipeline.models.losses import binary_cross_entropy, squared_error
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 33, 21), (1, 96, 96)])
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_encoders_and_decoders_fit_any_image(shape: Shape, depth: int) -> None:
+    images = torch.rand(3, *shape)
+    widths = [8] * depth
+    for encoder in (ConvEncoder(shape, 5, widths, [16]), ConvEncoder(shape, 5, widths), MLPEncoder(shape, 5, widths)):
+        assert encoder.out_features == 5
+        assert encoder(images).shape == (3, 5)
+    for decoder in (ConvDecoder(5, shape, widths, [16]), ConvDecoder(5, shape, widths), MLPDecoder(5, shape, widths)):
+        assert decoder(torch.randn(3, 5)).shape == images.shape
+
+
+def test_losses_are_summed_over_pixels_and_averaged_over_images() -> None:
+    torch.manual_seed(0)
+    logits, target = torch.randn(4, 1, 7, 7), torch.rand(4, 1, 7, 7)
+    by_hand = -(target * F.logsigmoid(logits) + (1 - target) * F.logsigmoid(-logits)).sum((1, 2, 3)).mean()
+    assert binary_cross_entropy(logits, target) == pytest.approx(by_hand.item(), rel=1e-6)
+    assert squared_error(logits, target) == pytest.approx(
+        ((logits.sigmoid() - target) ** 2).sum((1, 2, 3)).mean().item(), rel=1e-6
+    )
+
+
+def test_the_denoising_target_is_the_clean_image() -> None:
+    class Blank(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.zeros_like(x)
+
+    shape = (1, 8, 8)
+    model = Autoencoder(MLPEncoder(shape, 4, [8]), MLPDecoder(4, shape, [8]), Blank()).eval()
+    model.log = lambda *_, **__: None  # type: ignore[method-assign, assignment]
+    images = torch.randint(0, 256, (6, *shape), dtype=torch.uint8)
+    blank = torch.zeros(6, *shape)
+    expected = binary_cross_entropy(model.decoder(model.encoder(blank)), images / 255)
+    loss = model.training_step((images, torch.zeros(6)))
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_a_calibrated_backbone_standardises() -> None:
+    torch.manual_seed(0)
+    backbone = Backbone(MLPEncoder((1, 8, 8), 6, [8])).eval()
+    images = torch.rand(500, 1, 8, 8)
+    with torch.no_grad():
+        backbone.calibrate(backbone.encoder(images))
+        features = backbone(images)
+    assert features.mean(0).abs().max() < 1e-3
+    assert (features.std(0) - 1).abs().max() < 0.05
+
+
+def test_a_frozen_backbone_stays_in_eval_mode_and_gets_no_gradient() -> None:
+    backbone = Backbone(ConvEncoder((1, 8, 8), 6, [4]))
+    model = Classifier(backbone, make_head(6, 3), False, nn.Identity(), 0.0, 0.1, 0.0)
+    model.train()
+    assert model.training
+    assert model.head.training
+    assert not any(module.training for module in backbone.modules())
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    F.cross_entropy(model(torch.rand(8, 1, 8, 8)), torch.arange(8) % 3).backward()
+    assert all(parameter.grad is None for parameter in backbone.parameters())
+    assert all(parameter.grad is not None for parameter in model.head.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
+
+
+def test_a_trained_backbone_has_its_own_learning_rate() -> None:
+    model = Classifier(Backbone(ConvEncoder((1, 8, 8), 6, [4])), make_head(6, 3, [5]), True, nn.Identity(), 0.1, 0.2, 0)
+    optimizer = model.configure_optimizers()
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert {rates[id(p)] for p in model.backbone.parameters()} == {0.1}
+    assert {rates[id(p)] for p in model.head.parameters()} == {0.2}
