@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     namespace = parser.parse_args(arguments)
     name = namespace.subcommand
     try:
-        chosen = stage_parsers[name].instantiate_classes(namespace[name])
+        chosen = stage_parsers[name].instantiate(namespace[name])
         stage = STAGES[name]
         result = stage.run(_experiment(chosen), *(chosen[option] for option in stage.options))
     except PipelineError as error:
@@ -76,7 +76,10 @@ def make_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
     subcommands = parser.add_subcommands(required=True, metavar="STAGE")
     stage_parsers = {}
     for name, stage in STAGES.items():
-        stage_parser = ArgumentParser(description=stage.summary)
+        # a usage line that lists every setting would bury the message below it
+        own = "".join(f" [--{option} {option.upper()}]" for option in stage.options)
+        usage = f"python -m pipeline {name} [--config FILE]{own} [--section.field value ...]"
+        stage_parser = ArgumentParser(description=stage.summary, usage=usage)
         stage_parser.add_argument("--config", action="config", help="YAML file with settings; options after it win")
         stage_parser.add_class_arguments(Experiment)
         for option, (kind, default, explanation) in stage.options.items():

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pipeline.errors import PipelineError
+
 
 def _require(condition: bool, name: str, value: object, expected: str) -> None:
     if not condition:
-        raise ValueError(f"{name}: {value!r} is not allowed; expected {expected}")
+        raise PipelineError(f"{name}: {value!r} is not allowed; expected {expected}")
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class PretrainConfig:
     decoder: NetworkConfig = field(default_factory=lambda: NetworkConfig("mlp", (512,), ()))
     corruption: DistortionConfig | None = field(default_factory=DistortionConfig)
     loss: Literal["bce", "mse"] = "bce"
-    epochs: int = 20
+    epochs: int = 16
     batch_size: int = 256
     learning_rate: float = 0.005
     weight_decay: float = 0.0001

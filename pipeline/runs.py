@@ -137,11 +137,10 @@ def is_finished(folder: Path, mark: str) -> bool:
     """Whether the folder holds a whole artefact with this fingerprint; reads its manifest alone."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        sizes = {name: (folder / name).stat().st_size for name in manifest["files"]}
-    except (OSError, ValueError, KeyError, TypeError):
+        whole = all((folder / name).stat().st_size == entry["bytes"] for name, entry in manifest["files"].items())
+        return whole and bool(manifest["fingerprint"] == mark)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
-    expected = {name: entry["bytes"] for name, entry in manifest["files"].items()}
-    return manifest.get("fingerprint") == mark and sizes == expected
 
 
 def build(
@@ -188,10 +187,10 @@ def open_artefact(folder: Path, remedy: str) -> dict[str, Any]:
         PipelineError: It is missing or a file in it was changed.
     """
     manifest: dict[str, Any] = read_json(folder / MANIFEST, remedy)
+    if not is_finished(folder, manifest.get("fingerprint", "")):
+        raise PipelineError(f"{folder} is not whole; delete it and run its stage again")
     for name, entry in manifest["files"].items():
         path = folder / name
-        if not path.is_file():
-            raise PipelineError(f"{path} is missing; delete {folder} and run its stage again")
         if sha256_file(path) != entry["sha256"]:
             raise PipelineError(
                 f"{path} is not the file that was written (its SHA-256 differs from the manifest's); "

@@ -7,6 +7,7 @@ import logging
 import math
 import pkgutil
 import signal
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -28,6 +29,11 @@ from pipeline.models.encoders import ConvEncoder, MLPEncoder, Shape
 
 # Lightning announces devices and tips at every fit; a grid of cells would repeat it a hundred times
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+
+_EXPECTED_WARNINGS = (
+    r"Found \d+ module\(s\) in eval mode",  # a frozen encoder is meant to be
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6.6 beside torch 2.13; nothing of ours
+)
 
 History = list[dict[str, float]]
 
@@ -167,7 +173,10 @@ def fit(
 def _fit_or_stop(trainer: pl.Trainer, model: pl.LightningModule, data: InMemoryData) -> None:
     """Fit; an interrupted fit must not pass for a finished one, as Lightning would have it."""
     try:
-        trainer.fit(model, datamodule=data)
+        with warnings.catch_warnings():
+            for message in _EXPECTED_WARNINGS:
+                warnings.filterwarnings("ignore", message)
+            trainer.fit(model, datamodule=data)
     except SystemExit as error:
         if isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from pipeline.config import DataConfig
 from pipeline.datasets.augment import RandomDistortion
 from pipeline.datasets.base import load
-from pipeline.config import DataConfig
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def test_each_geometric_strength_moves_every_image_its_own_way(
 ) -> None:
     torch.manual_seed(0)
     same = digits[:1].expand(16, -1, -1, -1)
-    moved = RandomDistortion(**strength)(same)
+    moved = RandomDistortion(**strength)(same)  # type: ignore[arg-type]
     assert moved.shape == same.shape
     assert moved.min() >= 0
     assert moved.max() <= 1

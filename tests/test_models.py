@@ -41,7 +41,7 @@ def test_the_denoising_target_is_the_clean_image() -> None:
 
     shape = (1, 8, 8)
     model = Autoencoder(MLPEncoder(shape, 4, [8]), MLPDecoder(4, shape, [8]), Blank()).eval()
-    model.log = lambda *_, **__: None  # type: ignore[method-assign, assignment]
+    model.log = lambda *_, **__: None  # type: ignore[method-assign]
     images = torch.randint(0, 256, (6, *shape), dtype=torch.uint8)
     blank = torch.zeros(6, *shape)
     expected = binary_cross_entropy(model.decoder(model.encoder(blank)), images / 255)
@@ -68,7 +68,7 @@ def test_a_frozen_backbone_stays_in_eval_mode_and_gets_no_gradient() -> None:
     assert model.head.training
     assert not any(module.training for module in backbone.modules())
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
-    F.cross_entropy(model(torch.rand(8, 1, 8, 8)), torch.arange(8) % 3).backward()
+    F.cross_entropy(model(torch.rand(8, 1, 8, 8)), torch.arange(8) % 3).backward()  # type: ignore[no-untyped-call]
     assert all(parameter.grad is None for parameter in backbone.parameters())
     assert all(parameter.grad is not None for parameter in model.head.parameters())
     assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())

@@ -29,8 +29,8 @@ def test_a_split_spends_its_budget_on_labelled_images_and_trains_on_every_class(
     labels, budget, fraction, seed, classes = problem
     try:
         split = label_split(labels, budget, fraction, seed, classes)
-    except PipelineError as error:
-        assert "leaves no example for validation" in str(error)
+    except PipelineError:  # the only reason that is left; its wording is tested below
+        assert budget * fraction < classes
         return
     together = np.concatenate([split.train, split.val])
     assert len(together) == budget == len(set(together.tolist()))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gzip
-from importlib import resources
+import hashlib
+import zlib
 from pathlib import Path
 
 from pipeline.datasets.base import ImageData
@@ -17,7 +18,10 @@ SHA256 = {
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 
+ARCHIVES = Path(__file__).parent / "archives"
 DEVELOPMENT_IMAGES = 10_000
+
+_REINSTALL = "check the file out again, or install the package again"
 
 
 def load(root: Path, development: bool = False) -> tuple[ImageData, ImageData]:
@@ -67,21 +71,14 @@ def _raw(root: Path, name: str) -> Path:
 
 
 def _unpack(name: str, expected: str, target: Path) -> None:
-    archive = Path(str(resources.files("pipeline.datasets").joinpath(f"archives/{name}.gz")))
+    archive = ARCHIVES / f"{name}.gz"
     try:
         content = gzip.decompress(archive.read_bytes())
-    except (OSError, EOFError) as error:
-        raise PipelineError(
-            f"{archive} cannot be unpacked ({error}); the installation is damaged: install the package again"
-        ) from error
-    except Exception as error:  # zlib.error, which is no OSError
-        raise PipelineError(
-            f"{archive} is damaged ({error}); install the package again, or check the file out again"
-        ) from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise PipelineError(f"{archive} cannot be unpacked ({error}); {_REINSTALL}") from error
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise PipelineError(f"{archive} does not hold MNIST's {name} (its SHA-256 differs); {_REINSTALL}")
     write_atomic(target, content)
-    if sha256_file(target) != expected:
-        target.unlink()
-        raise PipelineError(f"{archive} does not hold MNIST's {name}; install the package again")
 
 
 def _verify(root: Path) -> None:

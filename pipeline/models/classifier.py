@@ -81,6 +81,7 @@ class Classifier(pl.LightningModule):
         self.backbone, self.head, self.augment = backbone, head, augment
         self.train_backbone = train_backbone
         self.encoder_lr, self.head_lr, self.weight_decay = encoder_lr, head_lr, weight_decay
+        self.train()  # Lightning trains a module in the modes it finds, and a new backbone is in training mode
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training mode, but for a frozen backbone."""

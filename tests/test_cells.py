@@ -1,0 +1,143 @@
+"""Stage train through the command line: what a cell leaves behind, and what its mode promises."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pipeline import runs as run_folder
+from pipeline.config import DataConfig
+from pipeline.datasets.base import load
+from tests.conftest import Run
+
+
+def cell(runs: Path, mode: str, labels: int = 100, seed: int = 0) -> Path:
+    found = sorted((runs / "tiny" / "cells").glob(f"{mode}-{labels}-{seed}-*"), key=lambda path: path.stat().st_mtime)
+    return found[-1]
+
+
+def metrics(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+    return content
+
+
+@pytest.mark.parametrize("mode", ["frozen", "finetune", "scratch"])
+def test_every_number_of_a_cell_can_be_recounted_from_its_predictions(mode: str, runs: Path, tiny: Run) -> None:
+    assert tiny("train", f"--mode={mode}", "--labels=100", "--seed=1") == 0
+    folder = cell(runs, mode, seed=1)
+    said, dataset = metrics(folder), load(DataConfig("digits"))
+    with np.load(folder / "predictions.npz", allow_pickle=False) as predictions:
+        assert set(predictions) == {"train_index", "train_pred", "val_index", "val_pred", "test_pred"}
+        train_labels, test_labels = dataset.train.labels.numpy(), dataset.test.labels.numpy()
+        wrong = {
+            "e_in": predictions["train_pred"] != train_labels[predictions["train_index"]],
+            "e_val": predictions["val_pred"] != train_labels[predictions["val_index"]],
+            "e_out": predictions["test_pred"] != test_labels,
+        }
+    for name, mistakes in wrong.items():
+        assert said[name]["errors"] == mistakes.sum()
+        assert said[name]["n"] == len(mistakes)
+        assert said[name]["error"] == mistakes.mean()
+    assert said["e_in"]["n"] + said["e_val"]["n"] == 100
+    confusion = np.array(said["confusion"])
+    assert confusion.sum() - confusion.trace() == said["e_out"]["errors"]
+
+
+def test_early_stopping_keeps_the_epoch_with_the_lowest_validation_loss(runs: Path, tiny: Run) -> None:
+    assert tiny("train", "--mode=frozen", "--train.frozen.max_epochs=60", "--train.frozen.patience=5") == 0
+    folder = cell(runs, "frozen")
+    history = np.genfromtxt(folder / "history.csv", delimiter=",", names=True)
+    said = metrics(folder)
+    assert said["best_epoch"] == history["epoch"][history["loss_val"].argmin()]
+    assert said["stopped_epoch"] == history["epoch"][-1]
+    assert said["stopped_epoch"] in (60, said["best_epoch"] + 5)
+    best = history[said["best_epoch"] - 1]
+    assert (said["e_in"]["error"], said["e_val"]["error"]) == (best["e_in"], best["e_val"])
+    assert said["e_val"]["loss"] == pytest.approx(best["loss_val"], rel=1e-4)
+
+
+def test_a_frozen_encoder_keeps_every_bit_and_a_fine_tuned_one_does_not(runs: Path, tiny: Run) -> None:
+    [artefact] = (runs / "tiny").glob("pretrain-*")
+    pretrained = load_file(artefact / "backbone.safetensors")
+    for mode in ("frozen", "finetune"):
+        assert tiny("train", f"--mode={mode}") == 0
+        folder = cell(runs, mode)
+        weights = load_file(folder / "weights.safetensors")
+        same = {name: torch.equal(weights[f"backbone.{name}"], value) for name, value in pretrained.items()}
+        assert any("running_mean" in name for name in same)
+        digests = metrics(folder)["encoder_sha256"]
+        if mode == "frozen":
+            assert all(same.values())
+            assert digests["before"] == digests["after"]
+        else:
+            assert not any(unchanged for name, unchanged in same.items() if not name.startswith("norm"))
+            assert digests["before"] != digests["after"]
+
+
+def test_embedding_once_equals_the_long_way(runs: Path, tiny: Run) -> None:
+    """A distortion of strength 0 leaves the images alone but sends training through the encoder at every step."""
+    still = json.dumps(dict.fromkeys(("rotation", "scale", "shear", "translation", "elastic"), 0))
+    assert tiny("train", "--mode=frozen") == 0
+    once = cell(runs, "frozen")
+    assert tiny("train", "--mode=frozen", f"--train.augment={still}") == 0
+    long_way = cell(runs, "frozen")
+    assert once != long_way
+    first, second = (load_file(folder / "weights.safetensors") for folder in (once, long_way))
+    for name, value in first.items():
+        assert torch.allclose(value, second[name], atol=1e-5), name
+    assert metrics(once)["e_out"]["errors"] == metrics(long_way)["e_out"]["errors"]
+
+
+def test_fine_tuning_starts_from_the_frozen_head_unless_told_otherwise(runs: Path, tiny: Run) -> None:
+    """At a vanishing rate head-first fine-tuning is the frozen classifier, and naive fine-tuning is a random head."""
+    still = ("--train.finetune.encoder_lr=1e-12", "--train.finetune.head_lr=1e-12", "--train.finetune.max_epochs=1")
+    assert tiny("train", "--mode=frozen") == 0
+    frozen = load_file(cell(runs, "frozen") / "weights.safetensors")["head.0.weight"]
+    heads = []
+    for head_first in ("true", "false"):
+        assert tiny("train", "--mode=finetune", f"--train.finetune.head_first={head_first}", *still) == 0
+        heads.append(load_file(cell(runs, "finetune") / "weights.safetensors")["head.0.weight"])
+    assert torch.allclose(heads[0], frozen, atol=1e-6)
+    assert not torch.allclose(heads[1], frozen, atol=1e-2)
+
+
+def test_modes_share_their_draw_and_draws_differ(runs: Path, tiny: Run) -> None:
+    splits = {}
+    for mode, seed in (("frozen", 0), ("scratch", 0), ("frozen", 1)):
+        assert tiny("train", f"--mode={mode}", f"--seed={seed}") == 0
+        splits[mode, seed] = json.loads((cell(runs, mode, seed=seed) / "split.json").read_text())
+    assert splits["frozen", 0] == splits["scratch", 0]
+    assert splits["frozen", 0] != splits["frozen", 1]
+
+
+def test_the_same_cell_is_the_same_to_the_bit_and_scratch_needs_no_pretraining(
+    runs: Path, tiny: Run, tmp_path: Path
+) -> None:
+    assert tiny("train", "--mode=scratch") == 0
+    first = cell(runs, "scratch")
+    elsewhere = f"--runs={tmp_path / 'elsewhere'}"
+    assert tiny("data", elsewhere) == 0
+    assert tiny("train", "--mode=scratch", elsewhere) == 0
+    second = cell(tmp_path / "elsewhere", "scratch")
+    assert run_folder.sha256_file(first / "weights.safetensors") == run_folder.sha256_file(
+        second / "weights.safetensors"
+    )
+
+
+def test_a_finished_cell_is_recognised_and_left_untouched(runs: Path, tiny: Run) -> None:
+    assert tiny("train", "--mode=frozen") == 0
+    before = {path: path.stat().st_mtime_ns for path in cell(runs, "frozen").iterdir()}
+    assert tiny("train", "--mode=frozen") == 0
+    assert {path: path.stat().st_mtime_ns for path in cell(runs, "frozen").iterdir()} == before
+
+
+def test_a_training_that_diverges_is_no_result(runs: Path, tiny: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tiny("train", "--mode=scratch", "--train.scratch.head_lr=1e30", "--train.scratch.encoder_lr=1e30") == 2
+    assert "training diverged in epoch" in capsys.readouterr().err
+    assert not list((runs / "tiny").glob("cells/scratch*"))

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import runs
+from pipeline.errors import PipelineError
+
+INPUTS = {"stage": "demo", "epochs": 3}
+
+
+def make(text: str) -> Any:
+    def fill(folder: Path) -> dict[str, Any]:
+        (folder / "weights.bin").write_text(text)
+        return {"said": text}
+
+    return fill
+
+
+def refuse(folder: Path) -> dict[str, Any]:
+    raise AssertionError("must not be made again")
+
+
+def test_a_finished_artefact_is_recognised_and_other_settings_make_another(tmp_path: Path) -> None:
+    first = runs.build(tmp_path / "a", "demo", INPUTS, make("one"))
+    assert runs.build(tmp_path / "a", "demo", INPUTS, refuse) == first
+    assert runs.build(tmp_path / "a", "demo", dict(reversed(INPUTS.items())), refuse) == first
+    other = runs.build(tmp_path / "a", "demo", INPUTS | {"epochs": 4}, make("two"))
+    assert other != first
+    assert (first / "weights.bin").read_text() == "one"
+    assert runs.open_artefact(first, "")["outcome"] == {"said": "one"}
+
+
+def test_an_artefact_is_whole_or_absent_and_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    def fail(folder: Path) -> dict[str, Any]:
+        (folder / "half").write_text("x")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        runs.build(tmp_path / "a", "demo", INPUTS, fail)
+    assert [path.name for path in (tmp_path / "a").iterdir() if not path.name.endswith(".lock")] == []
+
+
+def test_what_another_experiment_has_made_is_taken_over_and_stands_alone(tmp_path: Path) -> None:
+    first = runs.build(tmp_path / "a", "cells/demo", INPUTS, make("one"))
+    second = runs.build(tmp_path / "b", "cells/demo", INPUTS, refuse)
+    assert second.parent.parent == tmp_path / "b"
+    (first / "weights.bin").unlink()
+    assert runs.open_artefact(second, "")["outcome"] == {"said": "one"}
+
+
+@pytest.mark.parametrize("damage", ["flip", "remove"])
+def test_a_changed_file_is_noticed_and_not_passed_on(damage: str, tmp_path: Path) -> None:
+    folder = runs.build(tmp_path / "a", "demo", INPUTS, make("one"))
+    if damage == "flip":
+        (folder / "weights.bin").write_text("onf")
+    else:
+        (folder / "weights.bin").unlink()
+    with pytest.raises(PipelineError, match="run its stage again"):
+        runs.open_artefact(folder, "")
+    if damage == "flip":
+        with pytest.raises(PipelineError, match=r"weights\.bin"):
+            runs.build(tmp_path / "b", "demo", INPUTS, make("other"))
+    else:  # it no longer counts as finished
+        assert runs.build(tmp_path / "a", "demo", INPUTS, make("anew")) == folder
+        assert runs.open_artefact(folder, "")["outcome"] == {"said": "anew"}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"files": 3}', '{"files": {"weights.bin": {}}}'])
+def test_a_broken_manifest_is_no_finished_artefact(content: str, tmp_path: Path) -> None:
+    folder = runs.build(tmp_path / "a", "demo", INPUTS, make("one"))
+    (folder / runs.MANIFEST).write_text(content)
+    assert not runs.is_finished(folder, runs.fingerprint(INPUTS))
+
+
+def test_a_manifest_says_what_it_was_made_from_and_by(tmp_path: Path) -> None:
+    folder = runs.build(tmp_path / "a", "demo", INPUTS, make("one"))
+    manifest = json.loads((folder / runs.MANIFEST).read_text())
+    assert manifest["inputs"] == INPUTS
+    assert manifest["files"]["weights.bin"]["sha256"] == runs.sha256_file(folder / "weights.bin")
+    assert manifest["provenance"]["packages"]["torch"]
+
+
+def test_a_write_replaces_the_file_at_once_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "results.csv"
+    runs.write_csv(path, [{"a": 0.1, "b": "x"}])
+    assert path.read_text() == "a,b\n0.1,x\n"
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(PipelineError, match=r"cannot write .*results\.csv: No space left on device"):
+        runs.write_atomic(path, "b" * 1000)
+    assert path.read_text() == "a,b\n0.1,x\n"
+    assert [p.name for p in tmp_path.iterdir()] == ["results.csv"]
+
+
+def test_a_file_where_a_folder_should_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("mine")
+    with pytest.raises(PipelineError, match=r"cannot write .*/a/demo"):
+        runs.build(tmp_path / "a", "demo", INPUTS, make("one"))
+    assert (tmp_path / "a").read_text() == "mine"
+
+
+def test_json_has_no_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Out of range float"):
+        runs.write_json(tmp_path / "metrics.json", {"loss": float("nan")})
+    assert not list(tmp_path.iterdir())
