@@ -201,7 +201,16 @@ def open_artefact(folder: Path, remedy: str) -> dict[str, Any]:
 
 def provenance() -> dict[str, Any]:
     """What a result depends on beside its settings: versions, machine, source revision, command."""
-    packages = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "scikit-learn", "numpy", "scipy")
+    packages = (
+        "torch",
+        "torchvision",
+        "pytorch-lightning",
+        "torchmetrics",
+        "scikit-learn",
+        "numpy",
+        "scipy",
+        "matplotlib",
+    )
     return {
         "command": " ".join(["python -m pipeline", *sys.argv[1:]]),
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

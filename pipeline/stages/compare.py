@@ -54,7 +54,7 @@ class Job:
         if self.mode in BASELINES:
             baseline.run(self.config, self.mode, self.labels, self.seed, materials)
         else:
-            train.run(self.config, self.mode, self.labels, self.seed, materials)
+            train.train_cell(train.Cell(self.config, self.mode, self.labels, self.seed), materials)
 
 
 def run(config: Experiment) -> Path:

@@ -15,7 +15,15 @@ from pipeline.errors import PipelineError
 def run(config: Experiment) -> Path:
     """Make the data ready and return the folder of its card."""
     base.prepare(config.data)
-    return runs.build(config.folder, "data", inputs(config), lambda folder: _make(config, folder))
+    folder = runs.build(config.folder, "data", inputs(config), lambda folder: _make(config, folder))
+    found = card(config)
+    size = " x ".join(map(str, found["shape"]))
+    print(
+        f"{found['dataset']}: {found['train']} training and {found['test']} test images of {size}, "
+        f"{len(found['classes'])} classes, {found['unlabelled']} unlabelled, "
+        f"{found['left_out_because_in_test']} left out because the test set holds them too"
+    )
+    return folder
 
 
 def inputs(config: Experiment) -> dict[str, Any]:

@@ -86,6 +86,23 @@ def new_backbone(config: Experiment, shape: tuple[int, int, int]) -> Backbone:
     return Backbone(make_encoder(config.pretrain.encoder, shape, config.pretrain.latent))
 
 
+def divide(config: Experiment, images: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Indices of the training images held out of pretraining, and of those it sees.
+
+    Raises:
+        PipelineError: Nothing would be left to pretrain on.
+    """
+    import torch
+
+    settings = config.pretrain
+    if settings.holdout > images - 2:
+        raise PipelineError(
+            f"pretrain.holdout: {settings.holdout} of {images} training images leave nothing to pretrain on; lower it"
+        )
+    order = torch.randperm(images, generator=torch.Generator().manual_seed(settings.seed))
+    return order[: settings.holdout], order[settings.holdout :]
+
+
 def _make(config: Experiment, folder: Path) -> dict[str, Any]:
     import torch
     from safetensors.torch import save_file
@@ -106,8 +123,7 @@ def _make(config: Experiment, folder: Path) -> dict[str, Any]:
     settings = config.pretrain
     train = data.load(config).train
     shape = train.shape
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(settings.seed))
-    held_out, index = order[: settings.holdout], order[settings.holdout :]
+    held_out, index = divide(config, len(train))
     with threads(config.runtime.threads):
         seed_everything(settings.seed)
         backbone = new_backbone(config, shape)

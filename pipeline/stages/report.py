@@ -1,7 +1,148 @@
-"""stub"""
+"""Stage report: report.html and report.md from what the earlier stages wrote. Nothing is trained or measured here."""
 
+from __future__ import annotations
+
+import contextlib
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pipeline
+from pipeline import runs
+from pipeline.config import Experiment, as_dict
+from pipeline.modes import MODES
+from pipeline.report import page
+from pipeline.report.evidence import Evidence
+from pipeline.stages import compare, data, pretrain
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from pipeline.datasets.base import ImageData
+    from pipeline.report.figures import Picture
+    from pipeline.report.page import Pictures
+
+HTML, MARKDOWN, RECORD = "report.html", "report.md", "report.json"
+
+RECONSTRUCTED = 10  # images, one a class
+EMBEDDED = 3000  # points are still told apart, and the page stays small
 
 
-def run(config):
-    return Path()
+def run(config: Experiment) -> Path:
+    """Write both pages unless they are up to date, and return the path of the HTML one.
+
+    Raises:
+        PipelineError: An earlier stage has not run with these settings, or a file of it was changed.
+    """
+    comparison = compare.load(config)
+    encoder = pretrain.check(config) if any(MODES[mode].pretrained for mode in config.grid.modes) else None
+    mark = runs.fingerprint(_inputs(config, encoder))
+    if not _is_finished(config.folder, mark):
+        _make(config, comparison, encoder, mark)
+    return config.folder / HTML
+
+
+def _inputs(config: Experiment, encoder: Path | None) -> dict[str, Any]:
+    """All that the pages are made from: settings, results, encoder, and the code that sets them."""
+    sources = [Path(__file__), *sorted(page.TEMPLATES.glob("*.py")), *sorted(page.TEMPLATES.glob("*.jinja"))]
+    return {
+        "stage": "report",
+        "version": pipeline.__version__,
+        "sources": {path.name: runs.sha256_file(path) for path in sources},
+        "settings": as_dict(config),
+        "results": {name: runs.sha256_file(config.folder / name) for name in (compare.RESULTS, compare.COMPARISON)},
+        "pretrained": runs.sha256_file(encoder / runs.MANIFEST) if encoder else None,
+    }
+
+
+def _is_finished(folder: Path, mark: str) -> bool:
+    """Whether both pages are the ones that were written from this; a broken record means that they are not."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        pages = {name: runs.sha256_file(folder / name) for name in (HTML, MARKDOWN)}
+        return bool(record["fingerprint"] == mark and record["files"] == pages)
+    return False
+
+
+def _make(config: Experiment, comparison: dict[str, Any], encoder: Path | None, mark: str) -> None:
+    from pipeline.report import evidence, story
+
+    folder = config.folder
+    found = evidence.read(folder, as_dict(config), data.card(config), comparison, encoder)
+    told = story.tell(found)
+    runs.write_atomic(folder / MARKDOWN, page.markdown(told))
+    runs.write_atomic(folder / HTML, page.html(told, _draw(config, found, encoder)))
+    pages = {name: runs.sha256_file(folder / name) for name in (HTML, MARKDOWN)}
+    runs.write_json(folder / RECORD, {"fingerprint": mark, "files": pages})  # last: it vouches for the others
+
+
+# --- pictures -------------------------------------------------------------------------------------------------
+
+
+def _draw(config: Experiment, found: Evidence, encoder: Path | None) -> Pictures:
+    from pipeline.report import figures
+
+    comparison = figures.comparison(found.comparison["summary"])
+    curves = [figures.learning_curve(curve) for curve in found.curves]
+    if encoder is None:
+        return page.Pictures(comparison, curves)
+    train = data.load(config).train
+    latent, share = _draw_latent(config, train)
+    return page.Pictures(
+        comparison,
+        curves,
+        figures.pretraining(found.losses),
+        figures.reconstructions(_reconstruct(config, encoder, train)),
+        latent,
+        f"Embeddings of training images by the pretrained encoder, in the plane of their first two principal "
+        f"components{share}. Class labels were used to colour the picture, not to make it; no test image is shown.",
+        [page.LegendEntry(number, name, *figures.class_look(number)) for number, name in enumerate(train.class_names)],
+    )
+
+
+def _draw_latent(config: Experiment, train: ImageData) -> tuple[Picture, str]:
+    """The picture, and in words how much of the variance it shows."""
+    import numpy as np
+    from sklearn.decomposition import PCA
+
+    from pipeline.report import figures
+
+    embeddings = pretrain.load(config).embeddings.numpy()
+    chosen = np.sort(np.random.default_rng(0).permutation(len(embeddings))[:EMBEDDED])
+    pca = PCA(min(2, *embeddings[chosen].shape), svd_solver="full")
+    with np.errstate(invalid="ignore"):  # a dead encoder embeds all images to one point: 0 of 0 variance
+        points = pca.fit_transform(embeddings[chosen])
+    points = np.pad(points, ((0, 0), (0, 2 - points.shape[1])))  # a latent of one number makes a line
+    explained = float(pca.explained_variance_ratio_.sum())
+    share = f", which hold {100 * explained:.0f} % of their variance" if np.isfinite(explained) else ""
+    return figures.latent_space(points, train.labels.numpy()[chosen]), share
+
+
+def _reconstruct(config: Experiment, encoder: Path, train: ImageData) -> dict[str, npt.NDArray[np.floating[Any]]]:
+    """An image of each class, held out of pretraining if some are: as it is, distorted, and reconstructed from that."""
+    import torch
+    from safetensors.torch import load_file
+
+    from pipeline.models.autoencoder import Autoencoder
+    from pipeline.models.inputs import as_input
+    from pipeline.training import make_decoder, make_distortion
+
+    settings = config.pretrain
+    backbone = pretrain.new_backbone(config, train.shape)
+    backbone.load_state_dict(load_file(encoder / "backbone.safetensors"))
+    decoder = make_decoder(settings.decoder, settings.latent, train.shape)
+    decoder.load_state_dict(load_file(encoder / "decoder.safetensors"))
+    model = Autoencoder(backbone.encoder, decoder, make_distortion(settings.corruption)).eval()
+    held_out, seen = pretrain.divide(config, len(train))
+    candidates = held_out if len(held_out) else seen
+    labels = train.labels[candidates].tolist()
+    firsts = sorted(labels.index(number) for number in set(labels) - {-1})[:RECONSTRUCTED] or [0]
+    clean = as_input(train.images[candidates[torch.tensor(firsts)]])
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        distorted = model.corruption(clean)
+        rows = {"original": clean, "distorted": distorted, "reconstruction": model(distorted)}
+    if settings.corruption is None:
+        del rows["distorted"]
+    return {name: images.numpy() for name, images in rows.items()}

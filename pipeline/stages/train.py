@@ -17,6 +17,7 @@ from pipeline.errors import PipelineError
 from pipeline.modes import find_mode
 from pipeline.stages import data, pretrain
 from pipeline.stages.materials import Materials
+from pipeline.table import percent
 
 if TYPE_CHECKING:
     import torch
@@ -51,14 +52,31 @@ class Cell:
         return settings
 
 
-def run(config: Experiment, mode: str, labels: int, seed: int, materials: Materials | None = None) -> Path:
-    """Train one cell unless it is done, and return its folder.
+def run(config: Experiment, mode: str, labels: int, seed: int) -> Path:
+    """Train one cell unless it is done, print its errors, and return its folder.
 
     Raises:
         PipelineError: The mode is unknown, the budget is out of range, or an earlier stage has not run.
     """
-    cell = Cell(config, mode, labels, seed)
-    materials = materials or Materials(config)
+    folder = train_cell(Cell(config, mode, labels, seed), Materials(config))
+    metrics = runs.open_artefact(folder, "run it again")["outcome"]
+    errors = ", ".join(
+        f"{name} {percent(metrics[key]['error'])} % of {metrics[key]['n']}"
+        for name, key in (("E_in", "e_in"), ("E_val", "e_val"), ("E_out", "e_out"))
+    )
+    print(
+        f"{mode}, {labels} labels, draw {seed}: {errors}; epoch {metrics['best_epoch']} of {metrics['stopped_epoch']}"
+    )
+    return folder
+
+
+def train_cell(cell: Cell, materials: Materials) -> Path:
+    """Train one cell unless it is done, and return its folder; the only way a classifier is trained.
+
+    Raises:
+        PipelineError: The mode is unknown, the budget is out of range, or an earlier stage has not run.
+    """
+    config = cell.config
     return runs.build(config.folder, relative(cell), inputs(cell), lambda folder: _make(cell, materials, folder))
 
 

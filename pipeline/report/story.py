@@ -1,0 +1,232 @@
+"""What the report says, in sentences and in tables: both pages are set from it, so they tell the same numbers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.modes import BASELINES, MODES
+from pipeline.report import tables
+from pipeline.report.evidence import Evidence
+from pipeline.report.tables import Table
+from pipeline.table import percent
+
+QUESTION = (
+    "With few labels, is it better to freeze a pretrained encoder, to fine-tune it, or to train the same network "
+    "from scratch?"
+)
+
+SIGNIFICANCE = 0.05
+
+
+@dataclass(frozen=True)
+class Story:
+    """The report's words and numbers.
+
+    Attributes:
+        title: What was compared.
+        question: What the experiment asks.
+        answer: What it found at the smallest budget, in a sentence.
+        remarks: What has to be known to read the answer rightly.
+        chart: How to read the chart of errors against labels.
+        comparison: Every mode and baseline at every budget.
+        paired: Differences between modes over the same draws; None where the grid has a single mode.
+        epochs: The selected epoch of each cell whose learning curve is drawn.
+        pretraining: What the encoder was pretrained on; empty where the grid uses none.
+        budget: How the labels were spent.
+        rules: What was seen by whom, and when.
+        runs: results.csv.
+        data: The data card.
+        provenance: Versions, machine, command, revision, date.
+        settings: The resolved experiment as JSON.
+    """
+
+    title: str
+    question: str
+    answer: str
+    remarks: list[str]
+    chart: str
+    comparison: Table
+    paired: Table | None
+    epochs: Table
+    pretraining: list[str]
+    budget: Table
+    rules: list[str]
+    runs: Table
+    data: Table
+    provenance: Table
+    settings: str
+
+
+def tell(evidence: Evidence) -> Story:
+    """Put the evidence into words and tables."""
+    comparison = evidence.comparison
+    return Story(
+        title=f"{evidence.card['dataset']}: E_in and E_out with few labels",
+        question=QUESTION,
+        answer=answer(comparison),
+        remarks=_remarks(comparison, evidence.pretrained is not None),
+        chart=_chart(comparison),
+        comparison=tables.comparison_table(comparison),
+        paired=tables.paired_table(comparison) if comparison["paired"] else None,
+        epochs=tables.epochs_table(evidence),
+        pretraining=_pretraining(evidence),
+        budget=tables.budget_table(comparison),
+        rules=_rules(evidence),
+        runs=tables.runs_table(evidence),
+        data=tables.data_table(evidence.card),
+        provenance=tables.provenance_table(evidence),
+        settings=json.dumps(evidence.settings, indent=2),
+    )
+
+
+# --- the answer -----------------------------------------------------------------------------------------------
+
+
+def answer(comparison: dict[str, Any]) -> str:
+    """The finding at the smallest budget in one sentence, no stronger than the data allow."""
+    labels = min(row["labels"] for row in comparison["summary"])
+    rows = [row for row in comparison["summary"] if row["labels"] == labels and row["mode"] in MODES]
+    best = min(rows, key=lambda row: row["e_out"]["mean"])
+    who = f"With {labels} labels, {best['mode']} ({MODES[best['mode']].summary})"
+    rate = f"{percent(best['e_out']['mean'])} % over {_draws(best['draws'])}"
+    if len(rows) == 1:
+        return f"{who} has a mean E_out of {rate}; no other mode is in the grid to compare it with."
+    rivals = [_against(comparison, best, row) for row in rows if row is not best]
+    return f"{who} has the lowest mean E_out of the modes, {rate}: {'; '.join(rivals)}."
+
+
+def _against(comparison: dict[str, Any], best: dict[str, Any], rival: dict[str, Any]) -> str:
+    """How much less the best mode errs than a rival, and whether chance could have done it."""
+    rate = f"{rival['mode']} errs on {percent(rival['e_out']['mean'])} %"
+    paired = _find_pair(comparison["paired"], best, rival)
+    if paired is None:
+        return f"{rate}, without a paired comparison"
+    mean, low, high = paired["mean"], paired["low"], paired["high"]
+    if low is None:
+        return f"{rate}, {percent(mean)} points more, and a single draw cannot tell that from chance"
+    interval = f"{100 * comparison['level']:.0f} % interval {percent(low)} to {percent(high)}"
+    return (
+        f"{rate}, {percent(mean)} points more ({interval}, p = {paired['p_value']:.4f}), "
+        f"{_verdict(low, high, paired['p_value'], paired['draws'])}"
+    )
+
+
+def _find_pair(pairs: list[dict[str, Any]], best: dict[str, Any], rival: dict[str, Any]) -> dict[str, Any] | None:
+    """Rival minus best in E_out, whichever way round the comparison holds it."""
+    for row in pairs:
+        if row["labels"] != best["labels"] or row["quantity"] != "e_out":
+            continue
+        mean, low, high = (row["difference"][name] for name in ("mean", "low", "high"))
+        rest = {"p_value": row["p_value"], "draws": row["draws"]}
+        if (row["first"], row["second"]) == (rival["mode"], best["mode"]):
+            return {"mean": mean, "low": low, "high": high, **rest}
+        if (row["first"], row["second"]) == (best["mode"], rival["mode"]):
+            turned = None if low is None else (0.0 - high, 0.0 - low)
+            low, high = turned or (None, None)
+            return {"mean": 0.0 - mean, "low": low, "high": high, **rest}
+    return None
+
+
+def _verdict(low: float, high: float, p_value: float, draws: int) -> str:
+    """A difference counts only where interval and test agree; few draws cannot make the test agree."""
+    if low <= 0 <= high:
+        return "so the data do not separate the two"
+    if p_value <= SIGNIFICANCE:
+        return "so the data separate the two"
+    smallest = 2 / 2**draws
+    if smallest > SIGNIFICANCE:
+        return f"but {_draws(draws)} are too few to separate the two (the test's p cannot fall below {smallest:.4f})"
+    return "so interval and test disagree and the data do not clearly separate the two"
+
+
+def _draws(count: int) -> str:
+    return f"{count} draw{'s' * (count != 1)}"
+
+
+def _remarks(comparison: dict[str, Any], pretrained: bool) -> list[str]:
+    labels = min(row["labels"] for row in comparison["summary"])
+    baselines = [row for row in comparison["summary"] if row["labels"] == labels and row["mode"] in BASELINES]
+    remarks = []
+    if baselines:
+        best = min(baselines, key=lambda row: row["e_out"]["mean"])
+        remarks.append(
+            f"The best classical baseline with {labels} labels is {best['mode']} ({BASELINES[best['mode']]}), with a "
+            f"mean E_out of {percent(best['e_out']['mean'])} %."
+        )
+    shared = "one test set and one pretrained encoder" if pretrained else "one test set"
+    if comparison["draws"] > 1:
+        remarks.append(
+            f"All draws share {shared}: the intervals over draws say how much depends on which labels were drawn, "
+            "not on these."
+        )
+    else:
+        remarks.append("A single draw of the labels says nothing about how much depends on which labels were drawn.")
+    remarks.append(
+        "What the finite test set leaves open is told by the Clopper-Pearson and Hoeffding bounds, each for a single "
+        "run."
+    )
+    return remarks
+
+
+# --- how it came about ----------------------------------------------------------------------------------------
+
+
+def _pretraining(evidence: Evidence) -> list[str]:
+    if evidence.pretrained is None:
+        return []
+    outcome = evidence.pretrained["outcome"]
+    sentence = (
+        f"The encoder was pretrained as a {evidence.comparison['pretraining']} for {outcome['epochs']} epochs; its "
+        f"reconstruction loss, summed over pixels, ended at {outcome['train_loss']:.2f} an image"
+    )
+    corrupted = evidence.settings["pretrain"]["corruption"] is not None
+    sentence += " from distorted input" * corrupted
+    if "holdout_loss" in outcome:
+        sentence += f", and at {outcome['holdout_loss']:.2f} on training images left out of pretraining"
+        sentence += ", undistorted" * corrupted
+    return [f"{sentence}."]
+
+
+def _rules(evidence: Evidence) -> list[str]:
+    card, rows = evidence.card, evidence.rows
+    rules = [
+        "Validation labels, which early stopping and the choice of the epoch look at, are paid for within the "
+        "budget: a budget of 100 labels means that 100 labels were seen in all.",
+    ]
+    if evidence.pretrained is None:
+        rules.append("No mode of this grid uses a pretrained encoder.")
+    else:
+        images = evidence.pretrained["outcome"]["images"]
+        rules.append(
+            f"Pretraining used {images} training images, no label and no test image; {card['train'] - images} "
+            "training images were left out of it."
+        )
+    rules.append(
+        f"The test set of {rows[0]['n_test']} images was opened once for each run, after its epoch had been selected."
+    )
+    if any(row["mode"] in BASELINES for row in rows):
+        rules.append(
+            "The classical baselines select nothing and need no validation labels: they train on the entire budget."
+        )
+    if card["left_out_because_in_test"]:
+        rules.append(
+            f"{card['left_out_because_in_test']} training images were left out because the test set holds the "
+            "same image."
+        )
+    rules.append(
+        "E_in is measured on the training labels at the selected epoch, in evaluation mode and without augmentation."
+    )
+    return rules
+
+
+def _chart(comparison: dict[str, Any]) -> str:
+    sentences = [
+        "Error against the number of labels. Filled: E_out, on the test set. Hollow: E_in, on the training labels."
+    ]
+    if comparison["draws"] > 1:
+        sentences.append("Bars: interval over the draws, cut off at 0 and 100 %.")
+    if any(row["mode"] in BASELINES for row in comparison["summary"]):
+        sentences.append("Grey: E_out of the classical baselines, without bars.")
+    return " ".join(sentences)

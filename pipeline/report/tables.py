@@ -1,0 +1,250 @@
+"""The report's tables, as plain text in rows and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipeline.modes import BASELINES, MODES
+from pipeline.report.evidence import Evidence
+from pipeline.table import percent, with_half_width
+
+_QUANTITY = {"e_in": "E_in", "e_out": "E_out"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A table's column: its head, and what it holds: short or long text, numbers, names of files."""
+
+    title: str
+    kind: Literal["text", "number", "code", "words"] = "text"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text.
+
+    Attributes:
+        caption: What it shows, and in which unit.
+        columns: From left to right.
+        rows: One text a column.
+    """
+
+    caption: str
+    columns: tuple[Column, ...]
+    rows: Sequence[tuple[str, ...]]
+
+
+def describe_mode(name: str) -> str:
+    """A few words on a mode or a classical baseline."""
+    return MODES[name].summary if name in MODES else f"classical baseline: {BASELINES[name]}"
+
+
+def comparison_table(comparison: dict[str, Any]) -> Table:
+    """Every mode and classical baseline at every budget."""
+    level = f"{100 * comparison['level']:.0f} %"
+    columns = (
+        Column("Labels", "number"),
+        Column("Mode"),
+        Column("What it is", "words"),
+        Column("Draws", "number"),
+        Column("n_train", "number"),
+        Column("n_val", "number"),
+        Column("E_in", "number"),
+        Column("E_out", "number"),
+        Column("Gap", "number"),
+        Column("One run's E_out", "number"),
+        Column("Clopper-Pearson", "number"),
+        Column("Hoeffding", "number"),
+        Column("That run", "code"),
+    )
+    rows = [
+        (
+            str(row["labels"]),
+            row["mode"],
+            describe_mode(row["mode"]),
+            str(row["draws"]),
+            str(row["n_train"]),
+            str(row["n_val"]),
+            *(with_half_width(row[name]) for name in ("e_in", "e_out", "gap")),
+            percent(row["one_run"]["errors"] / row["one_run"]["n"]),
+            *(_limits(row["one_run"][name]) for name in ("clopper_pearson", "hoeffding")),
+            row["one_run"]["cell"],
+        )
+        for row in comparison["summary"]
+    ]
+    return Table(
+        f"Errors in %: mean over the draws ± half of the {level} t interval (none for a single draw). Gap: E_out - "
+        f"E_in, in percentage points. Both bounds hold with {level} confidence for the one run named at the end of "
+        "the row.",
+        columns,
+        rows,
+    )
+
+
+def _limits(limits: list[float] | tuple[float, float]) -> str:
+    return f"{percent(limits[0])} to {percent(limits[1])}"
+
+
+def paired_table(comparison: dict[str, Any]) -> Table:
+    """Differences between modes over the same draws."""
+    cells = {(row["labels"], row["mode"]): row["one_run"]["cell"] for row in comparison["summary"]}
+    columns = (
+        Column("Labels", "number"),
+        Column("Quantity"),
+        Column("Difference"),
+        Column("Draws", "number"),
+        Column("Points", "number"),
+        Column("p", "number"),
+        Column("First run of the one", "code"),
+        Column("First run of the other", "code"),
+    )
+    rows = [
+        (
+            str(row["labels"]),
+            _QUANTITY[row["quantity"]],
+            f"{row['first']} - {row['second']}",
+            str(row["draws"]),
+            with_half_width(row["difference"]),
+            f"{row['p_value']:.4f}",
+            cells[row["labels"], row["first"]],
+            cells[row["labels"], row["second"]],
+        )
+        for row in comparison["paired"]
+    ]
+    return Table(
+        "Paired differences over the same draws, in percentage points: mean ± half of the "
+        f"{100 * comparison['level']:.0f} % t interval, and the p value of the two-sided sign-flip test. Below 0, the "
+        "first mode errs less. No correction is made for looking at several differences.",
+        columns,
+        rows,
+    )
+
+
+def epochs_table(evidence: Evidence) -> Table:
+    """The selected epoch of each cell whose learning curve is drawn."""
+    columns = (
+        Column("Labels", "number"),
+        Column("Mode"),
+        Column("Selected epoch", "number"),
+        Column("Last epoch", "number"),
+        Column("E_in there", "number"),
+        Column("E_val there", "number"),
+        Column("Run", "code"),
+    )
+    rows = [
+        (
+            str(curve.labels),
+            curve.mode,
+            str(curve.best_epoch),
+            str(curve.stopped_epoch),
+            percent(curve.e_in[curve.best_epoch - 1]),
+            percent(curve.e_val[curve.best_epoch - 1]),
+            curve.cell,
+        )
+        for curve in evidence.curves
+    ]
+    return Table(
+        "First draw: the epoch with the lowest validation loss, whose weights were kept, and the errors there in %.",
+        columns,
+        rows,
+    )
+
+
+def budget_table(comparison: dict[str, Any]) -> Table:
+    """How each budget was split into training and validation labels."""
+    budgets: dict[int, dict[str, Any]] = {}
+    for row in comparison["summary"]:
+        if row["mode"] in MODES:
+            budgets.setdefault(row["labels"], row)
+    columns = (
+        Column("Labels", "number"),
+        Column("Trained on", "number"),
+        Column("Validation", "number"),
+        Column("First run", "code"),
+    )
+    rows = [
+        (str(labels), str(row["n_train"]), str(row["n_val"]), row["one_run"]["cell"]) for labels, row in budgets.items()
+    ]
+    return Table("Labels that each mode was shown, by budget.", columns, rows)
+
+
+def runs_table(evidence: Evidence) -> Table:
+    """results.csv, rounded."""
+    columns = (
+        Column("Labels", "number"),
+        Column("Mode"),
+        Column("Draw", "number"),
+        Column("n_train", "number"),
+        Column("n_val", "number"),
+        Column("n_test", "number"),
+        Column("E_in", "number"),
+        Column("E_val", "number"),
+        Column("E_out", "number"),
+        Column("Selected epoch", "number"),
+        Column("Last epoch", "number"),
+        Column("Seconds", "number"),
+        Column("Run", "code"),
+    )
+    rows = [
+        (
+            row["labels"],
+            row["mode"],
+            *(row[name] for name in ("seed", "n_train", "n_val", "n_test")),
+            *(percent(float(row[name])) if row[name] else "" for name in ("e_in", "e_val", "e_out")),
+            *(row[name] for name in ("best_epoch", "stopped_epoch")),
+            f"{float(row['seconds']):.1f}",
+            row["cell"],
+        )
+        for row in evidence.rows
+    ]
+    return Table(
+        "Every run: errors in %, rounded; all digits are in results.csv. Metrics, curve, predictions and weights "
+        "of a run lie in its folder, beside this report.",
+        columns,
+        rows,
+    )
+
+
+def data_table(card: dict[str, Any]) -> Table:
+    """The data card."""
+    channels, height, width = card["shape"]
+    per_class = ", ".join(
+        f"{name} ({count})" for name, count in zip(card["classes"], card["train_per_class"], strict=True)
+    )
+    rows = [
+        ("data set", card["dataset"]),
+        ("SHA-256", card["sha256"]),
+        ("image", f"{height} x {width} pixels, {channels} channel{'s' * (channels != 1)}"),
+        ("training images", str(card["train"])),
+        ("of these unlabelled", str(card["unlabelled"])),
+        ("test images", str(card["test"])),
+        ("classes (training images)", per_class),
+    ]
+    return Table("The data.", (Column("What"), Column("Value")), rows)
+
+
+def provenance_table(evidence: Evidence) -> Table:
+    """What made the pretrained encoder and the first cell."""
+    manifests = {"First cell": evidence.cell}
+    if evidence.pretrained is not None:
+        manifests = {"Pretraining": evidence.pretrained, **manifests}
+    origins = [manifest["provenance"] for manifest in manifests.values()]
+    seeds = [str(manifest["inputs"].get("seed", "")) for manifest in manifests.values()]
+    if evidence.pretrained is not None:
+        seeds[0] = str(evidence.settings["pretrain"]["seed"])
+    rows = [
+        ("fingerprint", *(manifest["fingerprint"] for manifest in manifests.values())),
+        ("seed", *seeds),
+        ("seconds", *(f"{manifest['seconds']:.1f}" for manifest in manifests.values())),
+    ]
+    facts = ("command", "created", "revision", "python", "platform", "machine", "cpus")
+    rows += [(name, *(str(origin[name]) for origin in origins)) for name in facts]
+    rows += [(name, *(str(origin["packages"][name]) for origin in origins)) for name in origins[0]["packages"]]
+    draws = ", ".join(sorted({row["seed"] for row in evidence.rows}, key=int))
+    return Table(
+        f"What made it, from the manifests; the draws have the seeds {draws}.",
+        (Column("What"), *(Column(name) for name in manifests)),
+        rows,
+    )

@@ -1,0 +1,55 @@
+"""The make targets, with a stand-in for Python that writes down what it is asked to do."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli import STAGES
+
+ROOT = Path(__file__).parent.parent
+
+STAND_IN = """#!/bin/sh
+echo "$3 $4 $5" >> {log}
+[ "$3" != "{failing}" ]
+"""
+
+
+def make(tmp_path: Path, *arguments: str, failing: str = "none") -> tuple[int, list[str]]:
+    """Run make with a stand-in virtual environment; its exit status and the stages it ran."""
+    log = tmp_path / "log"
+    python = tmp_path / "venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(STAND_IN.format(log=log, failing=failing))
+    python.chmod(0o755)
+    (tmp_path / "venv" / ".installed").touch()
+    command = ["make", "--no-print-directory", f"VENV={tmp_path / 'venv'}", *arguments]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    ran = [line.split(" ", 1)[0] for line in log.read_text().splitlines()] if log.exists() else []
+    return result.returncode, ran
+
+
+def test_the_default_runs_every_stage_in_order(tmp_path: Path) -> None:
+    assert make(tmp_path) == (0, ["data", "pretrain", "compare", "report"])
+
+
+@pytest.mark.parametrize(("target", "before"), [("frozen", ["data", "pretrain"]), ("scratch", ["data"])])
+def test_a_mode_runs_what_it_needs_first(target: str, before: list[str], tmp_path: Path) -> None:
+    assert make(tmp_path, target, "LABELS=600", "SEED=3") == (0, [*before, "train"])
+    assert f"train --mode {target}" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize(("failing", "ran"), [("data", 1), ("pretrain", 2), ("compare", 3)])
+def test_make_never_carries_on_after_a_stage_that_failed(failing: str, ran: int, tmp_path: Path) -> None:
+    status, stages = make(tmp_path, failing=failing)
+    assert status != 0
+    assert len(stages) == ran
+
+
+def test_help_names_every_target() -> None:
+    text = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    targets = {*STAGES, "all", "frozen", "finetune", "scratch", "test", "lint", "clean", "help"} - {"train"}
+    described = {name for line in text.splitlines() if line.startswith("  ") for name in line[2:20].split()}
+    assert targets <= described

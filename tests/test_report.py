@@ -1,0 +1,304 @@
+"""The report, made by the real command line from a tiny real run, and read back by means of its own."""
+
+from __future__ import annotations
+
+import csv
+import re
+import statistics
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from pipeline.cli import main
+from pipeline.report import figures, page, story
+from pipeline.report.tables import Column, Table
+
+TINY = [
+    f"--{name}={value}"
+    for name, value in {
+        "data.dataset": "digits",
+        "pretrain.epochs": 1,
+        "train.frozen.max_epochs": 3,
+        "train.finetune.max_epochs": 2,
+        "train.scratch.max_epochs": 2,
+        "grid.labels": [50, 100],
+        "grid.draws": 2,
+        "grid.jobs": 1,
+        "runtime.accelerator": "cpu",
+        "runtime.threads": 1,
+    }.items()
+]
+
+HOSTILE = ("<script>alert(1)</script>", '"quoted" onload="x', "a & b | c", "$\\frac{` *_-->")
+
+PLUG_IN = f"""
+import torch
+from pipeline.datasets.base import ImageData
+
+def load(root):
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (240, 3, 8, 8), generator=generator, dtype=torch.uint8)
+    labels = torch.arange(240) % 4
+    labels[200:] = -1
+    part = lambda index: ImageData(images[index], labels[index], {HOSTILE!r})
+    return part(slice(40, 240)), part(slice(0, 40))
+"""
+
+
+def run(*arguments: str, stages: tuple[str, ...] = ("report",)) -> int:
+    return max(main([stage, *arguments]) for stage in stages)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Settings under which everything up to the report has been run."""
+    arguments = [*TINY, "--runs", str(tmp_path_factory.mktemp("runs")), "--name", "tiny"]
+    assert run(*arguments, stages=("data", "pretrain", "compare", "report")) == 0
+    return arguments
+
+
+@pytest.fixture
+def folder(settings: list[str]) -> Path:
+    return Path(settings[settings.index("--runs") + 1]) / "tiny"
+
+
+class Reader(HTMLParser):
+    """A page as a reader's browser sees it: tags with attributes, tables as lists of rows, all text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.tables: list[list[list[str]]] = []
+        self.text = ""
+        self.in_cell = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+            self.in_cell = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self.in_cell = self.in_cell and tag not in ("td", "th")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if self.in_cell:
+            self.tables[-1][-1][-1] += data
+
+
+def markdown_tables(text: str) -> Iterator[list[list[str]]]:
+    """Tables by the rules of GitHub's Markdown: a cell ends at a bar that no backslash escapes."""
+    for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.M):
+        lines = [re.split(r"(?<!\\)\|", line)[1:-1] for line in block.splitlines()]
+        yield [[cell.strip().strip("`") for cell in line] for line in lines if "---" not in line[0]]
+
+
+def plus_minus(values: list[float]) -> str:
+    half = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
+    return f"{100 * statistics.mean(values):.2f} ± {100 * half:.2f}"
+
+
+def test_numbers_equal_results_csv_recomputed(folder: Path) -> None:
+    groups: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
+    with (folder / "results.csv").open() as file:
+        for row in csv.DictReader(file):
+            groups[row["labels"], row["mode"]].append(row)
+    expected = []
+    for (labels, mode), rows in groups.items():
+        e_in, e_out = ([float(row[name]) for row in rows] for name in ("e_in", "e_out"))
+        n, cell = int(rows[0]["n_test"]), rows[0]["cell"]
+        errors = round(e_out[0] * n)
+        low = stats.beta.ppf(0.025, errors, n - errors + 1)
+        high = stats.beta.ppf(0.975, errors + 1, n - errors)
+        gaps = [out - inside for inside, out in zip(e_in, e_out, strict=True)]
+        numbers = [plus_minus(e_in), plus_minus(e_out), plus_minus(gaps), f"{100 * e_out[0]:.2f}"]
+        expected.append([labels, mode, *numbers, f"{100 * low:.2f} to {100 * high:.2f}", cell])
+    assert len(expected) == 12
+    for tables in (
+        Reader((folder / "report.html").read_text()).tables,
+        list(markdown_tables((folder / "report.md").read_text())),
+    ):
+        head, *rows_shown = tables[0]
+        wanted = ("Labels", "Mode", "E_in", "E_out", "Gap", "One run's E_out", "Clopper-Pearson", "That run")
+        columns = [head.index(name) for name in wanted]
+        assert [[row[column] for column in columns] for row in rows_shown] == expected
+
+
+def test_paired_differences_equal_results_csv_recomputed(folder: Path) -> None:
+    with (folder / "results.csv").open() as file:
+        errors = {(row["labels"], row["mode"], row["seed"]): row for row in csv.DictReader(file)}
+    tables = Reader((folder / "report.html").read_text()).tables
+    assert tables[1] == list(markdown_tables((folder / "report.md").read_text()))[1]
+    assert len(tables[1]) == 1 + 2 * 3 * 2
+    for labels, quantity, difference, draws, points, _, first_run, second_run in tables[1][1:]:
+        first, second = difference.split(" - ")
+        name = quantity.lower()
+        a, b = ([float(errors[labels, mode, seed][name]) for seed in "01"] for mode in (first, second))
+        assert points == plus_minus([x - y for x, y in zip(a, b, strict=True)])
+        assert draws == "2"
+        assert first_run == errors[labels, first, "0"]["cell"]
+        assert second_run == errors[labels, second, "0"]["cell"]
+
+
+def test_both_pages_show_the_same_tables_and_answer(folder: Path) -> None:
+    shown = Reader((folder / "report.html").read_text())
+    written = (folder / "report.md").read_text()
+    unescaped = [[[cell.replace("\\", "") for cell in row] for row in table] for table in markdown_tables(written)]
+    assert shown.tables == unescaped
+    answers = re.findall(r"\*\*(With 50 labels, .*)\*\*", written)
+    assert answers[0] in shown.text
+
+
+def test_every_run_is_listed_with_its_folder(folder: Path) -> None:
+    tables = Reader((folder / "report.html").read_text()).tables
+    runs_shown = next(table for table in tables if table[0][-1] == "Run" and "Seconds" in table[0])
+    with (folder / "results.csv").open() as file:
+        assert [row[-1] for row in runs_shown[1:]] == [row["cell"] for row in csv.DictReader(file)]
+    assert all((folder / row[-1] / "metrics.json").is_file() for row in runs_shown[1:])
+
+
+def test_page_needs_no_other_file(folder: Path) -> None:
+    page_shown = Reader((folder / "report.html").read_text())
+    addresses = [
+        str(value)
+        for _, attributes in page_shown.tags
+        for name, value in attributes.items()
+        if name in ("src", "href", "srcset", "data", "action")
+    ]
+    assert addresses
+    assert all(address.startswith(("data:image/", "#")) for address in addresses)
+    assert "url(" not in (folder / "report.html").read_text()
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page_shown.tags}
+    images = [attributes for tag, attributes in page_shown.tags if tag == "img"]
+    assert len(images) == 1 + 3 * 2 + 3  # comparison; learning curves; losses, reconstructions, latent space
+    assert all(image["alt"] for image in images)
+
+
+def test_second_run_recognises_the_report_without_torch(settings: list[str], folder: Path) -> None:
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.glob("report.*")}
+    code = (
+        "import sys; from pipeline.cli import main; status = main(sys.argv[1:]);"
+        "heavy = {'torch', 'matplotlib', 'sklearn'} & set(sys.modules); assert not heavy, heavy; sys.exit(status)"
+    )
+    subprocess.run([sys.executable, "-c", code, "report", *settings], check=True, capture_output=True)
+    assert len(before) == 3
+    assert before == {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in before}
+
+
+def test_damaged_page_is_made_again_with_the_same_bytes(settings: list[str], folder: Path) -> None:
+    written = {path: path.read_bytes() for path in folder.glob("report.*")}
+    (folder / "report.html").write_text("damaged")
+    assert run(*settings) == 0
+    assert {path: path.read_bytes() for path in folder.glob("report.*")} == written
+
+
+def test_missing_comparison_names_the_remedy(settings: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    other = [*settings, "--name", "other"]
+    assert run(*other, stages=("data",)) == 0
+    assert run(*other) == 2
+    assert "make compare" in capsys.readouterr().err
+
+
+def test_grid_without_pretrained_mode_and_without_baselines(settings: list[str], folder: Path) -> None:
+    alone = [*settings, "--name", "alone", "--grid.modes", "[scratch]", "--grid.baselines", "false"]
+    alone += ["--grid.labels", "[50]"]
+    assert run(*alone, stages=("data", "compare", "report")) == 0
+    shown = Reader((folder.parent / "alone" / "report.html").read_text())
+    assert "no other mode is in the grid" in shown.text
+    assert "No mode of this grid uses a pretrained encoder." in shown.text
+    assert "classical" not in shown.text
+    assert len([tag for tag, _ in shown.tags if tag == "img"]) == 2
+
+
+def test_hostile_names_colour_images_and_a_single_draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "plug_in_for_report.py").write_text(PLUG_IN)
+    monkeypatch.syspath_prepend(tmp_path)
+    arguments = [*TINY, "--runs", str(tmp_path), "--name", "hostile", "--data.dataset", "plug_in_for_report:load"]
+    arguments += ["--grid.labels", "[20]", "--grid.draws", "1", "--grid.baselines", "false"]
+    arguments += ["--grid.modes", "[frozen,scratch]", "--pretrain.corruption", "null", "--pretrain.holdout", "0"]
+    assert run(*arguments, stages=("data", "pretrain", "compare", "report")) == 0
+    html = (tmp_path / "hostile" / "report.html").read_text()
+    shown = Reader(html)
+    assert "script" not in {tag for tag, _ in shown.tags}
+    assert not any("onload" in attributes for _, attributes in shown.tags)
+    assert all(name in shown.text for name in HOSTILE)
+    assert "a single draw cannot tell that from chance" in shown.text
+    markdown = (tmp_path / "hostile" / "report.md").read_text()
+    assert "<script" not in markdown
+    data_rows = list(markdown_tables(markdown))[-1]
+    assert all(len(row) == 2 for row in data_rows)
+    assert "±" not in " ".join(cell for row in shown.tables[0][1:] for cell in row)
+
+
+def test_every_place_of_both_templates_escapes() -> None:
+    bad = "<script>alert(1)</script> & \"'\n| **`[x](y)"
+    table = Table(bad, (Column(bad), Column(bad, "code")), [(bad, bad), ("plain", "plain")])
+    told = story.Story(bad, bad, bad, [bad], bad, table, table, table, [bad], table, [bad], table, table, table, bad)
+    image = figures.Picture(b"", "image/png", bad)
+    legend = [page.LegendEntry(0, bad, "#000000", "circle")]
+    html = page.html(told, page.Pictures(image, [image], image, image, image, bad, legend))
+    assert "script" not in {tag for tag, _ in Reader(html).tags}
+    assert all(attributes["alt"] == bad for tag, attributes in Reader(html).tags if tag == "img")
+    markdown = page.markdown(told).split("```json")[0]  # the settings are shown as they are, inside a fence
+    assert "<script" not in markdown
+    assert all(len(row) == 2 for rows in markdown_tables(markdown) for row in rows)
+
+
+def test_markdown_is_escaped_but_readable() -> None:
+    assert page.escape_markdown("E_in of a|b\n<i> *x* _y_ & `z` $1$") == (
+        "E_in of a\\|b &lt;i&gt; \\*x\\* \\_y\\_ &amp; \\`z\\` \\$1\\$"
+    )
+
+
+def _comparison(low: float | None, high: float | None, p_value: float, draws: int) -> dict[str, Any]:
+    def row(mode: str, labels: int, mean: float) -> dict[str, Any]:
+        return {"mode": mode, "labels": labels, "draws": draws, "e_out": {"mean": mean}}
+
+    difference = {"mean": -0.1, "low": low, "high": high}
+    pair = {"labels": 50, "first": "frozen", "second": "scratch", "quantity": "e_out", "draws": draws}
+    return {
+        "level": 0.95,
+        "summary": [row("scratch", 50, 0.3), row("frozen", 50, 0.2), row("scratch", 900, 0.01)],
+        "paired": [{**pair, "difference": difference, "p_value": p_value}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p_value", "draws", "verdict"),
+    [
+        (-0.12, -0.08, 0.0020, 10, "so the data separate the two"),
+        (-0.25, 0.05, 0.0020, 10, "so the data do not separate the two"),
+        (-0.12, 0.0, 0.0020, 10, "so the data do not separate the two"),
+        (
+            -0.12,
+            -0.08,
+            0.0625,
+            5,
+            "but 5 draws are too few to separate the two (the test's p cannot fall below 0.0625)",
+        ),
+        (-0.12, -0.08, 0.2000, 10, "so interval and test disagree and the data do not clearly separate the two"),
+    ],
+)
+def test_answer_is_no_stronger_than_the_data(low: float, high: float, p_value: float, draws: int, verdict: str) -> None:
+    assert story.answer(_comparison(low, high, p_value, draws)) == (
+        "With 50 labels, frozen (pretrained encoder frozen, head trained) has the lowest mean E_out of the modes, "
+        f"20.00 % over {draws} draws: scratch errs on 30.00 %, 10.00 points more (95 % interval "
+        f"{-100 * high:.2f} to {-100 * low:.2f}, p = {p_value:.4f}), {verdict}."
+    ).replace("-0.00", "0.00")
+
+
+def test_answer_from_a_single_draw_claims_nothing() -> None:
+    assert "a single draw cannot tell that from chance" in story.answer(_comparison(None, None, 1.0, 1))
