@@ -263,7 +263,12 @@ def _write_manifest(folder: Path, inputs: dict[str, Any], mark: str, outcome: di
 
 @contextlib.contextmanager
 def _staging(folder: Path) -> Iterator[Path]:
-    """A folder beside the final one, removed again unless it was renamed into place."""
+    """A folder beside the final one, removed again unless it was renamed into place.
+
+    Whoever calls holds the artefact's lock: what a killed process left of an earlier attempt can be cleared away.
+    """
+    for left_over in folder.parent.glob(f".{folder.name}.*/"):
+        shutil.rmtree(left_over, ignore_errors=True)
     staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     staging.chmod(0o777 & ~_umask())
     try:

@@ -45,6 +45,15 @@ def test_an_artefact_is_whole_or_absent_and_a_failure_leaves_nothing(tmp_path: P
     assert [path.name for path in (tmp_path / "a").iterdir() if not path.name.endswith(".lock")] == []
 
 
+def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
+    folder = runs.artefact_path(tmp_path / "a", "demo", INPUTS)
+    left_over = folder.with_name(f".{folder.name}.k3j2h1")
+    left_over.mkdir(parents=True)
+    (left_over / "half").write_text("x")
+    runs.build(tmp_path / "a", "demo", INPUTS, make("one"))
+    assert [path for path in folder.parent.iterdir() if path.is_dir()] == [folder]
+
+
 def test_what_another_experiment_has_made_is_taken_over_and_stands_alone(tmp_path: Path) -> None:
     first = runs.build(tmp_path / "a", "cells/demo", INPUTS, make("one"))
     second = runs.build(tmp_path / "b", "cells/demo", INPUTS, refuse)
