@@ -150,7 +150,7 @@ class FitConfig:
     """
 
     encoder_lr: float = 0.0
-    head_lr: float = 0.01
+    head_lr: float = 0.001
     weight_decay: float = 0.01
     max_epochs: int = 200
     patience: int = 20
@@ -184,9 +184,10 @@ class TrainConfig:
     head_widths: tuple[int, ...] = ()
     batch_size: int = 32
     augment: DistortionConfig | None = None
-    frozen: FitConfig = field(default_factory=FitConfig)
-    finetune: FitConfig = field(default_factory=lambda: FitConfig(encoder_lr=0.0003, head_lr=0.0003, head_first=True))
-    scratch: FitConfig = field(default_factory=lambda: FitConfig(encoder_lr=0.001, head_lr=0.001))
+    # the best of six settings a mode on the development split of MNIST, by the mean error at 100 and 1000 labels
+    frozen: FitConfig = field(default_factory=lambda: FitConfig(head_lr=0.003, weight_decay=1.0))
+    finetune: FitConfig = field(default_factory=lambda: FitConfig(encoder_lr=0.0003, head_lr=0.001, head_first=True))
+    scratch: FitConfig = field(default_factory=lambda: FitConfig(encoder_lr=0.003, head_lr=0.003))
 
     def __post_init__(self) -> None:
         _require(0 < self.val_fraction < 1, "train.val_fraction", self.val_fraction, "a share between 0 and 1")
@@ -204,14 +205,15 @@ class GridConfig:
     Attributes:
         modes: Any of frozen, finetune, scratch.
         labels: Label budgets, validation included.
-        draws: Random draws of the labelled subset, seeds 0, 1, ...; every mode sees the same.
+        draws: Random draws of the labelled subset, seeds 0, 1, ...; every mode sees the same. Six is the least with
+            which the exact paired test can fall below p = 0.05.
         jobs: Cells trained at a time; 0 takes all cores.
         baselines: Train the classical baselines on the same draws.
     """
 
     modes: tuple[str, ...] = ("frozen", "finetune", "scratch")
     labels: tuple[int, ...] = (100, 1000)
-    draws: int = 5
+    draws: int = 6
     jobs: int = 0
     baselines: bool = True
 

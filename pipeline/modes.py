@@ -40,9 +40,12 @@ def find_mode(name: str) -> Mode:
     return MODES[name]
 
 
+PCA_FEATURES = 50
+NEIGHBOURS = 3
+
 # classical classifiers that compare trains beside the modes, by the names they have in results.csv
 BASELINES = {
     "logistic": "logistic regression on pixels",
-    "pca_logistic": "logistic regression on 50 PCA features",
-    "knn": "3 nearest neighbours on pixels",
+    "pca_logistic": f"logistic regression on {PCA_FEATURES} PCA features",
+    "knn": f"{NEIGHBOURS} nearest neighbours on pixels",
 }

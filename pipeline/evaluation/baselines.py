@@ -16,11 +16,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits
 
+from pipeline.modes import NEIGHBOURS, PCA_FEATURES
+
 Pixels = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
-
-PCA_FEATURES = 50
-NEIGHBOURS = 3
 
 
 @dataclass(frozen=True)
