@@ -178,7 +178,7 @@ def _pretraining(evidence: Evidence) -> list[str]:
         return []
     outcome, settings = evidence.pretrained["outcome"], evidence.settings["pretrain"]
     is_vae = settings["method"] == "vae"
-    loss = "loss, the negative ELBO in nats" if is_vae else "reconstruction loss, summed over pixels,"
+    loss = "loss, the negative ELBO in nats," if is_vae else "reconstruction loss, summed over pixels,"
     name = evidence.comparison["pretraining"]
     sentence = (
         f"The encoder was pretrained as {'an' if name[0] in 'aeiou' else 'a'} {name} for {outcome['epochs']} epochs; "
