@@ -95,7 +95,8 @@ def _vae_backbone(config: PretrainConfig, shape: Shape) -> Backbone:
     from pipeline.models.vae import MeanEncoder
     from pipeline.training import make_encoder
 
-    # a silent dimension must not be blown up to the size of one that speaks
+    # a silent dimension must not be blown up to the size of one that speaks: on MNIST that costs a linear head on
+    # 100 labels 4 points of error
     return Backbone(MeanEncoder(make_encoder(config.encoder, shape, 2 * config.latent)), epsilon=ACTIVE)
 
 
