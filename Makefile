@@ -19,7 +19,7 @@ SETTINGS = --config $(CONFIG) $(ARGS)
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all install data pretrain frozen finetune scratch compare report test test-slow lint format clean help
+.PHONY: all install data pretrain sample frozen finetune scratch compare report test test-slow lint format clean help
 
 all: report ## The main job: every stage, ending with the table and the path of the report (default)
 
@@ -37,6 +37,9 @@ data: $(INSTALLED) ## Unpack (MNIST) or download the images and check them
 
 pretrain: data ## Pretrain the autoencoder on images without labels
 	@$(RUN) pretrain $(SETTINGS)
+
+sample: pretrain ## Draw samples, reconstructions and interpolations from the pretrained latent space
+	@$(RUN) sample $(SETTINGS)
 
 frozen finetune: pretrain ## Train one classifier on LABELS labels, draw SEED: encoder frozen / fine-tuned
 	@$(RUN) train --mode $@ --labels $(LABELS) --seed $(SEED) $(SETTINGS)

@@ -15,7 +15,7 @@ from jsonargparse import ArgumentParser, Namespace
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
 from pipeline.modes import MODES
-from pipeline.stages import compare, data, pretrain, report, train
+from pipeline.stages import compare, data, pretrain, report, sample, train
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,14 @@ _MODES = "; ".join(f"{name}: {mode.summary}" for name, mode in MODES.items())
 STAGES = {
     "data": Stage(data.run, "unpack or download the images, check them, describe them"),
     "pretrain": Stage(pretrain.run, "learn an encoder from images without labels"),
+    "sample": Stage(
+        sample.run,
+        "draw samples, reconstructions and interpolations from the pretrained latent space; of a VAE, measure the ELBO",
+        {
+            "count": (int, 100, "images to sample"),
+            "seed": (int, 0, "of the sampled latents"),
+        },
+    ),
     "train": Stage(
         train.run,
         "train one classifier on a labelled subset (one cell)",

@@ -7,6 +7,7 @@ so that nothing further down has to check it again.
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,31 +95,61 @@ class DistortionConfig:
 
 
 @dataclass(frozen=True)
+class VAEConfig:
+    """What a variational autoencoder has beyond an autoencoder; read only where the method is "vae".
+
+    Attributes:
+        likelihood: "bernoulli", cross-entropy on grey levels; "binarised", the same on black and white images drawn
+            anew from the grey levels at each step; "gaussian", squared error with a learnt scale.
+        beta: Weight of the KL divergence from the prior; 1 is the evidence lower bound, more is the beta-VAE.
+        kl_warmup: Epochs over which that weight rises linearly from 0; fractions are allowed.
+        free_bits: Nats of KL that each latent dimension may use free of charge, against dimensions falling silent.
+        importance_samples: Samples an image of the importance-weighted estimate of log p(x), made once at the end.
+    """
+
+    likelihood: Literal["bernoulli", "binarised", "gaussian"] = "bernoulli"
+    beta: float = 1.0
+    kl_warmup: float = 0.0
+    free_bits: float = 0.0
+    importance_samples: int = 100
+
+    def __post_init__(self) -> None:
+        for name in ("beta", "kl_warmup", "free_bits"):
+            value = getattr(self, name)
+            _require(0 <= value < math.inf, f"pretrain.vae.{name}", value, "a number of at least 0")
+        samples = self.importance_samples
+        _require(samples > 0, "pretrain.vae.importance_samples", samples, "at least 1 sample")
+
+
+@dataclass(frozen=True)
 class PretrainConfig:
     """How the encoder is pretrained on images without labels.
 
     Attributes:
-        method: "autoencoder".
+        method: "autoencoder", or "vae", a variational autoencoder, whose features are the means of its posteriors.
         latent: Width of the bottleneck.
         encoder: Image to latent.
         decoder: Latent to image.
         corruption: Distortion of the input, the target staying clean (a denoising autoencoder); null for a plain
             autoencoder.
-        loss: "bce", binary cross-entropy on grey levels, or "mse", squared error; both are summed over pixels.
+        loss: "bce", binary cross-entropy on grey levels, or "mse", squared error; both are summed over pixels. Of an
+            autoencoder; a VAE has a likelihood instead.
+        vae: What a VAE has beyond an autoencoder.
         epochs: Passes over the unlabelled images.
         batch_size: Images a step.
         learning_rate: Peak of the one-cycle schedule (AdamW).
         weight_decay: AdamW's.
         holdout: Training images left out of pretraining, on which reconstruction is measured.
-        seed: Of initial weights, batches and corruption. One encoder serves all draws.
+        seed: Of initial weights, batches, corruption and a VAE's samples. One encoder serves all draws.
     """
 
-    method: Literal["autoencoder"] = "autoencoder"
+    method: Literal["autoencoder", "vae"] = "autoencoder"
     latent: int = 128
     encoder: NetworkConfig = field(default_factory=NetworkConfig)
     decoder: NetworkConfig = field(default_factory=lambda: NetworkConfig("mlp", (512,), ()))
     corruption: DistortionConfig | None = field(default_factory=DistortionConfig)
     loss: Literal["bce", "mse"] = "bce"
+    vae: VAEConfig = field(default_factory=VAEConfig)
     epochs: int = 16
     batch_size: int = 256
     learning_rate: float = 0.005
@@ -133,6 +164,8 @@ class PretrainConfig:
         _require(self.learning_rate > 0, "pretrain.learning_rate", self.learning_rate, "a positive rate")
         _require(self.weight_decay >= 0, "pretrain.weight_decay", self.weight_decay, "at least 0")
         _require(self.holdout >= 0, "pretrain.holdout", self.holdout, "at least 0 images")
+        warmup = self.vae.kl_warmup
+        _require(warmup <= self.epochs, "pretrain.vae.kl_warmup", warmup, f"at most pretrain.epochs, {self.epochs}")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ ROOT = Path(pipeline.__file__).parent
 LAYERS = (
     ("__main__", "cli"),
     ("stages",),
-    ("training", "evaluation", "report", "table"),
+    ("training", "methods", "evaluation", "report", "table"),
     ("models", "datasets"),
     ("modes", "runs"),
     ("config", "errors", "_torchvision_repair", "__init__"),

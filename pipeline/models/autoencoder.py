@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import pytorch_lightning as pl
-import torch
-from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from pipeline.models.inputs import as_input
 from pipeline.models.losses import RECONSTRUCTION
+from pipeline.models.pretraining import Pretraining
 
 
-class Autoencoder(pl.LightningModule):
+class Autoencoder(Pretraining):
     """Reconstruct images through a bottleneck; with a corruption, reconstruct the clean image from a distorted one.
 
     The denoising criterion is that of Vincent et al. 2010. Distortions that keep the class teach the encoder to
@@ -35,24 +33,13 @@ class Autoencoder(pl.LightningModule):
         learning_rate: float = 2e-3,
         weight_decay: float = 1e-4,
     ) -> None:
-        super().__init__()
-        self.encoder, self.decoder, self.corruption = encoder, decoder, corruption
+        super().__init__(encoder, decoder, corruption, learning_rate, weight_decay)
         self.reconstruction_loss = RECONSTRUCTION[loss]
-        self.learning_rate, self.weight_decay = learning_rate, weight_decay
 
-    def embed(self, images: Tensor) -> Tensor:
-        """Latents of clean images, shape (B, features); uint8 or floats in [0, 1]."""
-        latents: Tensor = self.encoder(as_input(images))
-        return latents
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Reconstructed intensities of clean images, shape (B, C, H, W), in [0, 1]."""
-        logits: Tensor = self.decoder(self.embed(images))
-        return logits.sigmoid()
-
-    def clean_loss(self, images: Tensor) -> Tensor:
-        """Reconstruction loss of images that are not corrupted, a scalar per image."""
-        return self.reconstruction_loss(self.decoder(self.embed(images)), as_input(images))
+    def measure(self, images: Tensor) -> dict[str, float]:
+        """Reconstruction loss of images that are not corrupted."""
+        loss = self.reconstruction_loss(self.decoder(self.embed(images)), as_input(images))
+        return {"holdout_loss": float(loss)}
 
     def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Loss of a corrupted batch; the labels beside the images are not read."""
@@ -60,16 +47,3 @@ class Autoencoder(pl.LightningModule):
         loss = self.reconstruction_loss(self.decoder(self.encoder(self.corruption(clean))), clean)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(clean))
         return loss
-
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW under a one-cycle schedule (Smith and Topin 2019) over the whole run."""
-        optimizer = torch.optim.AdamW(
-            self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
-        )
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            max_lr=self.learning_rate,
-            total_steps=int(self.trainer.estimated_stepping_batches),
-            pct_start=0.15,
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

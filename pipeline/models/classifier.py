@@ -22,13 +22,14 @@ class Backbone(nn.Module):
 
     Args:
         encoder: (B, C, H, W) to (B, features), with ``out_features``.
+        epsilon: Added to the variances: features that vary less than this stay small.
     """
 
-    def __init__(self, encoder: nn.Module) -> None:
+    def __init__(self, encoder: nn.Module, epsilon: float = 1e-5) -> None:
         super().__init__()
         self.out_features = int(encoder.out_features)  # type: ignore[arg-type]  # the encoder's contract
         self.encoder = encoder
-        self.norm = nn.BatchNorm1d(self.out_features, affine=False)
+        self.norm = nn.BatchNorm1d(self.out_features, eps=epsilon, affine=False)
 
     def calibrate(self, features: Tensor) -> None:
         """Take mean and variance from the encoder's features of many images, shape (N, features)."""

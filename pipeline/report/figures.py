@@ -203,7 +203,7 @@ def learning_curve(curve: Curve) -> Picture:
 
 @_styled
 def pretraining(losses: dict[str, list[float]]) -> Picture:
-    """Reconstruction loss by epoch of pretraining."""
+    """Loss by epoch of pretraining."""
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")
     axes = figure.add_subplot()
     names = {"train_loss": "training batches, as they came", "holdout_loss": "left-out training images"}
@@ -215,7 +215,7 @@ def pretraining(losses: dict[str, list[float]]) -> Picture:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(fontsize=9)
     ends = " and ".join(f"{losses[name][-1]:.2f} on {names[name]}" for name in shown)
-    return _svg(figure, f"Reconstruction loss by epoch of pretraining; it ends at {ends}.")
+    return _svg(figure, f"Loss by epoch of pretraining; it ends at {ends}.")
 
 
 @_styled

@@ -176,17 +176,39 @@ def _remarks(comparison: dict[str, Any], pretrained: bool) -> list[str]:
 def _pretraining(evidence: Evidence) -> list[str]:
     if evidence.pretrained is None:
         return []
-    outcome = evidence.pretrained["outcome"]
+    outcome, settings = evidence.pretrained["outcome"], evidence.settings["pretrain"]
+    is_vae = settings["method"] == "vae"
+    loss = "loss, the negative ELBO in nats," if is_vae else "reconstruction loss, summed over pixels,"
+    name = evidence.comparison["pretraining"]
     sentence = (
-        f"The encoder was pretrained as a {evidence.comparison['pretraining']} for {outcome['epochs']} epochs; its "
-        f"reconstruction loss, summed over pixels, ended at {outcome['train_loss']:.2f} an image"
+        f"The encoder was pretrained as {'an' if name[0] in 'aeiou' else 'a'} {name} for {outcome['epochs']} epochs; "
+        f"its {loss} ended at {outcome['train_loss']:.2f} an image"
     )
-    corrupted = evidence.settings["pretrain"]["corruption"] is not None
+    corrupted = settings["corruption"] is not None
     sentence += " from distorted input" * corrupted
     if "holdout_loss" in outcome:
         sentence += f", and at {outcome['holdout_loss']:.2f} on training images left out of pretraining"
         sentence += ", undistorted" * corrupted
-    return [f"{sentence}."]
+    return [f"{sentence}.", *(_variational(outcome, settings) if is_vae else [])]
+
+
+def _variational(outcome: dict[str, Any], settings: dict[str, Any]) -> list[str]:
+    """The parts of a VAE's bound, and how much of its latent it uses; nothing without left-out images."""
+    sentences = []
+    if settings["vae"]["beta"] != 1 or settings["vae"]["free_bits"] > 0 or settings["vae"]["kl_warmup"] > 0:
+        sentences.append(
+            "In that loss the KL divergence is weighted by beta, which the warm-up raises, and free bits are not "
+            "counted; the figures that follow are of the ELBO itself."
+        )
+    if "holdout_elbo" in outcome:
+        sentences.append(
+            f"On the left-out images the ELBO is {outcome['holdout_elbo']:.2f} nats an image: "
+            f"{outcome['holdout_reconstruction']:.2f} of reconstruction and {outcome['holdout_kl']:.2f} of KL "
+            f"divergence from the prior. {outcome['importance_samples']} importance samples an image put log p(x) at "
+            f"{outcome['holdout_log_likelihood']:.2f}. {outcome['active_units']} of its {settings['latent']} latent "
+            "dimensions are active: their means vary by more than 0.01 over the images."
+        )
+    return sentences
 
 
 def _rules(evidence: Evidence) -> list[str]:

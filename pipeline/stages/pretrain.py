@@ -6,15 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import runs
-from pipeline.config import Experiment, as_dict
+from pipeline import methods, runs
+from pipeline.config import Experiment
 from pipeline.errors import PipelineError
+from pipeline.methods import find_method
 from pipeline.stages import data
 
 if TYPE_CHECKING:
     import torch
 
+    from pipeline.datasets.base import ImageData
     from pipeline.models.classifier import Backbone
+    from pipeline.models.pretraining import Pretraining
+    from pipeline.training import FitResult
 
 _REMEDY = "run `python -m pipeline pretrain` with the same settings (or `make pretrain`) first"
 
@@ -29,7 +33,7 @@ def inputs(config: Experiment) -> dict[str, Any]:
     return {
         "stage": "pretrain",
         "data": data.card(config)["sha256"],
-        "pretrain": as_dict(config.pretrain),
+        "pretrain": methods.inputs(config.pretrain),
         "precision": config.runtime.precision,
     }
 
@@ -49,7 +53,7 @@ class Pretrained:
 
 def describe(config: Experiment) -> str:
     """What the pretraining is called in tables."""
-    return f"{'denoising ' * (config.pretrain.corruption is not None)}{config.pretrain.method}"
+    return f"{'denoising ' * (config.pretrain.corruption is not None)}{find_method(config.pretrain).summary}"
 
 
 def check(config: Experiment) -> Path:
@@ -80,10 +84,24 @@ def load(config: Experiment) -> Pretrained:
 
 def new_backbone(config: Experiment, shape: tuple[int, int, int]) -> Backbone:
     """The experiment's encoder with random weights, and room for standardisation."""
-    from pipeline.models.classifier import Backbone
-    from pipeline.training import make_encoder
+    return find_method(config.pretrain).make_backbone(config.pretrain, shape)
 
-    return Backbone(make_encoder(config.pretrain.encoder, shape, config.pretrain.latent))
+
+def restore(config: Experiment, shape: tuple[int, int, int]) -> tuple[Backbone, Pretraining]:
+    """The finished backbone and the model around its encoder, in eval mode, to reconstruct or generate with.
+
+    Raises:
+        PipelineError: The stage has not run, or a file of it was changed.
+    """
+    from safetensors.torch import load_file
+
+    folder = check(config)
+    runs.open_artefact(folder, _REMEDY)
+    backbone = new_backbone(config, shape)
+    model = find_method(config.pretrain).make_model(config.pretrain, shape, backbone.encoder)
+    for name, part in {"backbone": backbone, **model.parts()}.items():
+        part.load_state_dict(load_file(folder / f"{name}.safetensors"))
+    return backbone.eval(), model.eval()
 
 
 def divide(config: Experiment, images: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -104,69 +122,70 @@ def divide(config: Experiment, images: int) -> tuple[torch.Tensor, torch.Tensor]
 
 
 def _make(config: Experiment, folder: Path) -> dict[str, Any]:
-    import torch
-    from safetensors.torch import save_file
+    from pipeline.training import resolve_precision, seed_everything, threads
 
-    from pipeline.datasets.batches import InMemoryData
-    from pipeline.evaluation.errors import CHUNK
-    from pipeline.models.autoencoder import Autoencoder
-    from pipeline.models.inputs import as_input
-    from pipeline.training import (
-        fit,
-        make_decoder,
-        make_distortion,
-        resolve_precision,
-        seed_everything,
-        threads,
-    )
-
-    settings = config.pretrain
+    settings, method = config.pretrain, find_method(config.pretrain)
     train = data.load(config).train
-    shape = train.shape
     held_out, index = divide(config, len(train))
     with threads(config.runtime.threads):
         seed_everything(settings.seed)
-        backbone = new_backbone(config, shape)
-        decoder = make_decoder(settings.decoder, settings.latent, shape)
-        model = Autoencoder(
-            backbone.encoder,
-            decoder,
-            make_distortion(settings.corruption),
-            settings.loss,
-            settings.learning_rate,
-            settings.weight_decay,
-        )
-
-        @torch.no_grad()
-        def measure() -> dict[str, float]:
-            if not len(held_out):
-                return {}
-            model.eval()
-            loss = float(model.clean_loss(train.images[held_out].to(model.device)))
-            model.train()
-            return {"holdout_loss": loss}
-
-        batches = InMemoryData(train.images, train.labels, index, settings.batch_size, settings.seed)
-        result = fit(model, batches, config.runtime, settings.epochs, measure, description="pretrain")
+        backbone = new_backbone(config, train.shape)
+        model = method.make_model(settings, train.shape, backbone.encoder)
+        result = _fit(config, model, train, held_out, index)
         model.eval()
-        with torch.no_grad():
-            chunks = torch.split(train.images, CHUNK)
-            backbone.calibrate(torch.cat([model.embed(chunk) for chunk in chunks]))
-            backbone.eval()
-            embeddings = torch.cat([backbone(as_input(chunk)) for chunk in chunks])
-    save_file(
-        {name: value.contiguous() for name, value in backbone.state_dict().items()},
-        folder / "backbone.safetensors",
-    )
-    save_file(
-        {name: value.contiguous() for name, value in decoder.state_dict().items()},
-        folder / "decoder.safetensors",
-    )
-    save_file({"train": embeddings}, folder / "embeddings.safetensors")
+        embeddings = _standardise(backbone, model, train.images)
+        findings = method.examine(settings, model, train.images[held_out], folder) if len(held_out) else {}
+    for name, part in {"backbone": backbone, **model.parts()}.items():
+        _save(part.state_dict(), folder / f"{name}.safetensors")
+    _save({"train": embeddings}, folder / "embeddings.safetensors")
     runs.write_csv(folder / "history.csv", result.history)
     return {
         "images": len(index),
         "epochs": result.stopped_epoch,
         "precision": resolve_precision(config.runtime),
         **result.history[-1],
+        **findings,
     }
+
+
+def _fit(
+    config: Experiment, model: Pretraining, train: ImageData, held_out: torch.Tensor, index: torch.Tensor
+) -> FitResult:
+    """Train on the indexed images, measure on the held-out ones after each epoch."""
+    import torch
+
+    from pipeline.datasets.batches import InMemoryData
+    from pipeline.training import fit
+
+    @torch.no_grad()
+    def measure() -> dict[str, float]:
+        if not len(held_out):
+            return {}
+        model.eval()
+        row = model.measure(train.images[held_out].to(model.device))
+        model.train()
+        return row
+
+    settings = config.pretrain
+    batches = InMemoryData(train.images, train.labels, index, settings.batch_size, settings.seed)
+    return fit(model, batches, config.runtime, settings.epochs, measure, description="pretrain")
+
+
+def _standardise(backbone: Backbone, model: Pretraining, images: torch.Tensor) -> torch.Tensor:
+    """Measure the features of all images, and return them standardised."""
+    import torch
+
+    from pipeline.evaluation.errors import CHUNK
+    from pipeline.models.inputs import as_input
+
+    with torch.no_grad():
+        chunks = torch.split(images, CHUNK)
+        backbone.calibrate(torch.cat([model.embed(chunk) for chunk in chunks]))
+        backbone.eval()
+        return torch.cat([backbone(as_input(chunk)) for chunk in chunks])
+
+
+def _save(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({name: value.contiguous() for name, value in tensors.items()}, path)

@@ -93,7 +93,7 @@ def _draw(config: Experiment, found: Evidence, encoder: Path | None) -> Pictures
         comparison,
         curves,
         figures.pretraining(found.losses),
-        figures.reconstructions(_reconstruct(config, encoder, train)),
+        figures.reconstructions(_reconstruct(config, train)),
         latent,
         f"Embeddings of training images by the pretrained encoder, in the plane of their first two principal "
         f"components{share}. Class labels were used to colour the picture, not to make it; no test image is shown.",
@@ -119,21 +119,13 @@ def _draw_latent(config: Experiment, train: ImageData) -> tuple[Picture, str]:
     return figures.latent_space(points, train.labels.numpy()[chosen]), share
 
 
-def _reconstruct(config: Experiment, encoder: Path, train: ImageData) -> dict[str, npt.NDArray[np.floating[Any]]]:
+def _reconstruct(config: Experiment, train: ImageData) -> dict[str, npt.NDArray[np.floating[Any]]]:
     """An image of each class, held out of pretraining if some are: as it is, distorted, and reconstructed from that."""
     import torch
-    from safetensors.torch import load_file
 
-    from pipeline.models.autoencoder import Autoencoder
     from pipeline.models.inputs import as_input
-    from pipeline.training import make_decoder, make_distortion
 
-    settings = config.pretrain
-    backbone = pretrain.new_backbone(config, train.shape)
-    backbone.load_state_dict(load_file(encoder / "backbone.safetensors"))
-    decoder = make_decoder(settings.decoder, settings.latent, train.shape)
-    decoder.load_state_dict(load_file(encoder / "decoder.safetensors"))
-    model = Autoencoder(backbone.encoder, decoder, make_distortion(settings.corruption)).eval()
+    _, model = pretrain.restore(config, train.shape)
     held_out, seen = pretrain.divide(config, len(train))
     candidates = held_out if len(held_out) else seen
     labels = train.labels[candidates].tolist()
@@ -143,6 +135,6 @@ def _reconstruct(config: Experiment, encoder: Path, train: ImageData) -> dict[st
         torch.manual_seed(0)
         distorted = model.corruption(clean)
         rows = {"original": clean, "distorted": distorted, "reconstruction": model(distorted)}
-    if settings.corruption is None:
+    if config.pretrain.corruption is None:
         del rows["distorted"]
     return {name: images.numpy() for name, images in rows.items()}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline import runs
+from pipeline import methods, runs
 from pipeline.config import Experiment, FitConfig, as_dict
 from pipeline.datasets.splits import LabelSplit, label_split
 from pipeline.errors import PipelineError
@@ -105,7 +105,7 @@ def inputs(cell: Cell) -> dict[str, Any]:
     if mode.pretrained:
         made_from["pretrained"] = runs.fingerprint(pretrain.inputs(config))
     else:
-        made_from["encoder"] = as_dict(config.pretrain.encoder) | {"latent": config.pretrain.latent}
+        made_from["encoder"] = methods.architecture(config.pretrain)
     return made_from
 
 

@@ -1,0 +1,98 @@
+"""What a variational autoencoder has learnt: an estimate of log p(x), and how much each latent dimension says."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipeline.models.gaussian import draw, kl_from_prior, log_prior_over_posterior
+from pipeline.models.inputs import as_input
+from pipeline.models.vae import VAE
+
+ACTIVE = 0.01  # a unit whose mean varies more than this over the data is active (Burda et al. 2016, section 5.1)
+
+_IMAGES, _DECODED = 100, 2000  # images, and samples of them, at a time: what bounds the memory
+
+
+@torch.no_grad()
+def importance_weighted_bound(model: VAE, images: Tensor, samples: int, seed: int = 0) -> float:
+    """Mean of log (1/k sum_i p(x, z_i) / q(z_i | x)) over images, in nats (Burda et al. 2016, equation 8).
+
+    With one sample it is the ELBO; it rises with their number k towards log p(x).
+
+    Args:
+        model: In eval mode.
+        images: Shape (N, C, H, W), uint8 or floats in [0, 1].
+        samples: k.
+        seed: Of the samples, and of the binarisation if there is one.
+    """
+    generator = torch.Generator(model.device).manual_seed(seed)
+    total = 0.0
+    for chunk in torch.split(images, _IMAGES):
+        clean = model.likelihood.target(as_input(chunk.to(model.device)), generator)
+        mu, logvar = model.encoder.posterior(clean)
+        log_sum = torch.full((len(clean),), -math.inf, device=model.device)
+        for part in torch.split(torch.arange(samples), max(1, _DECODED // len(clean))):
+            weights = _log_weights(model, clean, mu, logvar, len(part), generator)
+            log_sum = torch.logaddexp(log_sum, weights.logsumexp(0))
+        total += float((log_sum - math.log(samples)).sum())
+    return total / len(images)
+
+
+def _log_weights(
+    model: VAE, clean: Tensor, mu: Tensor, logvar: Tensor, samples: int, generator: torch.Generator
+) -> Tensor:
+    """The log of p(x, z) / q(z | x) of that many samples of each image's posterior, shape (samples, B)."""
+    mu, logvar = mu.expand(samples, *mu.shape), logvar.expand(samples, *logvar.shape)
+    z = draw(mu, logvar, generator)
+    logits = model.decoder(z.flatten(0, 1)).unflatten(0, (samples, len(clean)))
+    return model.likelihood.log_prob(logits, clean) + log_prior_over_posterior(z, mu, logvar)
+
+
+@dataclass(frozen=True)
+class LatentUse:
+    """How the posteriors of some images use the latent dimensions; each a tensor of shape (D,).
+
+    Attributes:
+        kl: Mean KL from the prior, nats.
+        sigma: Mean standard deviation of the posteriors; near 1 where a dimension is not used.
+        spread: Standard deviation of the posteriors' means over the images; near 0 where a dimension is not used.
+    """
+
+    kl: Tensor
+    sigma: Tensor
+    spread: Tensor
+
+    @property
+    def active(self) -> Tensor:
+        """Which dimensions are active, shape (D,)."""
+        return self.spread.square() > ACTIVE
+
+    def rows(self) -> list[dict[str, float]]:
+        """One row a dimension, as they stand in latents.csv."""
+        columns = {"kl": self.kl, "mean_sigma": self.sigma, "spread": self.spread, "active": self.active.int()}
+        return [
+            {"dimension": place, **{name: values[place].item() for name, values in columns.items()}}
+            for place in range(len(self.kl))
+        ]
+
+
+@torch.no_grad()
+def latent_use(model: VAE, images: Tensor, seed: int = 0) -> LatentUse:
+    """How the posteriors of clean images use the latent.
+
+    Args:
+        model: In eval mode.
+        images: Shape (N, C, H, W), uint8 or floats in [0, 1].
+        seed: Of the binarisation if there is one.
+    """
+    generator = torch.Generator(model.device).manual_seed(seed)
+    posteriors = [
+        model.encoder.posterior(model.likelihood.target(as_input(chunk.to(model.device)), generator))
+        for chunk in torch.split(images, _DECODED)
+    ]
+    mu, logvar = (torch.cat(parts).cpu() for parts in zip(*posteriors, strict=True))
+    return LatentUse(kl_from_prior(mu, logvar).mean(0), (0.5 * logvar).exp().mean(0), mu.std(0, correction=0))

@@ -1,0 +1,99 @@
+"""Images out of a latent space: samples, reconstructions, interpolations and the two-dimensional manifold.
+
+Every function takes a model in eval mode and returns intensities in [0, 1], of shape (N, C, H, W), on the CPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipeline.models.inputs import as_input
+from pipeline.models.pretraining import Pretraining
+
+CHUNK = 1000  # images decoded at a time
+
+
+@dataclass(frozen=True)
+class LatentGaussian:
+    """A Gaussian over the latent with independent dimensions, from which images are sampled.
+
+    Attributes:
+        mean: Shape (D,).
+        std: Shape (D,).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def standard(cls, dimensions: int) -> LatentGaussian:
+        """N(0, 1), the prior of a VAE."""
+        return cls(torch.zeros(dimensions), torch.ones(dimensions))
+
+
+@torch.no_grad()
+def decode(model: Pretraining, latents: Tensor) -> Tensor:
+    """Images of latents of shape (N, D)."""
+    chunks = torch.split(latents.to(model.device), CHUNK)
+    return torch.cat([model.decode(chunk).float().cpu() for chunk in chunks])
+
+
+def sample(model: Pretraining, latent: LatentGaussian, count: int, seed: int = 0) -> Tensor:
+    """That many images of latents drawn from the Gaussian."""
+    noise = torch.randn(count, len(latent.mean), generator=torch.Generator().manual_seed(seed))
+    return decode(model, latent.mean + latent.std * noise)
+
+
+@torch.no_grad()
+def reconstruct(model: Pretraining, images: Tensor) -> Tensor:
+    """What the model makes of images of shape (N, C, H, W), uint8 or floats in [0, 1]; a VAE goes through the mean."""
+    chunks = torch.split(as_input(images.to(model.device)), CHUNK)
+    return torch.cat([model(chunk).float().cpu() for chunk in chunks])
+
+
+@torch.no_grad()
+def interpolate(model: Pretraining, first: Tensor, second: Tensor, steps: int) -> Tensor:
+    """Images along the straight line between the latents of two images, for many pairs at once.
+
+    Args:
+        model: In eval mode.
+        first: Where the lines begin, shape (P, C, H, W).
+        second: Where they end, same shape.
+        steps: Images a line, both ends included.
+
+    Returns:
+        Line after line, shape (P * steps, C, H, W).
+    """
+    start, end = (model.embed(images.to(model.device)) for images in (first, second))
+    share = torch.linspace(0, 1, steps, device=start.device)[:, None]
+    lines = torch.lerp(start[:, None], end[:, None], share)
+    return decode(model, lines.flatten(0, 1))
+
+
+def manifold(model: Pretraining, latent: LatentGaussian, side: int) -> Tensor:
+    """A grid of images over a latent of two dimensions (Kingma and Welling 2014, figure 4).
+
+    The grid's points are equally spaced in probability: the Gaussian's quantile function makes latents of shares
+    between 0 and 1, so that the picture shows each region in proportion to how often it is drawn.
+
+    Args:
+        model: In eval mode, with a latent of two dimensions.
+        latent: The Gaussian.
+        side: Images along each axis.
+
+    Returns:
+        Row after row, the second dimension falling and the first rising: shape (side * side, C, H, W).
+
+    Raises:
+        ValueError: The latent does not have two dimensions.
+    """
+    if len(latent.mean) != 2:
+        raise ValueError(f"a manifold is drawn of 2 latent dimensions, not of {len(latent.mean)}")
+    shares = (torch.arange(side) + 0.5) / side  # 0 and 1 themselves have no finite quantile
+    axis = torch.special.ndtri(shares)
+    rows, columns = torch.meshgrid(axis.flip(0), axis, indexing="ij")
+    points = torch.stack([columns.flatten(), rows.flatten()], 1)
+    return decode(model, latent.mean + latent.std * points)

@@ -1,0 +1,137 @@
+"""Stage sample: pictures of what the decoder makes of its latent space, and a VAE's bound on the test images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import runs
+from pipeline.config import Experiment
+from pipeline.errors import PipelineError
+from pipeline.methods import find_method
+from pipeline.stages import data, pretrain
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.datasets.base import ImageData
+    from pipeline.models.classifier import Backbone
+    from pipeline.models.generation import LatentGaussian
+    from pipeline.models.pretraining import Pretraining
+
+MOST = 10_000  # samples in one picture
+COLUMNS = 10  # images a row of reconstructions and interpolations
+PAIRS = 8  # lines of interpolations
+SIDE = 20  # images along each axis of a manifold
+_TILE = 56  # pixels that an image's longer side has at least, so that it can be seen
+
+
+def run(config: Experiment, count: int, seed: int) -> Path:
+    """Draw the pictures unless they are there, say what they show, and return their folder.
+
+    Raises:
+        PipelineError: The number of samples or the seed is out of range, or stage pretrain has not run.
+    """
+    if not 1 <= count <= MOST:
+        raise PipelineError(f"count: {count} is not allowed; expected 1 to {MOST} samples")
+    if not 0 <= seed < 2**63:
+        raise PipelineError(f"seed: {seed} is not allowed; expected 0 or a positive number below 2**63")
+    pretrain.check(config)
+    made_from = {
+        "stage": "sample",
+        "pretrained": runs.fingerprint(pretrain.inputs(config)),
+        "count": count,
+        "seed": seed,
+    }
+    folder = runs.build(config.folder, "sample", made_from, lambda folder: _make(config, count, seed, folder))
+    outcome = runs.open_artefact(folder, "run it again")["outcome"]
+    print(f"{pretrain.describe(config)}: {count} samples, latents drawn from {outcome['latents_from']}")
+    if "test_negative_elbo" in outcome:
+        print(
+            "negative ELBO {test_negative_elbo:.2f} nats an image on {test_images} test images: reconstruction "
+            "{test_reconstruction:.2f}, KL {test_kl:.2f}".format(**outcome)
+        )
+    return folder
+
+
+def _make(config: Experiment, count: int, seed: int, folder: Path) -> dict[str, Any]:
+    from pipeline.models import generation
+    from pipeline.training import threads
+
+    dataset = data.load(config)
+    has_prior = find_method(config.pretrain).has_prior
+    with threads(config.runtime.threads):
+        backbone, model = pretrain.restore(config, dataset.train.shape)
+        latent = generation.LatentGaussian.standard(config.pretrain.latent) if has_prior else _fitted(backbone)
+        shown = _shown(config, dataset.train)
+        pictures = _draw(model, latent, shown, count, seed)
+        found = _evaluate(model, dataset.test) if has_prior else {}
+    for name, (images, columns) in pictures.items():
+        _write_png(folder / f"{name}.png", images, columns)
+    source = "the prior N(0, 1)" if has_prior else "a Gaussian fitted to the training embeddings"
+    return {"latents_from": source, **found}
+
+
+def _fitted(backbone: Backbone) -> LatentGaussian:
+    """Mean and standard deviation of the training embeddings; standardisation has measured them."""
+    from pipeline.models.generation import LatentGaussian
+
+    mean, variance = backbone.norm.running_mean, backbone.norm.running_var
+    assert mean is not None
+    assert variance is not None
+    return LatentGaussian(mean, variance.sqrt())
+
+
+def _shown(config: Experiment, train: ImageData) -> torch.Tensor:
+    """The first training images held out of pretraining, or of those it saw if there is no pair of others."""
+    held_out, seen = pretrain.divide(config, len(train))
+    return train.images[(held_out if len(held_out) > 1 else seen)[: max(3 * COLUMNS, 2 * PAIRS)]]
+
+
+def _draw(
+    model: Pretraining, latent: LatentGaussian, shown: torch.Tensor, count: int, seed: int
+) -> dict[str, tuple[torch.Tensor, int]]:
+    """By the picture's name, its images and how many of them make a row."""
+    import torch
+
+    from pipeline.models import generation
+    from pipeline.models.inputs import as_input
+
+    width, pairs = min(COLUMNS, len(shown)), min(PAIRS, len(shown) // 2)
+    lines = torch.split(as_input(shown[: len(shown) // width * width]), width)
+    pictures = {
+        "samples": (generation.sample(model, latent, count, seed), max(1, round(count**0.5))),
+        # a row of images, below it what was made of them
+        "reconstructions": (torch.cat([torch.cat([x, generation.reconstruct(model, x)]) for x in lines]), width),
+        "interpolations": (
+            generation.interpolate(model, shown[:pairs], shown[pairs : 2 * pairs], COLUMNS),
+            COLUMNS,
+        ),
+    }
+    if len(latent.mean) == 2:
+        pictures["manifold"] = (generation.manifold(model, latent, SIDE), SIDE)
+    return pictures
+
+
+def _evaluate(model: Any, test: ImageData) -> dict[str, float]:
+    """The bound on the test images, opened here once, when nothing is left to be chosen."""
+    from pipeline.models.vae import evaluate_bound
+
+    bound = evaluate_bound(model, test.images)
+    return {
+        "test_images": len(test),
+        "test_negative_elbo": -float(bound.elbo),
+        "test_reconstruction": float(bound.reconstruction),
+        "test_kl": float(bound.kl.sum()),
+    }
+
+
+def _write_png(path: Path, images: torch.Tensor, columns: int) -> None:
+    """Images of shape (N, C, H, W) in rows; of other than one or three channels, their mean."""
+    from torchvision.utils import save_image
+
+    if images.shape[1] not in (1, 3):
+        images = images.mean(1, keepdim=True)
+    scale = -(-_TILE // max(images.shape[2:]))
+    enlarged = images.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+    save_image(enlarged, path, nrow=columns, padding=2, pad_value=0.5)
