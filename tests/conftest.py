@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
+# tiny networks gain nothing from more threads, and threads that wait for each other on a busy machine lose a lot;
+# torch reads this when it is first imported
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -45,8 +52,6 @@ def pretrained_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def runs(pretrained_runs: Path, tmp_path: Path) -> Path:
     """A private copy of that runs folder."""
-    import shutil
-
     return Path(shutil.copytree(pretrained_runs, tmp_path / "runs"))
 
 

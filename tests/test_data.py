@@ -118,9 +118,9 @@ def array(root):
 
 @pytest.fixture
 def plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    (tmp_path / "my_images.py").write_text(PLUG_IN)
+    (tmp_path / "their_images.py").write_text(PLUG_IN)
     monkeypatch.syspath_prepend(str(tmp_path))
-    return "my_images"
+    return "their_images"
 
 
 def test_a_data_set_of_ones_own_is_a_function_named_by_import_path(plug_in: str) -> None:
@@ -140,12 +140,12 @@ def test_a_training_image_that_lies_in_the_test_set_is_left_out(plug_in: str) ->
     ("dataset", "args", "message"),
     [
         ("nope", {}, "'nope' is unknown; expected one of mnist, digits"),
-        ("my_images:nope", {}, "cannot be imported: AttributeError"),
+        ("their_images:nope", {}, "cannot be imported: AttributeError"),
         ("no_such_module:load", {}, "cannot be imported: ModuleNotFoundError"),
-        ("my_images:torch", {}, "is a module; expected a function"),
-        ("my_images:one", {"m": 3}, "unexpected keyword argument 'm'"),
-        ("my_images:array", {}, "returned a ndarray; expected ImageData"),
-        ("my_images:unlabelled_test", {}, "the test set holds unlabelled images"),
+        ("their_images:torch", {}, "is a module; expected a function"),
+        ("their_images:one", {"m": 3}, "unexpected keyword argument 'm'"),
+        ("their_images:array", {}, "returned a ndarray; expected ImageData"),
+        ("their_images:unlabelled_test", {}, "the test set holds unlabelled images"),
         ("digits", {"development": True}, "unexpected keyword argument 'development'"),
     ],
 )
@@ -203,3 +203,18 @@ def test_a_download_without_a_network_says_so(tmp_path: Path, monkeypatch: pytes
         prepare(DataConfig("fashion_mnist", str(tmp_path)))
     with pytest.raises(PipelineError, match="run `make data`"):
         load(DataConfig("fashion_mnist", str(tmp_path)))
+
+
+def test_the_example_in_the_readme_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    code = readme.split("```python\n")[1].split("```")[0]
+    assert code.startswith("# my_images.py")
+    (tmp_path / "my_images.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    generator = np.random.default_rng(0)
+    np.save(tmp_path / "images.npy", generator.integers(0, 256, (60, 3, 12, 9), dtype=np.uint8))
+    np.save(tmp_path / "labels.npy", np.arange(60) % 3 - 1)
+    dataset = load(DataConfig("my_images:load", str(tmp_path)))
+    assert dataset.train.class_names == ("cat", "dog")
+    assert len(dataset.test) == 8  # a fifth of the 40 that have a label
+    assert int((dataset.train.labels < 0).sum()) == 20
