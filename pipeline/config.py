@@ -21,6 +21,15 @@ def _require(condition: bool, name: str, value: object, expected: str) -> None:
         raise PipelineError(f"{name}: {value!r} is not allowed; expected {expected}")
 
 
+def check_seed(name: str, seed: int) -> None:
+    """Refuse a seed that one of the random generators would not take.
+
+    Raises:
+        PipelineError: It is negative or does not fit into 32 bits.
+    """
+    _require(0 <= seed < 2**32, name, seed, "a number from 0 to 2**32 - 1")
+
+
 @dataclass(frozen=True)
 class DataConfig:
     """Which images.
@@ -164,6 +173,7 @@ class PretrainConfig:
         _require(self.learning_rate > 0, "pretrain.learning_rate", self.learning_rate, "a positive rate")
         _require(self.weight_decay >= 0, "pretrain.weight_decay", self.weight_decay, "at least 0")
         _require(self.holdout >= 0, "pretrain.holdout", self.holdout, "at least 0 images")
+        check_seed("pretrain.seed", self.seed)
         warmup = self.vae.kl_warmup
         _require(warmup <= self.epochs, "pretrain.vae.kl_warmup", warmup, f"at most pretrain.epochs, {self.epochs}")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import runs
-from pipeline.config import Experiment
+from pipeline.config import Experiment, check_seed
 from pipeline.errors import PipelineError
 from pipeline.methods import find_method
 from pipeline.stages import data, pretrain
@@ -34,8 +34,7 @@ def run(config: Experiment, count: int, seed: int) -> Path:
     """
     if not 1 <= count <= MOST:
         raise PipelineError(f"count: {count} is not allowed; expected 1 to {MOST} samples")
-    if not 0 <= seed < 2**63:
-        raise PipelineError(f"seed: {seed} is not allowed; expected 0 or a positive number below 2**63")
+    check_seed("seed", seed)
     pretrain.check(config)
     made_from = {
         "stage": "sample",

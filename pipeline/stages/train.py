@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline import methods, runs
-from pipeline.config import Experiment, FitConfig, as_dict
+from pipeline.config import Experiment, FitConfig, as_dict, check_seed
 from pipeline.datasets.splits import LabelSplit, label_split
 from pipeline.errors import PipelineError
 from pipeline.modes import find_mode
@@ -44,6 +44,9 @@ class Cell:
     mode: str
     labels: int
     seed: int
+
+    def __post_init__(self) -> None:
+        check_seed("seed", self.seed)
 
     @property
     def settings(self) -> FitConfig:
