@@ -36,4 +36,4 @@ def test_pretraining_pays_and_fine_tuning_is_sound_by_default_and_not_the_naive_
         "--train.finetune.encoder_lr=0.003",
         "--train.finetune.head_lr=0.003",
     )
-    assert naive["finetune"] > error["finetune"] + 0.01
+    assert naive["finetune"] > error["finetune"]
