@@ -189,7 +189,7 @@ class FitConfig:
         max_epochs: Upper limit; early stopping usually ends sooner.
         patience: Epochs without a lower validation loss after which training stops.
         head_first: Fit the head on the frozen encoder before training everything. Without it a random head's
-            gradients wreck a good encoder when labels are few: try it. Only for finetune.
+            gradients harm a good encoder when labels are few: try it. Only for finetune.
     """
 
     encoder_lr: float = 0.0
