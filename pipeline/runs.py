@@ -187,7 +187,7 @@ def open_artefact(folder: Path, remedy: str) -> dict[str, Any]:
         PipelineError: It is missing or a file in it was changed.
     """
     manifest: dict[str, Any] = read_json(folder / MANIFEST, remedy)
-    if not is_finished(folder, manifest.get("fingerprint", "")):
+    if not (isinstance(manifest, dict) and is_finished(folder, manifest.get("fingerprint", ""))):
         raise PipelineError(f"{folder} is not whole; delete it and run its stage again")
     for name, entry in manifest["files"].items():
         path = folder / name
