@@ -66,7 +66,7 @@ def run(config: Experiment) -> Path:
     """
     _check(config)
     jobs = grid(config)
-    mark = runs.fingerprint({"stage": "compare", "cells": [job.inputs for job in jobs]})
+    mark = _mark(jobs)
     comparison = _finished(config.folder, mark)
     if comparison is None:
         _train_missing(config, jobs)
@@ -92,14 +92,18 @@ def load(config: Experiment) -> dict[str, Any]:
     Raises:
         PipelineError: The stage has not run with these settings.
     """
-    mark = runs.fingerprint({"stage": "compare", "cells": [job.inputs for job in grid(config)]})
-    comparison = _finished(config.folder, mark)
+    comparison = _finished(config.folder, _mark(grid(config)))
     if comparison is None:
         raise PipelineError(
             f"{config.folder / COMPARISON} is missing or belongs to other settings; "
             "run `python -m pipeline compare` with the same settings (or `make compare`) first"
         )
     return comparison
+
+
+def _mark(jobs: list[Job]) -> str:
+    """What a comparison of these jobs is recognised by."""
+    return runs.fingerprint({"stage": "compare", "cells": [job.inputs for job in jobs]})
 
 
 def _check(config: Experiment) -> None:

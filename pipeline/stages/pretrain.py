@@ -69,6 +69,13 @@ def check(config: Experiment) -> Path:
     return folder
 
 
+def _verified(config: Experiment) -> Path:
+    """The finished artefact's folder, after every file in it was checked against the manifest."""
+    folder = check(config)
+    runs.open_artefact(folder, _REMEDY)
+    return folder
+
+
 def load(config: Experiment) -> Pretrained:
     """Read the finished artefact.
 
@@ -77,8 +84,7 @@ def load(config: Experiment) -> Pretrained:
     """
     from safetensors.torch import load_file
 
-    folder = check(config)
-    runs.open_artefact(folder, _REMEDY)
+    folder = _verified(config)
     return Pretrained(load_file(folder / "backbone.safetensors"), load_file(folder / "embeddings.safetensors")["train"])
 
 
@@ -95,8 +101,7 @@ def restore(config: Experiment, shape: tuple[int, int, int]) -> tuple[Backbone, 
     """
     from safetensors.torch import load_file
 
-    folder = check(config)
-    runs.open_artefact(folder, _REMEDY)
+    folder = _verified(config)
     backbone = new_backbone(config, shape)
     model = find_method(config.pretrain).make_model(config.pretrain, shape, backbone.encoder)
     for name, part in {"backbone": backbone, **model.parts()}.items():
