@@ -110,6 +110,7 @@ class VAEConfig:
     Attributes:
         likelihood: "bernoulli", cross-entropy on grey levels; "binarised", the same on black and white images drawn
             anew from the grey levels at each step; "gaussian", squared error with a learnt scale.
+        reconstruction: Weight of the reconstruction; 0 leaves the KL divergence alone.
         beta: Weight of the KL divergence from the prior; 1 is the evidence lower bound, more is the beta-VAE.
         kl_warmup: Epochs over which that weight rises linearly from 0; fractions are allowed.
         free_bits: Nats of KL that each latent dimension may use free of charge, against dimensions falling silent.
@@ -117,13 +118,14 @@ class VAEConfig:
     """
 
     likelihood: Literal["bernoulli", "binarised", "gaussian"] = "bernoulli"
+    reconstruction: float = 1.0
     beta: float = 1.0
     kl_warmup: float = 0.0
     free_bits: float = 0.0
     importance_samples: int = 100
 
     def __post_init__(self) -> None:
-        for name in ("beta", "kl_warmup", "free_bits"):
+        for name in ("reconstruction", "beta", "kl_warmup", "free_bits"):
             value = getattr(self, name)
             _require(0 <= value < math.inf, f"pretrain.vae.{name}", value, "a number of at least 0")
         samples = self.importance_samples
@@ -271,6 +273,20 @@ class GridConfig:
 
 
 @dataclass(frozen=True)
+class StudyConfig:
+    """What stage study compares beyond the grid; no other stage reads it.
+
+    Attributes:
+        name: Which study, see the stage's help.
+        arms: By the arm's name, the settings in which it differs from the rest of the experiment, such as
+            {pretrain: {latent: 2}}. Every arm is pretrained once for each draw of the grid, with its seed.
+    """
+
+    name: str = ""
+    arms: dict[str, dict[str, Any]] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
 class RuntimeConfig:
     """Where and how it runs; the results are comparable across these settings, not bit-identical.
 
@@ -302,6 +318,7 @@ class Experiment:
         pretrain: How the encoder is pretrained.
         train: How classifiers are trained.
         grid: What compare trains.
+        study: What study compares.
         runtime: Where and how it runs.
     """
 
@@ -311,6 +328,7 @@ class Experiment:
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     grid: GridConfig = field(default_factory=GridConfig)
+    study: StudyConfig = field(default_factory=StudyConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
 
     def __post_init__(self) -> None:

@@ -112,6 +112,7 @@ def _vae(config: PretrainConfig, shape: Shape, encoder: Any) -> Pretraining:
         config.vae.beta,
         config.vae.kl_warmup,
         config.vae.free_bits,
+        config.vae.reconstruction,
         config.learning_rate,
         config.weight_decay,
     )

@@ -17,7 +17,7 @@ import pytest
 from scipy import stats
 
 from pipeline.cli import main
-from pipeline.report import figures, page, story
+from pipeline.report import drawing, page, story
 from pipeline.report.tables import Column, Table
 
 TINY = [
@@ -247,7 +247,7 @@ def test_every_place_of_both_templates_escapes() -> None:
     bad = "<script>alert(1)</script> & \"'\n| **`[x](y)"
     table = Table(bad, (Column(bad), Column(bad, "code")), [(bad, bad), ("plain", "plain")])
     told = story.Story(bad, bad, bad, [bad], bad, table, table, table, [bad], table, [bad], table, table, table, bad)
-    image = figures.Picture(b"", "image/png", bad)
+    image = drawing.Picture(b"", "image/png", bad)
     legend = [page.LegendEntry(0, bad, "#000000", "circle")]
     html = page.html(told, page.Pictures(image, [image], image, image, image, bad, legend))
     assert "script" not in {tag for tag, _ in Reader(html).tags}

@@ -220,6 +220,7 @@ def test_beta_weighs_the_kl_and_free_bits_are_free() -> None:
     assert bound.elbo.item() == pytest.approx(-72.1)
     assert bound.objective(beta=4.0, free_bits=0.0).item() == pytest.approx(70 + 4 * 2.1)
     assert bound.objective(beta=1.0, free_bits=0.5).item() == pytest.approx(70 + 0.5 + 2 + 0.5)
+    assert bound.objective(beta=1.0, free_bits=0.0, reconstruction=0.0).item() == pytest.approx(2.1)
     kl = torch.tensor([0.1, 2.0], requires_grad=True)
     Bound(torch.tensor(0.0), kl).objective(1.0, 0.5).backward()  # type: ignore[no-untyped-call]
     assert kl.grad is not None

@@ -54,15 +54,16 @@ class Bound:
         """The bound itself."""
         return -self.reconstruction - self.kl.sum()
 
-    def objective(self, beta: float, free_bits: float) -> Tensor:
+    def objective(self, beta: float, free_bits: float, reconstruction: float = 1.0) -> Tensor:
         """What is minimised: the negative bound, its KL weighted (Higgins et al. 2017) above a free allowance.
 
         Args:
             beta: Weight of the KL; 1 is the bound itself.
             free_bits: Nats of each dimension, averaged over the images, that cost the same as none, so that a
                 dimension has nothing to gain from falling silent (Kingma et al. 2016, appendix C.8).
+            reconstruction: Weight of the reconstruction; 0 leaves the KL alone.
         """
-        return self.reconstruction + beta * self.kl.clamp(min=free_bits).sum()
+        return reconstruction * self.reconstruction + beta * self.kl.clamp(min=free_bits).sum()
 
 
 class VAE(Pretraining):
@@ -78,6 +79,7 @@ class VAE(Pretraining):
         beta: Weight of the KL.
         kl_warmup: Epochs over which that weight rises linearly from 0 (Bowman et al. 2016).
         free_bits: Nats of each latent dimension that the KL does not charge for.
+        reconstruction: Weight of the reconstruction; 0 leaves the KL alone.
         learning_rate: Peak of the one-cycle schedule.
         weight_decay: AdamW's.
     """
@@ -93,12 +95,13 @@ class VAE(Pretraining):
         beta: float = 1.0,
         kl_warmup: float = 0.0,
         free_bits: float = 0.0,
+        reconstruction: float = 1.0,
         learning_rate: float = 2e-3,
         weight_decay: float = 1e-4,
     ) -> None:
         super().__init__(encoder, decoder, corruption, learning_rate, weight_decay)
         self.likelihood: Likelihood = LIKELIHOODS[likelihood]()
-        self.beta, self.kl_warmup, self.free_bits = beta, kl_warmup, free_bits
+        self.beta, self.kl_warmup, self.free_bits, self.reconstruction = beta, kl_warmup, free_bits, reconstruction
 
     def parts(self) -> dict[str, nn.Module]:
         """The decoder, and the likelihood, which may have learnt a scale."""
@@ -119,9 +122,12 @@ class VAE(Pretraining):
     def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Loss of a corrupted batch; the labels beside the images are not read."""
         clean = self.likelihood.target(as_input(batch[0]))
-        loss = self.bound(clean, self.corruption(clean)).objective(self.current_beta(), self.free_bits)
+        loss = self._objective(self.bound(clean, self.corruption(clean)), self.current_beta())
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(clean))
         return loss
+
+    def _objective(self, bound: Bound, beta: float) -> Tensor:
+        return bound.objective(beta, self.free_bits, self.reconstruction)
 
     def current_beta(self) -> float:
         """The weight of the KL at this step."""
@@ -136,7 +142,7 @@ class VAE(Pretraining):
         """The ELBO and its parts, and the loss in full: that is, after any warm-up."""
         bound = evaluate_bound(self, images)
         return {
-            "holdout_loss": float(bound.objective(self.beta, self.free_bits)),
+            "holdout_loss": float(self._objective(bound, self.beta)),
             "holdout_elbo": float(bound.elbo),
             "holdout_reconstruction": float(bound.reconstruction),
             "holdout_kl": float(bound.kl.sum()),

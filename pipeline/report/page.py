@@ -12,7 +12,7 @@ from pipeline.report.story import Story
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from pipeline.report.figures import Picture
+    from pipeline.report.drawing import Picture
 
 TEMPLATES = Path(__file__).parent
 HTML, MARKDOWN = "report.html.jinja", "report.md.jinja"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from pipeline.datasets.base import ImageData
-    from pipeline.report.figures import Picture
+    from pipeline.report.drawing import Picture
     from pipeline.report.page import Pictures
 
 HTML, MARKDOWN, RECORD = "report.html", "report.md", "report.json"
@@ -81,7 +81,7 @@ def _make(config: Experiment, comparison: dict[str, Any], encoder: Path | None, 
 
 
 def _draw(config: Experiment, found: Evidence, encoder: Path | None) -> Pictures:
-    from pipeline.report import figures
+    from pipeline.report import drawing, figures
 
     comparison = figures.comparison(found.comparison["summary"])
     curves = [figures.learning_curve(curve) for curve in found.curves]
@@ -97,7 +97,7 @@ def _draw(config: Experiment, found: Evidence, encoder: Path | None) -> Pictures
         latent,
         f"Embeddings of training images by the pretrained encoder, in the plane of their first two principal "
         f"components{share}. Class labels were used to colour the picture, not to make it; no test image is shown.",
-        [page.LegendEntry(number, name, *figures.class_look(number)) for number, name in enumerate(train.class_names)],
+        [page.LegendEntry(number, name, *drawing.class_look(number)) for number, name in enumerate(train.class_names)],
     )
 
 
