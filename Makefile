@@ -7,6 +7,7 @@
 
 CONFIG ?= configs/mnist.yaml
 LABELS ?= 100
+STUDY ?= bottleneck
 SEED ?= 0
 ARGS ?=
 PYTHON ?= python3
@@ -19,7 +20,10 @@ SETTINGS = --config $(CONFIG) $(ARGS)
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all install data pretrain sample frozen finetune scratch compare report test test-slow lint format clean help
+STUDIES := bottleneck identity generation balance overfit clusters
+STUDY_CONFIG = configs/studies/$(STUDY).yaml
+
+.PHONY: all install data pretrain sample frozen finetune scratch compare report vae study studies test test-slow lint format clean help
 
 all: report ## The main job: every stage, ending with the table and the path of the report (default)
 
@@ -50,6 +54,16 @@ scratch: data ## The same network without pretraining, on LABELS labels, draw SE
 compare: pretrain ## Train the grid of modes x labels x draws; print E_in and E_out side by side
 	@$(RUN) compare $(SETTINGS)
 
+vae: ## The same on a variational autoencoder (configs/mnist_vae.yaml)
+	@$(MAKE) --no-print-directory report CONFIG=configs/mnist_vae.yaml
+
+study: $(INSTALLED) ## Put one claim to the test: STUDY=bottleneck, identity, generation, balance, overfit or clusters
+	@$(RUN) data --config $(STUDY_CONFIG) $(ARGS)
+	@$(RUN) study --config $(STUDY_CONFIG) $(ARGS)
+
+studies: $(INSTALLED) ## Put every claim to the test; the report then has a section on each
+	@set -e; for study in $(STUDIES); do $(MAKE) --no-print-directory study STUDY=$$study; done
+
 report: compare ## Write report.html and report.md
 	@$(RUN) report $(SETTINGS)
 
@@ -75,4 +89,4 @@ clean: ## Remove .venv and caches; data/ and runs/ stay
 help: ## This list
 	@awk -F':.*## ' '/^[a-z][a-z -]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo '  CONFIG=$(CONFIG)  LABELS=$(LABELS)  SEED=$(SEED)  ARGS="--section.field value ..."'
+	@echo '  CONFIG=$(CONFIG)  LABELS=$(LABELS)  SEED=$(SEED)  STUDY=$(STUDY)  ARGS="--section.field value ..."'

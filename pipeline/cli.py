@@ -15,7 +15,8 @@ from jsonargparse import ArgumentParser, Namespace
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
 from pipeline.modes import MODES
-from pipeline.stages import compare, data, pretrain, report, sample, train
+from pipeline.stages import compare, data, pretrain, report, sample, study, train
+from pipeline.studies import STUDIES
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Stage:
     options: dict[str, tuple[type, Any, str]] = dataclasses.field(default_factory=dict)
 
 
+_STUDIES = "; ".join(f"{name}: {summary}" for name, summary in STUDIES.items())
 _MODES = "; ".join(f"{name}: {mode.summary}" for name, mode in MODES.items())
 
 STAGES = {
@@ -50,6 +52,7 @@ STAGES = {
         },
     ),
     "compare": Stage(compare.run, "train the grid of modes x labels x draws and compare E_in with E_out"),
+    "study": Stage(study.run, f"put a claim of the theory to the test; study.name is one of: {_STUDIES}"),
     "report": Stage(report.run, "write report.html and report.md from what compare found"),
 }
 

@@ -21,6 +21,11 @@ def _require(condition: bool, name: str, value: object, expected: str) -> None:
         raise PipelineError(f"{name}: {value!r} is not allowed; expected {expected}")
 
 
+def _check_plain(name: str, value: str) -> None:
+    plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value) is not None
+    _require(plain, name, value, "a plain folder name: letters, digits, '.', '_' and '-'")
+
+
 def check_seed(name: str, seed: int) -> None:
     """Refuse a seed that one of the random generators would not take.
 
@@ -285,6 +290,10 @@ class StudyConfig:
     name: str = ""
     arms: dict[str, dict[str, Any]] = field(default_factory=dict, hash=False)
 
+    def __post_init__(self) -> None:
+        for arm in self.arms:
+            _check_plain("study.arms", arm)
+
 
 @dataclass(frozen=True)
 class RuntimeConfig:
@@ -332,8 +341,7 @@ class Experiment:
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
 
     def __post_init__(self) -> None:
-        plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name) is not None
-        _require(plain, "name", self.name, "a plain folder name: letters, digits, '.', '_' and '-'")
+        _check_plain("name", self.name)
 
     @property
     def folder(self) -> Path:

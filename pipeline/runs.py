@@ -99,6 +99,20 @@ def read_json(path: Path, remedy: str) -> Any:
         raise PipelineError(f"{path} cannot be read ({error}); {remedy}") from error
 
 
+def read_columns(path: Path) -> dict[str, list[float]]:
+    """A CSV of numbers, by column.
+
+    Raises:
+        PipelineError: It cannot be read, has no rows, or holds something else than numbers.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {name: [float(row[name]) for row in rows] for name in rows[0]}
+    except (OSError, ValueError, TypeError, IndexError) as error:
+        raise PipelineError(f"{path} cannot be read ({error}); delete its folder and run its stage again") from error
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -123,6 +137,15 @@ def _readable_os_errors(path: Path) -> Iterator[None]:
             f"cannot write {path}: {reason}; check that the folder is writable and the disk has room, "
             "or choose another folder with --runs"
         ) from error
+
+
+def vouches(record: Path, mark: str) -> bool:
+    """Whether a JSON record has this fingerprint and the files beside it are the ones that it was written for."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        found = json.loads(record.read_text(encoding="utf-8"))
+        same = all(sha256_file(record.parent / name) == digest for name, digest in found["files"].items())
+        return bool(found["fingerprint"] == mark) and same
+    return False
 
 
 # --- artefacts ------------------------------------------------------------------------------------------------

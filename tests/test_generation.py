@@ -42,7 +42,7 @@ def test_samples_follow_the_seed_and_the_gaussian(model: Autoencoder | VAE) -> N
     assert 0 <= first.min() <= first.max() <= 1
     assert torch.equal(first, generation.sample(model, prior, 7, seed=1))
     assert not torch.equal(first, generation.sample(model, prior, 7, seed=2))
-    point = LatentGaussian(torch.tensor([1.0, -2.0]), torch.zeros(2))
+    point = LatentGaussian(torch.tensor([1.0, -2.0]), torch.zeros(2, 2))
     assert torch.allclose(
         generation.sample(model, point, 3), model.decode(torch.tensor([[1.0, -2.0]])).expand(3, -1, -1, -1)
     )
@@ -70,7 +70,7 @@ def test_interpolations_begin_and_end_at_the_reconstructions(model: Autoencoder 
 
 
 def test_a_manifold_is_spaced_by_the_quantiles_of_the_gaussian(model: Autoencoder | VAE) -> None:
-    gaussian = LatentGaussian(torch.tensor([1.0, 0.0]), torch.tensor([2.0, 0.5]))
+    gaussian = LatentGaussian.independent(torch.tensor([1.0, 0.0]), torch.tensor([2.0, 0.5]))
     grid = generation.manifold(model, gaussian, side=4).reshape(4, 4, *SHAPE)
     quantiles = torch.tensor([NormalDist().inv_cdf(share) for share in (0.125, 0.375, 0.625, 0.875)])
     for row, column in ((0, 0), (1, 3), (3, 2)):
@@ -119,6 +119,7 @@ def test_sampling_a_vae(runs: Path, tiny: Run, capsys: pytest.CaptureFixture[str
     assert f"negative ELBO {outcome['test_negative_elbo']:.2f} nats an image on 360 test images" in said
     parts = outcome["test_reconstruction"] + outcome["test_kl"]
     assert outcome["test_negative_elbo"] == pytest.approx(parts)
+    assert outcome["test_negative_log_likelihood"] < outcome["test_negative_elbo"]
     assert len(list(folder.glob("*.png"))) == 4
     assert matplotlib.image.imread(folder / "manifold.png").shape[0] == 20 * 58 + 2
 

@@ -15,6 +15,7 @@ ROOT = Path(pipeline.__file__).parent
 LAYERS = (
     ("__main__", "cli"),
     ("stages",),
+    ("studies",),
     ("training", "methods", "evaluation", "report", "table"),
     ("models", "datasets"),
     ("modes", "runs"),

@@ -246,10 +246,13 @@ def test_hostile_names_colour_images_and_a_single_draw(tmp_path: Path, monkeypat
 def test_every_place_of_both_templates_escapes() -> None:
     bad = "<script>alert(1)</script> & \"'\n| **`[x](y)"
     table = Table(bad, (Column(bad), Column(bad, "code")), [(bad, bad), ("plain", "plain")])
-    told = story.Story(bad, bad, bad, [bad], bad, table, table, table, [bad], table, [bad], table, table, table, bad)
+    studies = [story.Study(bad, bad, table)]
+    told = story.Story(
+        bad, bad, bad, [bad], bad, table, table, table, [bad], studies, table, [bad], table, table, table, bad
+    )
     image = drawing.Picture(b"", "image/png", bad)
     legend = [page.LegendEntry(0, bad, "#000000", "circle")]
-    html = page.html(told, page.Pictures(image, [image], image, image, image, bad, legend))
+    html = page.html(told, page.Pictures(image, [image], image, image, image, bad, legend, [[image]]))
     assert "script" not in {tag for tag, _ in Reader(html).tags}
     assert all(attributes["alt"] == bad for tag, attributes in Reader(html).tags if tag == "img")
     markdown = page.markdown(told).split("```json")[0]  # the settings are shown as they are, inside a fence

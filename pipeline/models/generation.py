@@ -18,20 +18,41 @@ CHUNK = 1000  # images decoded at a time
 
 @dataclass(frozen=True)
 class LatentGaussian:
-    """A Gaussian over the latent with independent dimensions, from which images are sampled.
+    """A Gaussian over the latent, from which images are sampled.
 
     Attributes:
         mean: Shape (D,).
-        std: Shape (D,).
+        factor: A square root of the covariance, shape (D, D): latents are mean + factor @ noise.
     """
 
     mean: Tensor
-    std: Tensor
+    factor: Tensor
 
     @classmethod
     def standard(cls, dimensions: int) -> LatentGaussian:
         """N(0, 1), the prior of a VAE."""
-        return cls(torch.zeros(dimensions), torch.ones(dimensions))
+        return cls(torch.zeros(dimensions), torch.eye(dimensions))
+
+    @classmethod
+    def independent(cls, mean: Tensor, std: Tensor) -> LatentGaussian:
+        """With independent dimensions of this mean and standard deviation, each of shape (D,)."""
+        return cls(mean, torch.diag(std))
+
+    @classmethod
+    def fitted(cls, latents: Tensor) -> LatentGaussian:
+        """With the mean and the covariance of latents, shape (N, D)."""
+        # a dimension that never varies has no Cholesky factor; the eigenvectors do without one
+        values, vectors = torch.linalg.eigh(torch.cov(latents.T.double()).reshape(2 * latents.shape[1:]))
+        factor = vectors * values.clamp(min=0).sqrt()
+        return cls(latents.mean(0), factor.to(latents.dtype))
+
+    def place(self, noise: Tensor) -> Tensor:
+        """Latents of standard normal noise, both of shape (N, D)."""
+        return self.mean + noise @ self.factor.T
+
+    def draw(self, count: int, seed: int) -> Tensor:
+        """That many latents, shape (count, D)."""
+        return self.place(torch.randn(count, len(self.mean), generator=torch.Generator().manual_seed(seed)))
 
 
 @torch.no_grad()
@@ -43,8 +64,7 @@ def decode(model: Pretraining, latents: Tensor) -> Tensor:
 
 def sample(model: Pretraining, latent: LatentGaussian, count: int, seed: int = 0) -> Tensor:
     """That many images of latents drawn from the Gaussian."""
-    noise = torch.randn(count, len(latent.mean), generator=torch.Generator().manual_seed(seed))
-    return decode(model, latent.mean + latent.std * noise)
+    return decode(model, latent.draw(count, seed))
 
 
 @torch.no_grad()
@@ -96,4 +116,4 @@ def manifold(model: Pretraining, latent: LatentGaussian, side: int) -> Tensor:
     axis = torch.special.ndtri(shares)
     rows, columns = torch.meshgrid(axis.flip(0), axis, indexing="ij")
     points = torch.stack([columns.flatten(), rows.flatten()], 1)
-    return decode(model, latent.mean + latent.std * points)
+    return decode(model, latent.place(points))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ class Evidence:
         cell: Manifest of the grid's first cell.
         pretrained: Manifest of the pretrained encoder; None where no mode of the grid starts from one.
         losses: The pretraining's history.csv by column; empty where there is none.
+        verdicts: Of the studies made of the same images, each with its folder.
     """
 
     settings: dict[str, Any]
@@ -58,6 +60,7 @@ class Evidence:
     cell: dict[str, Any]
     pretrained: dict[str, Any] | None
     losses: dict[str, list[float]]
+    verdicts: list[tuple[Path, dict[str, Any]]]
 
 
 def read(
@@ -66,6 +69,7 @@ def read(
     card: dict[str, Any],
     comparison: dict[str, Any],
     pretrained: Path | None,
+    verdicts: Sequence[Path],
 ) -> Evidence:
     """Read what lies in an experiment's folder.
 
@@ -75,6 +79,7 @@ def read(
         card: What stage data found.
         comparison: What stage compare found.
         pretrained: Folder of the pretrained encoder, if the grid uses one.
+        verdicts: verdict.json of each study to be told of.
 
     Raises:
         PipelineError: A file is missing or is not the one that its stage wrote.
@@ -90,8 +95,17 @@ def read(
         curves=[_curve(folder, row) for row in firsts],
         cell=manifests[0],
         pretrained=_manifest(pretrained, "pretrain") if pretrained else None,
-        losses=_columns(pretrained / "history.csv") if pretrained else {},
+        losses=runs.read_columns(pretrained / "history.csv") if pretrained else {},
+        verdicts=[(path.parent, _verdict(path)) for path in verdicts],
     )
+
+
+def _verdict(path: Path) -> dict[str, Any]:
+    """A study's verdict, after the files that it vouches for were checked."""
+    verdict: dict[str, Any] = runs.read_json(path, "run `make study` again")
+    if not runs.vouches(path, verdict["fingerprint"]):
+        raise PipelineError(f"{path.parent} holds other files than its verdict speaks of; run `make study` again")
+    return verdict
 
 
 def _manifest(folder: Path, stage: str) -> dict[str, Any]:
@@ -100,7 +114,7 @@ def _manifest(folder: Path, stage: str) -> dict[str, Any]:
 
 
 def _curve(folder: Path, row: dict[str, str]) -> Curve:
-    history = _columns(folder / row["cell"] / "history.csv")
+    history = runs.read_columns(folder / row["cell"] / "history.csv")
     return Curve(
         labels=int(row["labels"]),
         mode=row["mode"],
@@ -110,11 +124,6 @@ def _curve(folder: Path, row: dict[str, str]) -> Curve:
         e_in=tuple(history["e_in"]),
         e_val=tuple(history["e_val"]),
     )
-
-
-def _columns(path: Path) -> dict[str, list[float]]:
-    rows = _rows(path)
-    return {name: [float(row[name]) for row in rows] for name in rows[0]}
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

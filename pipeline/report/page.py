@@ -40,6 +40,7 @@ class Pictures:
         latent: Embeddings in two dimensions.
         latent_caption: What part of the embeddings it shows.
         legend: The classes in it.
+        studies: The pictures of each study.
     """
 
     comparison: Picture
@@ -49,6 +50,7 @@ class Pictures:
     latent: Picture | None = None
     latent_caption: str = ""
     legend: list[LegendEntry] = field(default_factory=list)
+    studies: list[list[Picture]] = field(default_factory=list)
 
 
 def html(story: Story, pictures: Pictures) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pipeline.modes import BASELINES, MODES
@@ -21,6 +22,21 @@ SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True)
+class Study:
+    """A claim that was put to the test.
+
+    Attributes:
+        title: What it is about, and whether the claim held.
+        claim: In a sentence.
+        findings: Its parts, what decided and what was measured.
+    """
+
+    title: str
+    claim: str
+    findings: Table
+
+
+@dataclass(frozen=True)
 class Story:
     """The report's words and numbers.
 
@@ -34,6 +50,7 @@ class Story:
         paired: Differences between modes over the same draws; None where the grid has a single mode.
         epochs: The selected epoch of each cell whose learning curve is drawn.
         pretraining: What the encoder was pretrained on; empty where the grid uses none.
+        studies: The claims that were put to the test on the same images.
         budget: How the labels were spent.
         rules: What was seen by whom, and when.
         runs: results.csv.
@@ -51,6 +68,7 @@ class Story:
     paired: Table | None
     epochs: Table
     pretraining: list[str]
+    studies: list[Study]
     budget: Table
     rules: list[str]
     runs: Table
@@ -72,6 +90,7 @@ def tell(evidence: Evidence) -> Story:
         paired=tables.paired_table(comparison) if comparison["paired"] else None,
         epochs=tables.epochs_table(evidence),
         pretraining=_pretraining(evidence),
+        studies=[_study(verdict, folder) for folder, verdict in evidence.verdicts],
         budget=tables.budget_table(comparison),
         rules=_rules(evidence),
         runs=tables.runs_table(evidence),
@@ -209,6 +228,17 @@ def _variational(outcome: dict[str, Any], settings: dict[str, Any]) -> list[str]
             "dimensions are active: their means vary by more than 0.01 over the images."
         )
     return sentences
+
+
+def _study(verdict: dict[str, Any], folder: Path) -> Study:
+    held = sum(finding["holds"] for finding in verdict["findings"])
+    count = len(verdict["findings"])
+    outcome = "holds" if verdict["holds"] else f"{held} of {count} parts hold"
+    return Study(
+        f"{verdict['title']}: {outcome}",
+        verdict["claim"],
+        tables.findings_table(verdict, f"{folder.parent.name}/{folder.name}"),
+    )
 
 
 def _rules(evidence: Evidence) -> list[str]:

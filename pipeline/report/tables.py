@@ -152,6 +152,26 @@ def epochs_table(evidence: Evidence) -> Table:
     )
 
 
+def findings_table(verdict: dict[str, Any], folder: str) -> Table:
+    """The parts of a study's claim."""
+    columns = (
+        Column("Part of the claim", "words"),
+        Column("What decides", "words"),
+        Column("Measured", "words"),
+        Column("Holds"),
+    )
+    rows = [
+        (finding["claim"], finding["criterion"], finding["measured"], "yes" if finding["holds"] else "no")
+        for finding in verdict["findings"]
+    ]
+    return Table(
+        f"Arms: {', '.join(verdict['arms'])}; {verdict['seeds']} seeds; intervals are 95 % t intervals over these, of "
+        f"paired differences where two are compared. Every number by arm and seed: results.csv in {folder}.",
+        columns,
+        rows,
+    )
+
+
 def budget_table(comparison: dict[str, Any]) -> Table:
     """How each budget was split into training and validation labels."""
     budgets: dict[int, dict[str, Any]] = {}

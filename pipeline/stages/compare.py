@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from pipeline.datasets.splits import label_split
 from pipeline.errors import PipelineError
 from pipeline.modes import BASELINES, MODES, find_mode
 from pipeline.stages import baseline, data, pretrain, train
+from pipeline.stages.fanout import Work, fan_out
 from pipeline.stages.materials import Materials
 from pipeline.table import comparison_table
 
@@ -132,35 +132,16 @@ def _finished(folder: Path, mark: str) -> dict[str, Any] | None:
 
 
 def _train_missing(config: Experiment, jobs: list[Job]) -> None:
-    from joblib import Parallel, delayed
-    from tqdm import tqdm
-
     missing = [job for job in jobs if not runs.is_finished(job.folder, runs.fingerprint(job.inputs))]
     missing.sort(key=lambda job: (-job.labels, job.mode in BASELINES))  # long ones first: no core idles at the end
-    failures = []
-    parallel = Parallel(n_jobs=config.grid.jobs or -1, return_as="generator_unordered")
-    outcomes: Iterator[str | None] = parallel(delayed(_attempt)(job) for job in missing) if missing else iter(())
-    bar = tqdm(outcomes, total=len(missing), desc="compare", unit="cell", disable=not config.runtime.progress or None)
-    for done, failure in enumerate(bar, start=1):
-        if failure is not None:
-            failures.append(failure)
-        if bar.disable and config.runtime.progress and (done % 10 == 0 or done == len(missing)):
-            print(f"compare: {done}/{len(missing)} cells", flush=True)
-    if failures:
-        listed = "\n  ".join(failures)
-        raise PipelineError(
-            f"{len(failures)} of {len(jobs)} cells failed; the others are kept, and the same command tries these "
-            f"again:\n  {listed}"
-        )
+    pieces = [
+        Work(f"{job.mode} at {job.labels} labels, draw {job.seed}", functools.partial(_train, job)) for job in missing
+    ]
+    fan_out(config, pieces, "compare", "cell")
 
 
-def _attempt(job: Job) -> str | None:
-    """Train one job in a worker; what went wrong, in a line, if anything."""
-    try:
-        job.run(_materials(job.config))
-    except Exception as error:  # one failed cell must not lose the others
-        return f"{job.mode} at {job.labels} labels, draw {job.seed}: {type(error).__name__}: {error}"
-    return None
+def _train(job: Job) -> None:
+    job.run(_materials(job.config))
 
 
 @functools.lru_cache(maxsize=1)

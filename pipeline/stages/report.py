@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +11,8 @@ from pipeline.config import Experiment, as_dict
 from pipeline.modes import MODES
 from pipeline.report import page
 from pipeline.report.evidence import Evidence
-from pipeline.stages import compare, data, pretrain
+from pipeline.stages import compare, data, pretrain, study
+from pipeline.studies import STUDIES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +37,7 @@ def run(config: Experiment) -> Path:
     comparison = compare.load(config)
     encoder = pretrain.check(config) if any(MODES[mode].pretrained for mode in config.grid.modes) else None
     mark = runs.fingerprint(_inputs(config, encoder))
-    if not _is_finished(config.folder, mark):
+    if not runs.vouches(config.folder / RECORD, mark):
         _make(config, comparison, encoder, mark)
     return config.folder / HTML
 
@@ -53,23 +52,26 @@ def _inputs(config: Experiment, encoder: Path | None) -> dict[str, Any]:
         "settings": as_dict(config),
         "results": {name: runs.sha256_file(config.folder / name) for name in (compare.RESULTS, compare.COMPARISON)},
         "pretrained": runs.sha256_file(encoder / runs.MANIFEST) if encoder else None,
+        "studies": {str(path): runs.sha256_file(path) for path in _verdicts(config)},
     }
 
 
-def _is_finished(folder: Path, mark: str) -> bool:
-    """Whether both pages are the ones that were written from this; a broken record means that they are not."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        pages = {name: runs.sha256_file(folder / name) for name in (HTML, MARKDOWN)}
-        return bool(record["fingerprint"] == mark and record["files"] == pages)
-    return False
+def _verdicts(config: Experiment) -> list[Path]:
+    """verdict.json of each study that was made of the same images, in any experiment below the same runs folder."""
+    images = data.card(config)["sha256"]
+    found = []
+    for path in Path(config.runs).glob(f"*/*/{study.VERDICT}"):
+        verdict = runs.read_json(path, "run `make study` again")
+        if isinstance(verdict, dict) and verdict.get("data_sha256") == images:
+            found.append((list(STUDIES).index(verdict["study"]), path))
+    return [path for _, path in sorted(found)]
 
 
 def _make(config: Experiment, comparison: dict[str, Any], encoder: Path | None, mark: str) -> None:
     from pipeline.report import evidence, story
 
     folder = config.folder
-    found = evidence.read(folder, as_dict(config), data.card(config), comparison, encoder)
+    found = evidence.read(folder, as_dict(config), data.card(config), comparison, encoder, _verdicts(config))
     told = story.tell(found)
     runs.write_atomic(folder / MARKDOWN, page.markdown(told))
     runs.write_atomic(folder / HTML, page.html(told, _draw(config, found, encoder)))
@@ -85,8 +87,15 @@ def _draw(config: Experiment, found: Evidence, encoder: Path | None) -> Pictures
 
     comparison = figures.comparison(found.comparison["summary"])
     curves = [figures.learning_curve(curve) for curve in found.curves]
+    studies = [
+        [
+            drawing.Picture((folder / picture["file"]).read_bytes(), "image/png", picture["alt"])
+            for picture in verdict["pictures"]
+        ]
+        for folder, verdict in found.verdicts
+    ]
     if encoder is None:
-        return page.Pictures(comparison, curves)
+        return page.Pictures(comparison, curves, studies=studies)
     train = data.load(config).train
     latent, share = _draw_latent(config, train)
     return page.Pictures(
@@ -98,6 +107,7 @@ def _draw(config: Experiment, found: Evidence, encoder: Path | None) -> Pictures
         f"Embeddings of training images by the pretrained encoder, in the plane of their first two principal "
         f"components{share}. Class labels were used to colour the picture, not to make it; no test image is shown.",
         [page.LegendEntry(number, name, *drawing.class_look(number)) for number, name in enumerate(train.class_names)],
+        studies,
     )
 
 

@@ -1,4 +1,4 @@
-"""Stage sample: pictures of what the decoder makes of its latent space, and a VAE's bound on the test images."""
+"""Stage sample: pictures of what the decoder makes of its latent space, and a VAE's bounds on the test images."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ def run(config: Experiment, count: int, seed: int) -> Path:
         "pretrained": runs.fingerprint(pretrain.inputs(config)),
         "count": count,
         "seed": seed,
+        "importance_samples": config.pretrain.vae.importance_samples,
     }
     folder = runs.build(config.folder, "sample", made_from, lambda folder: _make(config, count, seed, folder))
     outcome = runs.open_artefact(folder, "run it again")["outcome"]
@@ -48,7 +49,8 @@ def run(config: Experiment, count: int, seed: int) -> Path:
     if "test_negative_elbo" in outcome:
         print(
             "negative ELBO {test_negative_elbo:.2f} nats an image on {test_images} test images: reconstruction "
-            "{test_reconstruction:.2f}, KL {test_kl:.2f}".format(**outcome)
+            "{test_reconstruction:.2f}, KL {test_kl:.2f}; -log p(x) at most {test_negative_log_likelihood:.2f}, by "
+            "{importance_samples} importance samples an image".format(**outcome)
         )
     return folder
 
@@ -64,7 +66,7 @@ def _make(config: Experiment, count: int, seed: int, folder: Path) -> dict[str, 
         latent = generation.LatentGaussian.standard(config.pretrain.latent) if has_prior else _fitted(backbone)
         shown = _shown(config, dataset.train)
         pictures = _draw(model, latent, shown, count, seed)
-        found = _evaluate(model, dataset.test) if has_prior else {}
+        found = _evaluate(config, model, dataset.test) if has_prior else {}
     for name, (images, columns) in pictures.items():
         _write_png(folder / f"{name}.png", images, columns)
     source = "the prior N(0, 1)" if has_prior else "a Gaussian fitted to the training embeddings"
@@ -78,7 +80,7 @@ def _fitted(backbone: Backbone) -> LatentGaussian:
     mean, variance = backbone.norm.running_mean, backbone.norm.running_var
     assert mean is not None
     assert variance is not None
-    return LatentGaussian(mean, variance.sqrt())
+    return LatentGaussian.independent(mean, variance.sqrt())
 
 
 def _shown(config: Experiment, train: ImageData) -> torch.Tensor:
@@ -112,16 +114,20 @@ def _draw(
     return pictures
 
 
-def _evaluate(model: Any, test: ImageData) -> dict[str, float]:
-    """The bound on the test images, opened here once, when nothing is left to be chosen."""
+def _evaluate(config: Experiment, model: Any, test: ImageData) -> dict[str, float]:
+    """Both bounds on the test images, opened here once, when nothing is left to be chosen."""
+    from pipeline.evaluation.variational import importance_weighted_bound
     from pipeline.models.vae import evaluate_bound
 
+    samples = config.pretrain.vae.importance_samples
     bound = evaluate_bound(model, test.images)
     return {
         "test_images": len(test),
         "test_negative_elbo": -float(bound.elbo),
         "test_reconstruction": float(bound.reconstruction),
         "test_kl": float(bound.kl.sum()),
+        "test_negative_log_likelihood": -importance_weighted_bound(model, test.images, samples),
+        "importance_samples": samples,
     }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline import methods, runs
 from pipeline.config import Experiment, FitConfig, as_dict, check_seed
@@ -38,12 +39,15 @@ class Cell:
         mode: Key of ``MODES``.
         labels: Label budget, validation included.
         seed: Which draw of the labelled subset; also of the head's weights and the order of batches.
+        watched: Whether history also tells, epoch by epoch, the error on images that neither pretraining nor this
+            draw has seen: the training images held out of pretraining, whose labels nothing is chosen by.
     """
 
     config: Experiment
     mode: str
     labels: int
     seed: int
+    watched: bool = False
 
     def __post_init__(self) -> None:
         check_seed("seed", self.seed)
@@ -109,7 +113,29 @@ def inputs(cell: Cell) -> dict[str, Any]:
         made_from["pretrained"] = runs.fingerprint(pretrain.inputs(config))
     else:
         made_from["encoder"] = methods.architecture(config.pretrain)
+    if cell.watched:
+        made_from["watched"] = {"holdout": config.pretrain.holdout, "seed": config.pretrain.seed}
     return made_from
+
+
+def restore(cell: Cell, materials: Materials) -> tuple[Classifier, dict[str, Any]]:
+    """A finished cell's classifier in eval mode, and its metrics.
+
+    Raises:
+        PipelineError: The cell was not trained, or a file of it was changed.
+    """
+    from safetensors.torch import load_file
+
+    from pipeline.models.classifier import make_head
+
+    folder = runs.artefact_path(cell.config.folder, relative(cell), inputs(cell))
+    metrics: dict[str, Any] = runs.open_artefact(folder, "run `python -m pipeline train` first")["outcome"]
+    train = materials.dataset.train
+    backbone = pretrain.new_backbone(cell.config, train.shape)
+    head = make_head(backbone.out_features, len(train.class_names), cell.config.train.head_widths)
+    model = _classifier(cell, cell.settings, backbone, head, find_mode(cell.mode).trains_encoder)
+    model.load_state_dict(load_file(folder / "weights.safetensors"))
+    return model.eval(), metrics
 
 
 # --- making a cell --------------------------------------------------------------------------------------------
@@ -240,6 +266,8 @@ def _fit(
     from pipeline.training import fit
 
     parts = {"in": torch.from_numpy(split.train), "val": torch.from_numpy(split.val)}
+    if cell.watched:
+        parts["unseen"] = torch.from_numpy(unseen(cell.config, labels, split))
 
     def measure() -> dict[str, float]:
         row: dict[str, float] = {}
@@ -258,6 +286,22 @@ def _fit(
         monitor="loss_val",
         patience=settings.patience,
     )
+
+
+def unseen(config: Experiment, labels: torch.Tensor, split: LabelSplit) -> npt.NDArray[np.int64]:
+    """Indices of labelled images that were held out of pretraining and are not in the draw.
+
+    Raises:
+        PipelineError: There are none.
+    """
+    held_out = pretrain.divide(config, len(labels))[0].numpy()
+    index = np.setdiff1d(held_out[labels.numpy()[held_out] >= 0], np.concatenate([split.train, split.val]))
+    if not len(index):
+        raise PipelineError(
+            f"pretrain.holdout: {config.pretrain.holdout} leaves no image that neither pretraining nor the "
+            "classifier sees; raise it"
+        )
+    return index
 
 
 def _measure(model: Classifier, dataset: Dataset, split: LabelSplit) -> dict[str, SplitErrors]:

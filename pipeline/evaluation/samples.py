@@ -1,0 +1,78 @@
+"""How good generated images are, in the eyes of a classifier that had no part in making them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pipeline.models.classifier import Classifier
+from pipeline.models.inputs import as_input
+
+CHUNK = 1000  # images a forward pass
+
+Features = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a classifier sees in images.
+
+    Attributes:
+        features: What its head gets, shape (N, features).
+        probabilities: Of the classes, shape (N, classes).
+    """
+
+    features: Features
+    probabilities: Features
+
+    @property
+    def confidence(self) -> float:
+        """Mean probability of the likeliest class."""
+        return float(self.probabilities.max(1).mean())
+
+    @property
+    def shares(self) -> Features:
+        """Share of the images that it puts into each class, shape (classes,)."""
+        counts = np.bincount(self.probabilities.argmax(1), minlength=self.probabilities.shape[1])
+        return counts / len(self.probabilities)
+
+    @property
+    def variety(self) -> float:
+        """How many equally frequent classes would have the entropy of those shares; at most their number."""
+        shares = self.shares[self.shares > 0]
+        return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+@torch.no_grad()
+def judge(classifier: Classifier, images: Tensor) -> Judgement:
+    """Show images to a classifier in eval mode.
+
+    Args:
+        classifier: In eval mode.
+        images: Shape (N, C, H, W), uint8 or floats in [0, 1].
+    """
+    features = torch.cat(
+        [classifier.backbone(as_input(chunk.to(classifier.device))).cpu() for chunk in torch.split(images, CHUNK)]
+    )
+    probabilities = classifier.head(features.to(classifier.device)).double().softmax(1).cpu()
+    return Judgement(features.double().numpy(), probabilities.numpy())
+
+
+def frechet_distance(first: Features, second: Features) -> float:
+    """Squared Frechet (2-Wasserstein) distance between Gaussians fitted to two sets of features (Heusel et al. 2017).
+
+    |m1 - m2|^2 + Tr(C1 + C2 - 2 (C1 C2)^(1/2)); the trace of the root is the sum of the roots of C1 C2's eigenvalues,
+    which are those of a product of positive semi-definite matrices and so real and at least 0.
+
+    Args:
+        first: Shape (N, D), N > 1.
+        second: Shape (M, D), M > 1.
+    """
+    difference = first.mean(0) - second.mean(0)
+    a, b = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (first, second))
+    roots = np.sqrt(np.linalg.eigvals(a @ b).real.clip(min=0))
+    return float(difference @ difference + np.trace(a) + np.trace(b) - 2 * roots.sum())

@@ -1,0 +1,126 @@
+"""How wide, how deep? A plain autoencoder's latent width against the depth of its encoder."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.evaluation.statistics import Interval, mean_interval
+from pipeline.report.drawing import Picture
+from pipeline.studies import figures
+from pipeline.studies.base import Finding, Measured, Points, Study, Subject, above, below, points_of, show
+from pipeline.studies.measures import budgets, examples, squared_error
+
+CLAIM = (
+    "A deeper encoder learns higher-level features, a wider bottleneck keeps lower-level detail; between them lies a "
+    "trade-off with a best region."
+)
+
+
+def _measure(subject: Subject) -> Measured:
+    original, reconstruction = examples(subject)
+    return Measured({"squared_error": squared_error(subject)}, {"original": original, "reconstruction": reconstruction})
+
+
+class _Map:
+    """The arms as a map of depth and width."""
+
+    def __init__(self, points: Points) -> None:
+        self.points = points
+        self.place = {
+            arm: (len(config.pretrain.encoder.widths), config.pretrain.latent)
+            for arm, config in points.settings.items()
+        }
+        self.depths = sorted({depth for depth, _ in self.place.values()})
+        self.widths = sorted({width for _, width in self.place.values()})
+
+    def by_seed(self, name: str, depth: int | None = None, width: int | None = None) -> np.ndarray:
+        """A number by seed, averaged over the arms of this depth and width; None stands for all."""
+        chosen = [arm for arm, (d, w) in self.place.items() if depth in (None, d) and width in (None, w)]
+        mean: np.ndarray = np.mean([self.points.values(arm, name) for arm in chosen], axis=0)
+        return mean
+
+    def grid(self, name: str) -> np.ndarray:
+        """Means over the seeds, shape (depths, widths); NaN where there is no such arm."""
+        values = np.full((len(self.depths), len(self.widths)), np.nan)
+        for arm, (depth, width) in self.place.items():
+            values[self.depths.index(depth), self.widths.index(width)] = self.points.mean(arm, name)
+        return values
+
+
+def _conclude(points: Points) -> list[Finding]:
+    arms = _Map(points)
+    few, many = budgets(points)
+    return [_deeper(arms, few), _wider(arms), _best_region(arms, few, many)]
+
+
+def _deeper(arms: _Map, few: int) -> Finding:
+    name = f"frozen_{few}_e_out"
+    shallow, deep = arms.depths[0], arms.depths[-1]
+    gain = _difference(arms.by_seed(name, depth=deep), arms.by_seed(name, depth=shallow))
+    return Finding(
+        f"A deeper encoder's features serve a linear head on {few} labels better.",
+        f"E_out of {deep} hidden layers minus that of {shallow}, averaged over the widths: the interval over seeds "
+        "lies below 0.",
+        f"{points_of(gain)}.",
+        below(gain),
+    )
+
+
+def _wider(arms: _Map) -> Finding:
+    narrow, wide = arms.widths[0], arms.widths[-1]
+    parts = {
+        depth: _difference(
+            arms.by_seed("squared_error", depth, wide),
+            arms.by_seed("squared_error", depth, narrow),
+        )
+        for depth in arms.depths
+    }
+    listed = "; ".join(f"depth {depth}: {show(part, digits=1)}" for depth, part in parts.items())
+    return Finding(
+        "A wider bottleneck keeps more detail.",
+        f"Squared reconstruction error an image of {wide} latent dimensions minus that of {narrow}, on images held out "
+        "of pretraining: the interval over seeds lies below 0 at every depth.",
+        f"{listed}.",
+        all(below(part) for part in parts.values()),
+    )
+
+
+def _best_region(arms: _Map, few: int, many: int) -> Finding:
+    """The width is chosen by validation labels, so that looking for the best does not flatter it."""
+    name = f"frozen_{few}_e_out"
+    validation = {width: arms.by_seed(f"frozen_{many}_e_val", width=width).mean() for width in arms.widths}
+    best = min(validation, key=lambda width: validation[width])
+    ends = [width for width in (arms.widths[0], arms.widths[-1]) if width != best]
+    losses = {end: _difference(arms.by_seed(name, width=end), arms.by_seed(name, width=best)) for end in ends}
+    listed = "; ".join(f"{end} dimensions err by {points_of(loss)} more" for end, loss in losses.items())
+    return Finding(
+        "Neither the narrowest nor the widest bottleneck gives the best features.",
+        f"The width with the least validation error at {many} labels lies between the ends, and the E_out at {few} "
+        "labels of both ends minus its own has an interval above 0, averaged over the depths.",
+        f"Validation chooses {best} of {', '.join(map(str, arms.widths))} dimensions; {listed}.",
+        len(losses) == 2 and all(above(loss) for loss in losses.values()),
+    )
+
+
+def _difference(first: np.ndarray, second: np.ndarray) -> Interval:
+    return mean_interval((first - second).tolist())
+
+
+def _draw(points: Points) -> dict[str, Picture]:
+    arms = _Map(points)
+    panels = {"squared reconstruction error an image": (arms.grid("squared_error"), 1)}
+    for labels in budgets(points):
+        for quantity, name in (("E_in", "e_in"), ("E_out", "e_out")):
+            panels[f"frozen {quantity}, {labels} labels, %"] = (100 * arms.grid(f"frozen_{labels}_{name}"), 1)
+    deepest = {width: arm for arm, (depth, width) in arms.place.items() if depth == arms.depths[-1]}
+    rows = {"original": points.of(deepest[arms.widths[0]])[0].arrays()["original"]}
+    rows |= {f"{width}": points.of(deepest[width])[0].arrays()["reconstruction"] for width in sorted(deepest)}
+    return {
+        "map": figures.heatmaps(panels, "hidden layers", arms.depths, "latent dimensions", arms.widths),
+        "reconstructions": figures.image_rows(
+            rows, f"Held-out images and their reconstructions by number of latent dimensions, {arms.depths[-1]} layers."
+        ),
+    }
+
+
+STUDY = Study("Bottleneck: width against depth", CLAIM, (), _measure, _conclude, _draw)

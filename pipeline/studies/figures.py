@@ -1,0 +1,173 @@
+"""The studies' pictures. Names of arms are plain, see ``StudyConfig``, and can stand in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from pipeline.evaluation.statistics import Interval
+from pipeline.report.drawing import GREY, PALETTE, Floats, Picture, displayable, png, scatter_classes, styled
+
+
+@styled
+def heatmaps(
+    panels: Mapping[str, tuple[Floats, int]], y_title: str, ys: Sequence[int], x_title: str, xs: Sequence[int]
+) -> Picture:
+    """A number over two settings, one panel a number.
+
+    Args:
+        panels: By title: values of shape (len(ys), len(xs)), and how many digits of them are shown.
+        y_title: What changes from row to row.
+        ys: Its values.
+        x_title: What changes from column to column.
+        xs: Its values.
+    """
+    figure = Figure(
+        figsize=(2.1 + 0.75 * len(xs) * min(2, len(panels)), 2.6 * -(-len(panels) // 2)), layout="constrained"
+    )
+    grid = figure.subplots(-(-len(panels) // 2), 2, squeeze=False).flatten()
+    for axes in grid[len(panels) :]:
+        axes.set_axis_off()
+    for axes, (title, (values, digits)) in zip(grid, panels.items(), strict=False):
+        axes.grid(visible=False)
+        axes.imshow(values, cmap="cividis_r", aspect="auto")
+        middle = (np.nanmin(values) + np.nanmax(values)) / 2
+        for (row, column), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                color = "white" if value > middle else "black"
+                axes.text(column, row, f"{value:.{digits}f}", ha="center", va="center", color=color, fontsize=9)
+        axes.set_xticks(range(len(xs)), [str(x) for x in xs])
+        axes.set_yticks(range(len(ys)), [str(y) for y in ys])
+        axes.set_xlabel(x_title)
+        axes.set_ylabel(y_title)
+        axes.set_title(title, fontsize=10)
+    return png(figure, f"Tables in colour over {y_title} and {x_title}: {'; '.join(panels)}.")
+
+
+@styled
+def bars(panels: Mapping[str, Mapping[str, Interval]]) -> Picture:
+    """Numbers of arms with their intervals; a panel whose title ends with % shows shares as percentages."""
+    figure = Figure(figsize=(2.4 * min(3, len(panels)), 2.6 * -(-len(panels) // 3)), layout="constrained")
+    grid = figure.subplots(-(-len(panels) // 3), min(3, len(panels)), squeeze=False).flatten()
+    for axes in grid[len(panels) :]:
+        axes.set_axis_off()
+    told = []
+    for axes, (title, arms) in zip(grid, panels.items(), strict=False):
+        scale = 100 if title.endswith("%") else 1
+        means = [scale * interval.mean for interval in arms.values()]
+        halves = [scale * ((interval.high or interval.mean) - interval.mean) for interval in arms.values()]
+        colors = [PALETTE[place % len(PALETTE)] for place in range(len(arms))]
+        axes.bar(range(len(arms)), means, yerr=halves, color=colors, capsize=3, ecolor="black")
+        _name_ticks(axes, list(arms))
+        axes.set_title(title, fontsize=9)
+        told.append(f"{title}: " + ", ".join(f"{arm} {mean:.3g}" for arm, mean in zip(arms, means, strict=True)))
+    return png(figure, "; ".join(told) + ".")
+
+
+def _name_ticks(axes: Axes, names: Sequence[str]) -> None:
+    axes.grid(visible=False, axis="x")
+    axes.set_xticks(range(len(names)), list(names), rotation=30, ha="right", fontsize=8)
+
+
+@styled
+def histograms(shares: Mapping[str, Floats]) -> Picture:
+    """Share of each class, one panel an arm; each of shape (classes,)."""
+    figure = Figure(figsize=(2.5 * len(shares), 2.2), layout="constrained")
+    for place, (axes, (name, values)) in enumerate(
+        zip(figure.subplots(1, len(shares), sharey=True, squeeze=False)[0], shares.items(), strict=True)
+    ):
+        axes.bar(range(len(values)), 100 * values, color=PALETTE[place % len(PALETTE)])
+        axes.set_title(name, fontsize=10)
+        axes.set_xlabel("class")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if place == 0:
+            axes.set_ylabel("share, %")
+    ranges = "; ".join(f"{name}: {100 * x.min():.1f} to {100 * x.max():.1f} %" for name, x in shares.items())
+    return png(figure, f"Class histograms, smallest to largest share: {ranges}.")
+
+
+@styled
+def maps(panels: Mapping[str, tuple[Floats, npt.NDArray[np.int64]]], x_title: str, y_title: str) -> Picture:
+    """Points of shape (N, 2) coloured by class, one panel an arm."""
+    figure = Figure(figsize=(3.4 * len(panels), 3.4), layout="constrained")
+    for axes, (name, (points, labels)) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+    ):
+        scatter_classes(axes, points, labels)
+        axes.set_title(name, fontsize=10)
+        axes.set_xlabel(x_title)
+    axes = figure.axes[0]
+    axes.set_ylabel(y_title)
+    return png(figure, f"Scatter plots coloured by class: {'; '.join(panels)}.")
+
+
+@styled
+def image_grids(panels: Mapping[str, Floats], columns: int, alt: str) -> Picture:
+    """Images of shape (N, C, H, W) in a square of tiles, one panel an arm."""
+    figure = Figure(figsize=(3.0 * len(panels), 3.2), layout="constrained")
+    for axes, (name, images) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        axes.imshow(_tiled(images, columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.set_axis_off()
+        axes.set_title(name, fontsize=10)
+    return png(figure, f"{alt} From left to right: {', '.join(panels)}.")
+
+
+def _tiled(images: Floats, columns: int) -> Any:
+    lines = [images[start : start + columns] for start in range(0, len(images) // columns * columns, columns)]
+    return np.concatenate([np.concatenate([displayable(image) for image in line], axis=1) for line in lines])
+
+
+@styled
+def image_rows(rows: Mapping[str, Floats], alt: str) -> Picture:
+    """Images in named rows, one column an image; each of shape (N, C, H, W), intensities in [0, 1]."""
+    figure = Figure(figsize=(7.2, 0.7 * len(rows)), layout="constrained")
+    for axes, (name, images) in zip(figure.subplots(len(rows), 1, squeeze=False)[:, 0], rows.items(), strict=True):
+        axes.imshow(_tiled(images, len(images)), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.set_ylabel(name, rotation=0, ha="right", va="center")
+    return png(figure, f"{alt} Rows from top to bottom: {', '.join(rows)}.")
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Error by epoch.
+
+    Attributes:
+        errors: By what is measured; shares, shape (epochs,).
+        selected: Epochs that early stopping selected, one a draw.
+    """
+
+    errors: Mapping[str, Floats]
+    selected: Sequence[int]
+
+
+@styled
+def curves(panels: Mapping[str, Curves], title: str) -> Picture:
+    """Errors by epoch, mean over the draws, one panel a way to train."""
+    figure = Figure(figsize=(2.9 * len(panels), 3.0), layout="constrained")
+    all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (name, found) in zip(all_axes, panels.items(), strict=True):
+        for (label, errors), color, line in zip(found.errors.items(), PALETTE, ("--", "-", ":"), strict=False):
+            axes.plot(np.arange(1, len(errors) + 1), 100 * errors, color=color, linestyle=line, label=label)
+        for epoch in found.selected:
+            axes.axvline(epoch, color=GREY, linewidth=0.8, linestyle=":")
+        axes.set_title(name, fontsize=10)
+        axes.set_xlabel("epoch")
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    all_axes[0].set_ylabel("error, %")
+    all_axes[0].legend(fontsize=8)
+    figure.suptitle(f"{title}; dotted: epochs selected by early stopping", fontsize=10)
+    ends = "; ".join(
+        f"{name}: {', '.join(f'{label} ends at {100 * x[-1]:.1f} %' for label, x in found.errors.items())}"
+        for name, found in panels.items()
+    )
+    return png(figure, f"Errors by epoch with {title}. {ends}.")

@@ -1,0 +1,35 @@
+"""Measurements that several studies share."""
+
+from __future__ import annotations
+
+from pipeline.report.drawing import Floats
+from pipeline.studies.base import Points, Subject
+
+EXAMPLES = 10  # images, one a class
+
+
+def budgets(points: Points) -> tuple[int, int]:
+    """The smallest and the largest label budget of the grid."""
+    labels = next(iter(points.settings.values())).grid.labels
+    return min(labels), max(labels)
+
+
+def squared_error(subject: Subject) -> float:
+    """Squared error of the reconstruction of clean images held out of pretraining: summed over pixels, mean."""
+    from pipeline.models.generation import reconstruct
+    from pipeline.models.inputs import as_input
+
+    images = subject.dataset.train.images[subject.held_out]
+    difference = reconstruct(subject.model, images) - as_input(images)
+    return float(difference.square().flatten(1).sum(1).mean())
+
+
+def examples(subject: Subject) -> tuple[Floats, Floats]:
+    """A held-out image of each class and its reconstruction, each of shape (classes, C, H, W)."""
+    from pipeline.models.generation import reconstruct
+    from pipeline.models.inputs import as_input
+
+    labels = subject.dataset.train.labels[subject.held_out].tolist()
+    firsts = sorted(labels.index(number) for number in set(labels) - {-1})[:EXAMPLES]
+    images = subject.dataset.train.images[subject.held_out[firsts]]
+    return as_input(images).numpy(), reconstruct(subject.model, images).numpy()

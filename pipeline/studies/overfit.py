@@ -1,0 +1,126 @@
+"""Does early stopping pay? E_in and the error on unseen images, epoch by epoch, frozen and fine-tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.evaluation.statistics import Interval, paired_difference
+from pipeline.report.drawing import Picture
+from pipeline.studies import figures
+from pipeline.studies.base import Finding, Measured, Points, Study, Subject, above, points_of, require_modes
+
+CLAIM = (
+    "A frozen encoder has the larger E_in and the smaller gap to E_out; fine-tuning has the smaller E_in and the "
+    "larger gap, and early stopping recovers what training to the end loses."
+)
+PATIENCE = 20  # epochs; what early stopping would have waited, in cells that were trained to the end
+FROZEN, FINETUNE = "frozen", "finetune"
+QUANTITIES = {"e_in": "E_in", "e_unseen": "unseen images"}
+
+
+def _measure(subject: Subject) -> Measured:
+    require_modes(subject.config, FROZEN, FINETUNE)
+    values: dict[str, float] = {}
+    arrays = {}
+    for cell, history in subject.histories.items():
+        stopped = selected_epoch(history["loss_val"], PATIENCE) - 1
+        for name in QUANTITIES:
+            values[f"{cell}_{name}_selected"] = history[name][stopped]
+            values[f"{cell}_{name}_last"] = history[name][-1]
+            arrays[f"{cell}_{name}"] = np.array(history[name])
+        values[f"{cell}_gap_selected"] = history["e_unseen"][stopped] - history["e_in"][stopped]
+        values[f"{cell}_selected_epoch"] = stopped + 1
+    return Measured(values, arrays)
+
+
+def selected_epoch(losses: Sequence[float], patience: int) -> int:
+    """The epoch, from 1, that early stopping on these validation losses would have kept."""
+    best = 0
+    for epoch, loss in enumerate(losses):
+        if loss < losses[best]:
+            best = epoch
+        if epoch - best >= patience:
+            break
+    return best + 1
+
+
+def _conclude(points: Points) -> list[Finding]:
+    default = points.arms[0]
+    budgets = points.settings[default].grid.labels
+    findings = []
+    for labels in budgets:
+        findings += [_larger_e_in(points, default, labels), _smaller_gap(points, default, labels)]
+        findings += [_recovers(points, arm, labels) for arm in points.arms]
+    return findings
+
+
+def _larger_e_in(points: Points, arm: str, labels: int) -> Finding:
+    difference = _modes(points, arm, labels, "e_in_selected")
+    return Finding(
+        f"With {labels} labels, frozen has the larger E_in.",
+        "E_in of frozen minus that of fine-tuned with early stopping: the interval over draws lies above 0.",
+        f"{_errors(points, arm, labels, 'e_in_selected')}: {points_of(difference)}.",
+        above(difference),
+    )
+
+
+def _smaller_gap(points: Points, arm: str, labels: int) -> Finding:
+    difference = _modes(points, arm, labels, "gap_selected", FINETUNE, FROZEN)
+    return Finding(
+        f"With {labels} labels, frozen has the smaller gap.",
+        "Error on unseen images minus E_in, of fine-tuned with early stopping minus that of frozen: the interval over "
+        "draws lies above 0.",
+        f"{_errors(points, arm, labels, 'gap_selected')}: fine-tuned is wider by {points_of(difference)}. On unseen "
+        f"images they err: {_errors(points, arm, labels, 'e_unseen_selected')}.",
+        above(difference),
+    )
+
+
+def _recovers(points: Points, arm: str, labels: int) -> Finding:
+    cell = f"{FINETUNE}_{labels}"
+    last, selected = (points.values(arm, f"{cell}_e_unseen_{when}") for when in ("last", "selected"))
+    difference = paired_difference(last, selected).difference
+    epochs = ", ".join(f"{epoch:.0f}" for epoch in points.values(arm, f"{cell}_selected_epoch"))
+    return Finding(
+        f"With {labels} labels, early stopping recovers what fine-tuning to the end loses (arm {arm}).",
+        "Error on unseen images at the last epoch minus that at the epoch which early stopping selects: the interval "
+        "over draws lies above 0.",
+        f"{100 * np.mean(last):.2f} % against {100 * np.mean(selected):.2f} %: {points_of(difference)}; selected "
+        f"epochs {epochs}.",
+        above(difference),
+    )
+
+
+def _modes(points: Points, arm: str, labels: int, name: str, first: str = FROZEN, second: str = FINETUNE) -> Interval:
+    values = {mode: points.values(arm, f"{mode}_{labels}_{name}") for mode in (first, second)}
+    return paired_difference(values[first], values[second]).difference
+
+
+def _errors(points: Points, arm: str, labels: int, name: str) -> str:
+    frozen, finetune = (100 * points.mean(arm, f"{mode}_{labels}_{name}") for mode in (FROZEN, FINETUNE))
+    return f"frozen {frozen:.2f} %, fine-tuned {finetune:.2f} %"
+
+
+def _draw(points: Points) -> dict[str, Picture]:
+    default = points.arms[0]
+    pictures = {}
+    for labels in points.settings[default].grid.labels:
+        cells = {f"frozen ({default})": (default, f"{FROZEN}_{labels}")}
+        cells |= {f"fine-tuned ({arm})": (arm, f"{FINETUNE}_{labels}") for arm in points.arms}
+        panels = {
+            title: figures.Curves(
+                {
+                    label: np.mean([point.arrays()[f"{cell}_{name}"] for point in points.of(arm)], axis=0)
+                    for name, label in QUANTITIES.items()
+                },
+                [int(epoch) for epoch in points.values(arm, f"{cell}_selected_epoch")],
+            )
+            for title, (arm, cell) in cells.items()
+        }
+        pictures[f"curves_{labels}"] = figures.curves(panels, f"{labels} labels")
+    return pictures
+
+
+STUDY = Study("Overfitting and early stopping", CLAIM, (), _measure, _conclude, _draw, watched=True, one_encoder=True)

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.cli import main
+from pipeline.evaluation.clustering import cluster, clustering_accuracy
+from pipeline.evaluation.posteriors import overlap
+from pipeline.evaluation.samples import frechet_distance
+from pipeline.evaluation.statistics import Interval
+from pipeline.studies import STUDIES
+from pipeline.studies.base import above, below, show
+from pipeline.studies.overfit import selected_epoch
+
+CONFIGS = Path(__file__).parent.parent / "configs" / "studies"
+
+# the shipped configs on scikit-learn's digits, with hardly any training: they have to run, not to convince
+QUICK = (
+    "--data.dataset=digits",
+    "--grid.draws=2",
+    "--grid.jobs=1",
+    "--pretrain.epochs=1",
+    "--pretrain.holdout=200",
+    "--train.frozen.max_epochs=4",
+    "--train.finetune.max_epochs=3",
+    "--train.scratch.max_epochs=3",
+)
+
+
+def run_study(name: str, runs: Path, *extra: str) -> int:
+    labels = "[500]" if name == "generation" else "[50,100]"
+    common = [f"--config={CONFIGS / name}.yaml", *QUICK, f"--runs={runs}", f"--grid.labels={labels}"]
+    assert main(["data", *common]) == 0
+    try:
+        return main(["study", *common, *extra])
+    except SystemExit as error:  # what the argument parser refuses
+        return int(error.code or 0)
+
+
+@pytest.fixture(scope="module")
+def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder with every shipped study. Not to be written to."""
+    runs = tmp_path_factory.mktemp("studies")
+    for name in STUDIES:
+        assert run_study(name, runs) == 0
+    return runs
+
+
+def test_every_shipped_config_is_a_study_and_the_other_way_round() -> None:
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(STUDIES)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_leaves_a_verdict_its_numbers_and_pictures(name: str, studied: Path) -> None:
+    folder = studied / "studies" / name
+    verdict = json.loads((folder / "verdict.json").read_text())
+    assert verdict["study"] == name
+    assert verdict["seeds"] == 2
+    assert verdict["holds"] == all(finding["holds"] for finding in verdict["findings"])
+    assert len(verdict["findings"]) >= 3
+    for finding in verdict["findings"]:
+        assert finding["measured"] in verdict["measured"]
+        assert "nan" not in finding["measured"]
+    with (folder / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["arm"], row["seed"]) for row in rows] == [(arm, seed) for arm in verdict["arms"] for seed in "01"]
+    for picture in verdict["pictures"]:
+        assert (folder / picture["file"]).read_bytes().startswith(b"\x89PNG")
+        assert picture["alt"]
+
+
+def test_a_finished_study_is_not_made_again_and_a_broken_one_is(
+    studied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = studied / "studies" / "clusters"
+    before = (folder / "verdict.json").stat().st_mtime_ns
+    assert run_study("clusters", studied) == 0
+    assert (folder / "verdict.json").stat().st_mtime_ns == before
+    assert "groups the classes better than pixels do" in capsys.readouterr().out.replace("\n", " ")
+    picture, original = folder / "map.png", (folder / "map.png").read_bytes()
+    picture.write_bytes(b"something else")
+    assert run_study("clusters", studied) == 0
+    assert picture.read_bytes() == original
+
+
+def test_arms_of_different_studies_that_are_the_same_are_trained_once(studied: Path) -> None:
+    def encoders(name: str, arm: str) -> set[str]:
+        folders = (studied / "studies" / name / "points").glob(f"{arm}-[0-9]-*")
+        return {json.loads((folder / "manifest.json").read_text())["inputs"]["pretrained"] for folder in folders}
+
+    made = {path.name for path in (studied / "studies").glob("pretrain-*")}
+    assert len(made) < sum(len(list((studied / "studies" / name / "points").glob("*/"))) for name in STUDIES)
+    assert len(encoders("overfit", "default") | encoders("overfit", "naive")) == 1
+    assert len(encoders("identity", "bottleneck")) == 2
+
+
+def test_watched_images_are_neither_pretrained_on_nor_labelled(studied: Path) -> None:
+    cells = list((studied / "studies" / "cells").glob("finetune-50-0-*"))
+    assert cells
+    for cell in cells:
+        history = (cell / "history.csv").read_text().splitlines()[0]
+        assert "e_unseen" in history
+        assert "watched" in json.loads((cell / "manifest.json").read_text())["inputs"]
+
+
+def test_the_report_tells_of_the_studies_on_the_same_images(tiny_runs_with_study: Path) -> None:
+    page = (tiny_runs_with_study / "tiny" / "report.html").read_text()
+    assert "Clusters: what a latent space groups" in page
+    assert "Clusters: what a latent space groups" in (tiny_runs_with_study / "tiny" / "report.md").read_text()
+
+
+@pytest.fixture
+def tiny_runs_with_study(runs: Path, tiny: object, studied: Path) -> Path:
+    import shutil
+
+    assert callable(tiny)
+    shutil.copytree(studied / "studies" / "clusters", runs / "studies" / "clusters")
+    assert tiny("compare", "--grid.labels=[50]", "--grid.draws=1") == 0
+    assert tiny("report", "--grid.labels=[50]", "--grid.draws=1") == 0
+    return runs
+
+
+@pytest.mark.parametrize(
+    ("name", "extra", "expected"),
+    [
+        ("balance", ["--study.name=nonsense"], "study.name: 'nonsense' is unknown; expected one of bottleneck"),
+        ("balance", ["--study.arms={both: {}}"], "study.arms: ['both'] lacks reconstruction, kl"),
+        ("clusters", ["--study.arms={}"], "lacks any arm"),
+        ("clusters", ["--study.arms={a/b: {}}"], "study.arms: 'a/b' is not allowed"),
+        ("clusters", ["--study.arms={a: {pretrain: {latnt: 3}}}"], "study.arms.a"),
+        ("clusters", ["--study.arms={a: {pretrain: {latent: 0}}}"], "study.arms.a: pretrain.latent: 0"),
+        ("clusters", ["--study.arms={a: {data: {dataset: mnist}}}"], "study.arms.a: data cannot be changed by an arm"),
+        ("clusters", ["--grid.labels=[5]"], "a budget of 5 is below the number of classes"),
+        ("overfit", ["--grid.modes=[frozen]"], "grid.modes: ['frozen'] lacks finetune"),
+    ],
+)
+def test_what_cannot_be_studied_is_refused_before_training(
+    name: str, extra: Sequence[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_study(name, tmp_path, *extra) == 2
+    assert expected in capsys.readouterr().err
+    assert not list(tmp_path.glob("studies/pretrain-*"))
+
+
+# --- laws of the measures -------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 6))
+@settings(max_examples=30, deadline=None)
+def test_frechet_distance_is_that_of_shifted_and_scaled_gaussians(seed: int, dimensions: int) -> None:
+    generator = np.random.default_rng(seed)
+    x = generator.normal(size=(200, dimensions)) @ generator.normal(size=(dimensions, dimensions))
+    assert frechet_distance(x, x) == pytest.approx(0, abs=1e-5 * (1 + float(np.var(x))))
+    assert frechet_distance(x, x + 3) == pytest.approx(9 * dimensions, rel=1e-4, abs=1e-4)
+    # for c * x the covariances commute, and the distance is (1 - c)^2 of the trace, for centred x
+    centred = x - x.mean(0)
+    expected = 4 * np.trace(np.atleast_2d(np.cov(x, rowvar=False)))
+    assert frechet_distance(centred, 3 * centred) == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+@given(st.lists(st.integers(0, 4), min_size=5, max_size=40), st.permutations(range(5)))
+def test_clustering_accuracy_does_not_care_what_clusters_are_called(labels: list[int], names: list[int]) -> None:
+    true = np.array(labels)
+    clusters = np.array(names)[true]
+    assert clustering_accuracy(clusters, true) == 1
+    assert clustering_accuracy(np.zeros_like(true), true) == np.bincount(true).max() / len(true)
+
+
+def test_clusters_far_apart_are_found_whatever_the_labels_say() -> None:
+    generator = np.random.default_rng(0)
+    labels = np.arange(300) % 3
+    points = generator.normal(size=(300, 4)) + 50 * labels[:, None]
+    found = cluster(points, labels, 3, seed=0)
+    assert min(found.values()) == pytest.approx(1)
+    shuffled = cluster(points, generator.permutation(labels), 3, seed=0)
+    assert shuffled["kmeans_accuracy"] < 0.5
+
+
+def test_overlap_runs_from_none_to_chance() -> None:
+    labels = torch.arange(400) % 4
+    apart = 10.0 * labels[:, None].expand(-1, 2)
+    assert overlap(apart, torch.full((400, 2), -4.0), labels) < 1e-6
+    together = overlap(torch.zeros(400, 2), torch.zeros(400, 2), labels)
+    assert together == pytest.approx(0.75, abs=0.01)
+    assert math.isfinite(overlap(apart, torch.full((400, 2), -14.0), labels))
+
+
+@given(st.lists(st.floats(0, 10), min_size=1, max_size=50), st.integers(1, 60))
+def test_the_selected_epoch_is_the_best_before_patience_runs_out(losses: list[float], patience: int) -> None:
+    chosen = selected_epoch(losses, patience) - 1
+    assert losses[chosen] == min(losses[: chosen + patience + 1])
+    if patience >= len(losses):
+        assert losses[chosen] == min(losses)
+
+
+def test_an_interval_decides_only_where_it_has_limits() -> None:
+    assert below(Interval(-1, -2, -0.5))
+    assert above(Interval(1, 0.5, 2))
+    assert not below(Interval(-1, -2, 0.1))
+    assert not below(Interval(-1, None, None))
+    assert not above(Interval(1, None, None))
+    assert show(Interval(0.0231, 0.0211, 0.0251), "%", 100) == "2.31 ± 0.20 %"
+    assert show(Interval(0.5, None, None)) == "0.50"
