@@ -109,7 +109,7 @@ def test_sampling_an_autoencoder(runs: Path, tiny: Run, capsys: pytest.CaptureFi
 
 def test_sampling_a_vae(runs: Path, tiny: Run, capsys: pytest.CaptureFixture[str]) -> None:
     likelihood = ("--pretrain.method=vae", "--pretrain.latent=2", "--pretrain.vae.likelihood=gaussian")
-    settings = (*likelihood, "--pretrain.vae.importance_samples=1", "--pretrain.holdout=1")
+    settings = (*likelihood, "--pretrain.vae.importance_samples=5", "--pretrain.holdout=1")
     assert tiny("sample", *settings) == 2
     assert "run `python -m pipeline pretrain` with the same settings" in capsys.readouterr().err
     assert tiny("pretrain", *settings) == 0

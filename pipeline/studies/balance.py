@@ -120,8 +120,8 @@ def _draw(points: Points) -> dict[str, Picture]:
         "mean sigma": "sigma",
         "spread of mu": "spread",
         "overlap of classes": "overlap",
-        "negative ELBO, nats": "holdout_elbo",
-        f"E_out, {many} labels": f"frozen_{many}_e_out",
+        "ELBO, nats": "holdout_elbo",
+        f"E_out, {many} labels, %": f"frozen_{many}_e_out",
     }
     return {
         "latent": figures.maps(panels, "mu, first dimension", "mu, second dimension"),

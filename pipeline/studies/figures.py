@@ -150,24 +150,30 @@ class Curves:
 
 
 @styled
-def curves(panels: Mapping[str, Curves], title: str) -> Picture:
-    """Errors by epoch, mean over the draws, one panel a way to train."""
-    figure = Figure(figsize=(2.9 * len(panels), 3.0), layout="constrained")
-    all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for axes, (name, found) in zip(all_axes, panels.items(), strict=True):
-        for (label, errors), color, line in zip(found.errors.items(), PALETTE, ("--", "-", ":"), strict=False):
-            axes.plot(np.arange(1, len(errors) + 1), 100 * errors, color=color, linestyle=line, label=label)
-        for epoch in found.selected:
-            axes.axvline(epoch, color=GREY, linewidth=0.8, linestyle=":")
-        axes.set_title(name, fontsize=10)
+def curves(panels: Mapping[str, Mapping[str, Curves]], title: str) -> Picture:
+    """Errors by epoch, mean over the draws: a row an arm, a column a mode."""
+    columns = len(next(iter(panels.values())))
+    figure = Figure(figsize=(3.4 * columns, 0.6 + 2.1 * len(panels)), layout="constrained")
+    grid = figure.subplots(len(panels), columns, sharey="row", squeeze=False)
+    told = []
+    for line, (arm, modes) in zip(grid, panels.items(), strict=True):
+        for axes, (mode, found) in zip(line, modes.items(), strict=True):
+            _draw_curves(axes, found)
+            axes.set_title(f"{arm}: {mode}", fontsize=10)
+            ends = ", ".join(f"{label} ends at {100 * errors[-1]:.1f} %" for label, errors in found.errors.items())
+            told.append(f"{arm}, {mode}: {ends}")
+        line[0].set_ylabel("error, %")
+    for axes in grid[-1]:
         axes.set_xlabel("epoch")
-        axes.set_ylim(bottom=0)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    all_axes[0].set_ylabel("error, %")
-    all_axes[0].legend(fontsize=8)
+    grid[0, 0].legend(fontsize=8)
     figure.suptitle(f"{title}; dotted: epochs selected by early stopping", fontsize=10)
-    ends = "; ".join(
-        f"{name}: {', '.join(f'{label} ends at {100 * x[-1]:.1f} %' for label, x in found.errors.items())}"
-        for name, found in panels.items()
-    )
-    return png(figure, f"Errors by epoch with {title}. {ends}.")
+    return png(figure, f"Errors by epoch with {title}. {'; '.join(told)}.")
+
+
+def _draw_curves(axes: Axes, found: Curves) -> None:
+    for (label, errors), color, line in zip(found.errors.items(), PALETTE, ("--", "-", ":"), strict=False):
+        axes.plot(np.arange(1, len(errors) + 1), 100 * errors, color=color, linestyle=line, label=label)
+    for epoch in found.selected:
+        axes.axvline(epoch, color=GREY, linewidth=0.8, linestyle=":")
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))

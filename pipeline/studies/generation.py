@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.evaluation.statistics import Interval, paired_difference
 from pipeline.methods import find_method
 from pipeline.report.drawing import Picture
 from pipeline.studies import figures
@@ -22,6 +23,12 @@ CLAIM = (
 )
 SAMPLES = 5000  # judged
 SHOWN = 64  # in a picture
+PRIOR = "prior"
+WAYS = {  # to draw an autoencoder's latents; the more it knows of the training codes, the fairer
+    PRIOR: "N(0, 1) as a VAE's are",
+    "independent": "a Gaussian with the training codes' mean and variances",
+    "covariance": "a Gaussian with their mean and whole covariance",
+}
 DIGIT = 0.9  # a sample is taken for a digit if the judge is at least this sure of a class
 
 
@@ -34,33 +41,36 @@ def _measure(subject: Subject) -> Measured:
     order = np.random.default_rng(subject.seed).permutation(len(dataset.train))[:SAMPLES]
     real = judge(subject.judge, dataset.test.images)
     train = judge(subject.judge, dataset.train.images[order])
-    values = {"frechet_floor": frechet_distance(train.features, real.features), "confidence_real": real.confidence}
+    values = {
+        "frechet_floor": frechet_distance(train.features, real.features),
+        "confidence_real": real.confidence,
+        "sure_real": float((real.probabilities.max(1) >= DIGIT).mean()),
+    }
     arrays = {"shares_real": real.shares}
-    for name, latent in _sources(subject).items():
+    for way, latent in _sources(subject).items():
         images = sample(subject.model, latent, SAMPLES, subject.seed)
         found = judge(subject.judge, images)
         values |= {
-            f"frechet{name}": frechet_distance(found.features, real.features),
-            f"confidence{name}": found.confidence,
-            f"sure{name}": float((found.probabilities.max(1) >= DIGIT).mean()),
-            f"variety{name}": found.variety,
+            f"frechet_{way}": frechet_distance(found.features, real.features),
+            f"confidence_{way}": found.confidence,
+            f"sure_{way}": float((found.probabilities.max(1) >= DIGIT).mean()),
+            f"variety_{way}": found.variety,
+            f"remoteness_{way}": _remoteness(subject, latent),
         }
-        arrays |= {f"shares{name}": found.shares, f"images{name}": images[:SHOWN].numpy()}
-    values["remoteness"] = _remoteness(subject)
+        arrays |= {f"shares_{way}": found.shares, f"images_{way}": images[:SHOWN].numpy()}
     return Measured(values, arrays)
 
 
 def _sources(subject: Subject) -> dict[str, LatentGaussian]:
-    """What latents are drawn from: the prior, or for lack of one the Gaussian that fits the training codes best.
-
-    That one knows the codes' correlations, which is more than the usual independent one does; the latter stands beside.
-    """
+    """What latents are drawn from: the VAE's prior for both; without one, also what is fitted to the training codes."""
     from pipeline.models.generation import LatentGaussian
 
-    if find_method(subject.config.pretrain).has_prior:
-        return {"": LatentGaussian.standard(subject.config.pretrain.latent)}
-    codes = _codes(subject)
-    return {"": LatentGaussian.fitted(codes), "_independent": LatentGaussian.independent(codes.mean(0), codes.std(0))}
+    sources = {PRIOR: LatentGaussian.standard(subject.config.pretrain.latent)}
+    if not find_method(subject.config.pretrain).has_prior:
+        codes = _codes(subject)
+        sources["independent"] = LatentGaussian.independent(codes.mean(0), codes.std(0))
+        sources["covariance"] = LatentGaussian.fitted(codes)
+    return sources
 
 
 def _codes(subject: Subject) -> torch.Tensor:
@@ -71,7 +81,7 @@ def _codes(subject: Subject) -> torch.Tensor:
     return subject.embeddings * (norm.running_var + norm.eps).sqrt() + norm.running_mean
 
 
-def _remoteness(subject: Subject) -> float:
+def _remoteness(subject: Subject, latent: LatentGaussian) -> float:
     """How much farther from the nearest training code a sampled latent lies than the code of an unseen image does.
 
     The ratio of the two medians.
@@ -81,71 +91,77 @@ def _remoteness(subject: Subject) -> float:
     codes = _codes(subject)
     seen = torch.ones(len(codes), dtype=torch.bool)
     seen[subject.held_out] = False
-    points = _sources(subject)[""].draw(len(subject.held_out), subject.seed)
+    points = latent.draw(len(subject.held_out), subject.seed)
     nearest = [torch.cdist(x, codes[seen]).amin(1).median() for x in (points, codes[subject.held_out])]
     return float(nearest[0] / nearest[1])
 
 
 def _conclude(points: Points) -> list[Finding]:
-    return [_farther(points), _fails(points), _works(points)]
+    return [*(_farther(points, way) for way in WAYS), _fails(points), _works(points)]
 
 
-def _farther(points: Points) -> Finding:
-    difference = points.difference("autoencoder", "vae", "frechet")
-    floor = points.mean("vae", "frechet_floor")
-    shown = {arm: show(points.interval(arm, "frechet"), digits=1) for arm in ("autoencoder", "vae")}
+def _farther(points: Points, way: str) -> Finding:
+    own, vae = points.values("autoencoder", f"frechet_{way}"), points.values("vae", f"frechet_{PRIOR}")
+    difference = paired_difference(own, vae).difference
     return Finding(
-        "The autoencoder's samples lie farther from real images than the VAE's.",
+        f"An autoencoder's samples, its latents drawn from {WAYS[way]}, lie farther from real images than a VAE's.",
         "Fréchet distance to the test images in the judge's feature space, autoencoder minus VAE: the interval over "
         "seeds lies above 0.",
-        f"Autoencoder {shown['autoencoder']} (latents from a Gaussian with the training codes' covariance; with "
-        f"independent dimensions {points.mean('autoencoder', 'frechet_independent'):.1f}), VAE {shown['vae']}; "
-        f"training against test images {floor:.1f}.",
+        f"{np.mean(own):.1f} against {np.mean(vae):.1f}: {show(difference, digits=1)}; training against test images "
+        f"{points.mean('vae', 'frechet_floor'):.1f}. Latents lie {points.mean('autoencoder', f'remoteness_{way}'):.1f} "
+        "times as far from the nearest training code as those of unseen images.",
         above(difference),
     )
 
 
 def _fails(points: Points) -> Finding:
-    sure = points.interval("autoencoder", "sure")
+    shares = "; ".join(f"{way}: {show(points.interval('autoencoder', f'sure_{way}'), '%', 100, 1)}" for way in WAYS)
     return Finding(
-        "Most of the autoencoder's samples are no digit.",
+        "Most of an autoencoder's samples are no digit, whichever way they are drawn.",
         f"The judge is at least {100 * DIGIT:.0f} % sure of fewer than half of them under every seed.",
-        f"It is of {show(sure, '%', 100, 1)}. A sampled latent lies "
-        f"{points.mean('autoencoder', 'remoteness'):.1f} times as far from the nearest training code as an unseen "
-        "image's code does.",
-        max(points.values("autoencoder", "sure")) < 0.5,
+        f"{shares}; of test images {100 * points.mean('vae', 'sure_real'):.1f} %.",
+        all(max(points.values("autoencoder", f"sure_{way}")) < 0.5 for way in WAYS),
     )
 
 
 def _works(points: Points) -> Finding:
-    sure, difference = points.interval("vae", "sure"), points.difference("autoencoder", "vae", "sure")
-    classes = len(points.of("vae")[0].arrays()["shares"])
+    sure = points.values("vae", f"sure_{PRIOR}")
+    better = [paired_difference(points.values("autoencoder", f"sure_{way}"), sure).difference for way in WAYS]
+    shares = [point.arrays()[f"shares_{PRIOR}"] for point in points.of("vae")]
     return Finding(
-        "Most of the VAE's samples are digits, of every class.",
+        "Most of a VAE's samples are digits, of every class.",
         f"The judge is at least {100 * DIGIT:.0f} % sure of more than half of them under every seed, and of more than "
-        "of the autoencoder's (interval over seeds); every class is among them.",
-        f"It is of {show(sure, '%', 100, 1)}; its class histogram has the entropy of "
-        f"{points.mean('vae', 'variety'):.1f} equally frequent classes of {classes}.",
-        min(points.values("vae", "sure")) > 0.5
-        and below(difference)
-        and all(point.arrays()["shares"].min() > 0 for point in points.of("vae")),
+        "of an autoencoder's (intervals over seeds); every class is among them.",
+        f"It is of {show(points.interval('vae', f'sure_{PRIOR}'), '%', 100, 1)}; their class histogram has the entropy "
+        f"of {points.mean('vae', f'variety_{PRIOR}'):.1f} equally frequent classes of {len(shares[0])}.",
+        min(sure) > 0.5 and all(below(difference) for difference in better) and min(x.min() for x in shares) > 0,
     )
 
 
 def _draw(points: Points) -> dict[str, Picture]:
-    first = {arm: points.of(arm)[0].arrays() for arm in points.arms}
-    panels = {
-        "Fréchet distance": {arm: points.interval(arm, "frechet") for arm in points.arms},
-        "judge's mean confidence": {arm: points.interval(arm, "confidence") for arm in points.arms},
-        f"share of which it is {100 * DIGIT:.0f} % sure": {arm: points.interval(arm, "sure") for arm in points.arms},
+    drawn = {f"autoencoder, {way}": ("autoencoder", way) for way in WAYS} | {"vae": ("vae", PRIOR)}
+    first = {name: points.of(arm)[0].arrays() for name, (arm, _) in drawn.items()}
+
+    def panel(quantity: str, other: str, name: str) -> dict[str, Interval]:
+        own = {label: points.interval(arm, f"{quantity}_{way}") for label, (arm, way) in drawn.items()}
+        return own | {other: points.interval("vae", name)}
+
+    histograms = {
+        name: np.mean([point.arrays()[f"shares_{way}"] for point in points.of(arm)], axis=0)
+        for name, (arm, way) in drawn.items()
     }
-    panels["Fréchet distance"]["train / test"] = points.interval(points.arms[0], "frechet_floor")
-    panels["judge's mean confidence"]["test images"] = points.interval(points.arms[0], "confidence_real")
-    histograms = {arm: np.mean([p.arrays()["shares"] for p in points.of(arm)], axis=0) for arm in points.arms}
-    histograms["test images"] = first[points.arms[0]]["shares_real"]
+    histograms["test images"] = first["vae"]["shares_real"]
     return {
-        "samples": figures.image_grids({arm: found["images"] for arm, found in first.items()}, 8, "Decoded samples."),
-        "judgement": figures.bars(panels),
+        "samples": figures.image_grids(
+            {name: first[name][f"images_{way}"] for name, (_, way) in drawn.items()}, 8, "Decoded samples."
+        ),
+        "judgement": figures.bars(
+            {
+                "Fréchet distance": panel("frechet", "train / test", "frechet_floor"),
+                "judge's mean confidence, %": panel("confidence", "test images", "confidence_real"),
+                f"share at least {100 * DIGIT:.0f} % sure, %": panel("sure", "test images", "sure_real"),
+            }
+        ),
         "classes": figures.histograms(histograms),
     }
 

@@ -30,6 +30,8 @@ def _measure(subject: Subject) -> Measured:
             values[f"{cell}_{name}_selected"] = history[name][stopped]
             values[f"{cell}_{name}_last"] = history[name][-1]
             arrays[f"{cell}_{name}"] = np.array(history[name])
+        values[f"{cell}_loss_unseen_selected"] = history["loss_unseen"][stopped]
+        values[f"{cell}_loss_unseen_last"] = history["loss_unseen"][-1]
         values[f"{cell}_gap_selected"] = history["e_unseen"][stopped] - history["e_in"][stopped]
         values[f"{cell}_selected_epoch"] = stopped + 1
     return Measured(values, arrays)
@@ -47,19 +49,18 @@ def selected_epoch(losses: Sequence[float], patience: int) -> int:
 
 
 def _conclude(points: Points) -> list[Finding]:
-    default = points.arms[0]
-    budgets = points.settings[default].grid.labels
-    findings = []
-    for labels in budgets:
-        findings += [_larger_e_in(points, default, labels), _smaller_gap(points, default, labels)]
-        findings += [_recovers(points, arm, labels) for arm in points.arms]
-    return findings
+    return [
+        test(points, arm, labels)
+        for labels in points.settings[points.arms[0]].grid.labels
+        for arm in points.arms
+        for test in (_larger_e_in, _smaller_gap, _recovers)
+    ]
 
 
 def _larger_e_in(points: Points, arm: str, labels: int) -> Finding:
     difference = _modes(points, arm, labels, "e_in_selected")
     return Finding(
-        f"With {labels} labels, frozen has the larger E_in.",
+        f"With {labels} labels, frozen has the larger E_in (arm {arm}).",
         "E_in of frozen minus that of fine-tuned with early stopping: the interval over draws lies above 0.",
         f"{_errors(points, arm, labels, 'e_in_selected')}: {points_of(difference)}.",
         above(difference),
@@ -69,7 +70,7 @@ def _larger_e_in(points: Points, arm: str, labels: int) -> Finding:
 def _smaller_gap(points: Points, arm: str, labels: int) -> Finding:
     difference = _modes(points, arm, labels, "gap_selected", FINETUNE, FROZEN)
     return Finding(
-        f"With {labels} labels, frozen has the smaller gap.",
+        f"With {labels} labels, frozen has the smaller gap (arm {arm}).",
         "Error on unseen images minus E_in, of fine-tuned with early stopping minus that of frozen: the interval over "
         "draws lies above 0.",
         f"{_errors(points, arm, labels, 'gap_selected')}: fine-tuned is wider by {points_of(difference)}. On unseen "
@@ -82,13 +83,14 @@ def _recovers(points: Points, arm: str, labels: int) -> Finding:
     cell = f"{FINETUNE}_{labels}"
     last, selected = (points.values(arm, f"{cell}_e_unseen_{when}") for when in ("last", "selected"))
     difference = paired_difference(last, selected).difference
+    losses = {when: np.mean(points.values(arm, f"{cell}_loss_unseen_{when}")) for when in ("last", "selected")}
     epochs = ", ".join(f"{epoch:.0f}" for epoch in points.values(arm, f"{cell}_selected_epoch"))
     return Finding(
         f"With {labels} labels, early stopping recovers what fine-tuning to the end loses (arm {arm}).",
         "Error on unseen images at the last epoch minus that at the epoch which early stopping selects: the interval "
         "over draws lies above 0.",
         f"{100 * np.mean(last):.2f} % against {100 * np.mean(selected):.2f} %: {points_of(difference)}; selected "
-        f"epochs {epochs}.",
+        f"epochs {epochs}. Their cross-entropy there: {losses['last']:.3f} against {losses['selected']:.3f} nats.",
         above(difference),
     )
 
@@ -104,23 +106,24 @@ def _errors(points: Points, arm: str, labels: int, name: str) -> str:
 
 
 def _draw(points: Points) -> dict[str, Picture]:
-    default = points.arms[0]
-    pictures = {}
-    for labels in points.settings[default].grid.labels:
-        cells = {f"frozen ({default})": (default, f"{FROZEN}_{labels}")}
-        cells |= {f"fine-tuned ({arm})": (arm, f"{FINETUNE}_{labels}") for arm in points.arms}
-        panels = {
-            title: figures.Curves(
-                {
-                    label: np.mean([point.arrays()[f"{cell}_{name}"] for point in points.of(arm)], axis=0)
-                    for name, label in QUANTITIES.items()
-                },
-                [int(epoch) for epoch in points.values(arm, f"{cell}_selected_epoch")],
-            )
-            for title, (arm, cell) in cells.items()
-        }
-        pictures[f"curves_{labels}"] = figures.curves(panels, f"{labels} labels")
-    return pictures
+    return {
+        f"curves_{labels}": figures.curves(
+            {
+                arm: {mode: _curves(points, arm, f"{mode}_{labels}") for mode in (FROZEN, FINETUNE)}
+                for arm in points.arms
+            },
+            f"{labels} labels",
+        )
+        for labels in points.settings[points.arms[0]].grid.labels
+    }
+
+
+def _curves(points: Points, arm: str, cell: str) -> figures.Curves:
+    stored = [point.arrays() for point in points.of(arm)]
+    return figures.Curves(
+        {label: np.mean([arrays[f"{cell}_{name}"] for arrays in stored], axis=0) for name, label in QUANTITIES.items()},
+        [int(epoch) for epoch in points.values(arm, f"{cell}_selected_epoch")],
+    )
 
 
 STUDY = Study("Overfitting and early stopping", CLAIM, (), _measure, _conclude, _draw, watched=True, one_encoder=True)
