@@ -217,17 +217,44 @@ class FitConfig:
 
 
 @dataclass(frozen=True)
+class GraphConfig:
+    """How labels spread over the images without labels; read where the mode propagates.
+
+    Attributes:
+        neighbours: Nearest neighbours, by the distance of embeddings, that each image is joined with.
+        alpha: Share of its scores that an image takes from its neighbours, the rest from its own label if it has one;
+            the nearer to 1, the farther labels reach (Zhou et al. 2004).
+        head_widths: Hidden layers of the head that learns the spread labels; with all images to learn from it can have
+            some even where the labels are few.
+        batch_size: Images a step of that.
+    """
+
+    neighbours: int = 10
+    alpha: float = 0.99
+    head_widths: tuple[int, ...] = (256,)
+    batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        _require(self.neighbours > 0, "train.graph.neighbours", self.neighbours, "at least 1")
+        _require(0 < self.alpha < 1, "train.graph.alpha", self.alpha, "a share between 0 and 1")
+        _require(all(w > 0 for w in self.head_widths), "train.graph.head_widths", self.head_widths, "positive sizes")
+        _require(self.batch_size > 1, "train.graph.batch_size", self.batch_size, "at least 2 images")
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """How a classifier is trained on the labelled subset, the same for every mode but for the rates.
 
     Attributes:
         val_fraction: Share of the label budget that early stopping looks at; the rest is trained on.
-        head_widths: Hidden layers of the head; none makes it linear.
+        head_widths: Hidden layers of the head; none makes it linear. Where labels are spread, graph has its own.
         batch_size: Labelled images a step.
         augment: Distortion of the labelled images, the same for every mode; null for none.
         frozen: Pretrained encoder, untouched; only the head is trained.
         finetune: Pretrained encoder, everything is trained.
+        propagate: Pretrained encoder, untouched; the head is trained on labels that were spread over all images.
         scratch: The same architecture from random weights.
+        graph: How labels spread.
     """
 
     val_fraction: float = 0.2
@@ -237,13 +264,15 @@ class TrainConfig:
     # the best of six settings a mode on the development split of MNIST, by the mean error at 100 and 1000 labels
     frozen: FitConfig = field(default_factory=lambda: FitConfig(head_lr=0.003, weight_decay=1.0))
     finetune: FitConfig = field(default_factory=lambda: FitConfig(encoder_lr=0.0003, head_lr=0.001, head_first=True))
+    propagate: FitConfig = field(default_factory=lambda: FitConfig(head_lr=0.003, max_epochs=10, patience=10))
     scratch: FitConfig = field(default_factory=lambda: FitConfig(encoder_lr=0.003, head_lr=0.003))
+    graph: GraphConfig = field(default_factory=GraphConfig)
 
     def __post_init__(self) -> None:
         _require(0 < self.val_fraction < 1, "train.val_fraction", self.val_fraction, "a share between 0 and 1")
         _require(self.batch_size > 1, "train.batch_size", self.batch_size, "at least 2 images")
         _require(all(w > 0 for w in self.head_widths), "train.head_widths", self.head_widths, "positive sizes")
-        for mode in ("frozen", "scratch"):
+        for mode in ("frozen", "propagate", "scratch"):
             head_first = getattr(self, mode).head_first
             _require(not head_first, f"train.{mode}.head_first", head_first, "false; it is for finetune")
 
@@ -253,7 +282,7 @@ class GridConfig:
     """The cells that compare trains: modes x labels x draws.
 
     Attributes:
-        modes: Any of frozen, finetune, scratch.
+        modes: Any of frozen, finetune, propagate, scratch.
         labels: Label budgets, validation included.
         draws: Random draws of the labelled subset, seeds 0, 1, ...; every mode sees the same. Six is the least with
             which the exact paired test can fall below p = 0.05.

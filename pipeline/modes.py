@@ -15,17 +15,25 @@ class Mode:
         pretrained: Whether the encoder starts from its pretrained weights; otherwise from random ones.
         trains_encoder: Whether the encoder is trained along with the head.
         summary: A few words for tables and help.
+        propagates: Whether the labels are first spread over the images without labels, which are then trained on.
     """
 
     pretrained: bool
     trains_encoder: bool
     summary: str
+    propagates: bool = False
 
 
 MODES = {
     "frozen": Mode(pretrained=True, trains_encoder=False, summary="pretrained encoder frozen, head trained"),
     "finetune": Mode(pretrained=True, trains_encoder=True, summary="pretrained encoder and head trained"),
     "scratch": Mode(pretrained=False, trains_encoder=True, summary="same network from random weights"),
+    "propagate": Mode(
+        pretrained=True,
+        trains_encoder=False,
+        summary="labels spread over a graph of embeddings, head trained on them",
+        propagates=True,
+    ),
 }
 
 

@@ -14,14 +14,21 @@ from pipeline.config import Experiment
 from pipeline.datasets.splits import label_split
 from pipeline.errors import PipelineError
 from pipeline.modes import BASELINES, MODES, find_mode
-from pipeline.stages import baseline, data, pretrain, train
+from pipeline.stages import baseline, data, graph, pretrain, train
 from pipeline.stages.fanout import Work, fan_out
 from pipeline.stages.materials import Materials
 from pipeline.table import comparison_table
 
 RESULTS, COMPARISON = "results.csv", "comparison.json"
 
-PAIRS = (("frozen", "finetune"), ("frozen", "scratch"), ("finetune", "scratch"))
+PAIRS = (
+    ("frozen", "finetune"),
+    ("frozen", "propagate"),
+    ("finetune", "propagate"),
+    ("frozen", "scratch"),
+    ("finetune", "scratch"),
+    ("propagate", "scratch"),
+)
 
 
 @dataclass(frozen=True)
@@ -133,6 +140,8 @@ def _finished(folder: Path, mark: str) -> dict[str, Any] | None:
 
 def _train_missing(config: Experiment, jobs: list[Job]) -> None:
     missing = [job for job in jobs if not runs.is_finished(job.folder, runs.fingerprint(job.inputs))]
+    if any(job.mode in MODES and MODES[job.mode].propagates for job in missing):
+        graph.run(config)  # with all threads, before every process waits for it
     missing.sort(key=lambda job: (-job.labels, job.mode in BASELINES))  # long ones first: no core idles at the end
     pieces = [
         Work(f"{job.mode} at {job.labels} labels, draw {job.seed}", functools.partial(_train, job)) for job in missing

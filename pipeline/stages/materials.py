@@ -6,9 +6,10 @@ import functools
 from typing import TYPE_CHECKING
 
 from pipeline.config import Experiment
-from pipeline.stages import data, pretrain
+from pipeline.stages import data, graph, pretrain
 
 if TYPE_CHECKING:
+    from scipy import sparse
     from sklearn.decomposition import PCA
 
     from pipeline.datasets.base import Dataset, ImageData
@@ -31,6 +32,11 @@ class Materials:
     def pretrained(self) -> Pretrained:
         """The encoder and the embeddings."""
         return pretrain.load(self.config)
+
+    @functools.cached_property
+    def graph(self) -> sparse.csr_matrix:
+        """The graph of nearest neighbours among the embeddings."""
+        return graph.load(self.config)
 
     @functools.cached_property
     def pca(self) -> PCA:

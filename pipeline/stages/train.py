@@ -15,7 +15,7 @@ from pipeline import methods, runs
 from pipeline.config import Experiment, FitConfig, as_dict, check_seed
 from pipeline.datasets.splits import LabelSplit, label_split
 from pipeline.errors import PipelineError
-from pipeline.modes import find_mode
+from pipeline.modes import MODES, find_mode
 from pipeline.stages import data, pretrain
 from pipeline.stages.materials import Materials
 from pipeline.table import percent
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from pipeline.datasets.base import Dataset
+    from pipeline.datasets.base import Dataset, ImageData
     from pipeline.evaluation.errors import SplitErrors
     from pipeline.models.classifier import Backbone, Classifier
     from pipeline.training import FitResult
@@ -57,6 +57,12 @@ class Cell:
         """How this mode trains."""
         settings: FitConfig = getattr(self.config.train, self.mode)
         return settings
+
+    @property
+    def head_widths(self) -> tuple[int, ...]:
+        """Hidden layers of the head."""
+        train = self.config.train
+        return train.graph.head_widths if find_mode(self.mode).propagates else train.head_widths
 
 
 def run(config: Experiment, mode: str, labels: int, seed: int) -> Path:
@@ -96,7 +102,8 @@ def inputs(cell: Cell) -> dict[str, Any]:
     """What the cell is made from. What it does not use is left out, so that changing that does not retrain it."""
     mode, config = find_mode(cell.mode), cell.config
     common = as_dict(config.train)
-    fits = {name: common.pop(name) for name in ("frozen", "finetune", "scratch")}
+    fits = {name: common.pop(name) for name in MODES}
+    spreading = common.pop("graph")
     made_from: dict[str, Any] = {
         "stage": "train",
         "data": data.card(config)["sha256"],
@@ -109,6 +116,8 @@ def inputs(cell: Cell) -> dict[str, Any]:
     }
     if cell.settings.head_first:
         made_from["head_fit"] = fits["frozen"]
+    if mode.propagates:
+        made_from["graph"] = spreading
     if mode.pretrained:
         made_from["pretrained"] = runs.fingerprint(pretrain.inputs(config))
     else:
@@ -132,7 +141,7 @@ def restore(cell: Cell, materials: Materials) -> tuple[Classifier, dict[str, Any
     metrics: dict[str, Any] = runs.open_artefact(folder, "run `python -m pipeline train` first")["outcome"]
     train = materials.dataset.train
     backbone = pretrain.new_backbone(cell.config, train.shape)
-    head = make_head(backbone.out_features, len(train.class_names), cell.config.train.head_widths)
+    head = make_head(backbone.out_features, len(train.class_names), cell.head_widths)
     model = _classifier(cell, cell.settings, backbone, head, find_mode(cell.mode).trains_encoder)
     model.load_state_dict(load_file(folder / "weights.safetensors"))
     return model.eval(), metrics
@@ -191,26 +200,56 @@ def _train(cell: Cell, materials: Materials, split: LabelSplit) -> tuple[Classif
     """The trained classifier, what its last fit left, and the encoder's digests before and after."""
     from pipeline.models.classifier import make_head
 
-    mode, dataset = find_mode(cell.mode), materials.dataset
-    images, classes = dataset.train.images, len(dataset.train.class_names)
-    backbone = pretrain.new_backbone(cell.config, dataset.train.shape)
-    head = make_head(backbone.out_features, classes, cell.config.train.head_widths)
+    mode, train = find_mode(cell.mode), materials.dataset.train
+    backbone = pretrain.new_backbone(cell.config, train.shape)
+    head = make_head(backbone.out_features, len(train.class_names), cell.head_widths)
     if mode.pretrained:
         backbone.load_state_dict(materials.pretrained.weights)
     before = _digest(backbone)
+    targets = _targets(cell, materials, split)
     if not mode.trains_encoder:
-        result = _fit_head(cell, cell.settings, backbone, head, materials, split)
+        result = _fit_head(cell, cell.settings, backbone, head, materials, split, targets)
     elif cell.settings.head_first:
-        _fit_head(cell, cell.config.train.frozen, backbone, head, materials, split)
+        _fit_head(cell, cell.config.train.frozen, backbone, head, materials, split, targets)
     model = _classifier(cell, cell.settings, backbone, head, mode.trains_encoder)
     if mode.trains_encoder:
-        result = _fit(cell, cell.settings, model, images, dataset.train.labels, split, classes)
+        result = _fit(cell, cell.settings, model, train.images, train, split, targets)
     digests = {"before": before, "after": _digest(backbone)}
     if (digests["before"] != digests["after"]) != mode.trains_encoder:
         raise PipelineError(
             f"{relative(cell)}: the encoder was {'not ' * mode.trains_encoder}changed by training, against its mode"
         )
     return model, result, digests
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What is learnt from.
+
+    Attributes:
+        labels: Classes, shape (N,), or weighed probabilities of them, shape (N, classes), of all training images.
+        index: The images that are trained on.
+        batch_size: Images a step.
+    """
+
+    labels: torch.Tensor
+    index: torch.Tensor
+    batch_size: int
+
+
+def _targets(cell: Cell, materials: Materials, split: LabelSplit) -> Targets:
+    """The labels of the draw; if they are to be spread first, soft labels of every image but the validation ones."""
+    import torch
+
+    train, settings = materials.dataset.train, cell.config.train
+    if not find_mode(cell.mode).propagates:
+        return Targets(train.labels, torch.from_numpy(split.train), settings.batch_size)
+    from pipeline.models.propagation import soft_labels, spread
+
+    known, classes = train.labels.numpy()[split.train], len(train.class_names)
+    scores = spread(materials.graph, split.train, known, classes, settings.graph.alpha)
+    pool = np.setdiff1d(np.arange(len(train)), split.val)
+    return Targets(soft_labels(scores, split.train, known), torch.from_numpy(pool), settings.graph.batch_size)
 
 
 def _fit_head(
@@ -220,16 +259,17 @@ def _fit_head(
     head: nn.Module,
     materials: Materials,
     split: LabelSplit,
+    targets: Targets,
 ) -> FitResult:
     """Fit the head on the frozen backbone: on embeddings computed once, or image by image if these are augmented."""
     from torch import nn
 
-    train, classes = materials.dataset.train, len(materials.dataset.train.class_names)
+    train = materials.dataset.train
     if cell.config.train.augment is None:
         model = _classifier(cell, settings, nn.Identity(), head, train_backbone=False)
-        return _fit(cell, settings, model, materials.pretrained.embeddings, train.labels, split, classes)
+        return _fit(cell, settings, model, materials.pretrained.embeddings, train, split, targets)
     model = _classifier(cell, settings, backbone, head, train_backbone=False)
-    return _fit(cell, settings, model, train.images, train.labels, split, classes)
+    return _fit(cell, settings, model, train.images, train, split, targets)
 
 
 def _classifier(
@@ -254,11 +294,11 @@ def _fit(
     settings: FitConfig,
     model: Classifier,
     x: torch.Tensor,
-    labels: torch.Tensor,
+    train: ImageData,
     split: LabelSplit,
-    classes: int,
+    targets: Targets,
 ) -> FitResult:
-    """Train on the labelled training part, stop on the validation part, keep E_in and E_val of every epoch."""
+    """Train on the targets, stop on the validation part, keep E_in and E_val of every epoch."""
     import torch
 
     from pipeline.datasets.batches import InMemoryData
@@ -267,16 +307,16 @@ def _fit(
 
     parts = {"in": torch.from_numpy(split.train), "val": torch.from_numpy(split.val)}
     if cell.watched:
-        parts["unseen"] = torch.from_numpy(unseen(cell.config, labels, split))
+        parts["unseen"] = torch.from_numpy(unseen(cell.config, train.labels, split))
 
     def measure() -> dict[str, float]:
         row: dict[str, float] = {}
         for name, index in parts.items():
-            errors = evaluate(model, x[index], labels[index], classes)
+            errors = evaluate(model, x[index], train.labels[index], len(train.class_names))
             row |= {f"e_{name}": errors.error, f"loss_{name}": errors.loss}
         return row
 
-    batches = InMemoryData(x, labels, parts["in"], cell.config.train.batch_size, cell.seed)
+    batches = InMemoryData(x, targets.labels, targets.index, targets.batch_size, cell.seed)
     return fit(
         model,
         batches,

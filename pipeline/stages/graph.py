@@ -1,0 +1,57 @@
+"""The graph of nearest neighbours among the training images' embeddings: made once, used by every cell that spreads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline import runs
+from pipeline.config import Experiment
+from pipeline.errors import PipelineError
+from pipeline.stages import pretrain
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+
+def run(config: Experiment) -> Path:
+    """Find the neighbours unless it is done, and return the artefact's folder.
+
+    Raises:
+        PipelineError: There are not more images than neighbours, or stage pretrain has not run.
+    """
+    return runs.build(config.folder, "graph", inputs(config), lambda folder: _make(config, folder))
+
+
+def inputs(config: Experiment) -> dict[str, Any]:
+    """What the graph is made from."""
+    return {
+        "stage": "graph",
+        "pretrained": runs.fingerprint(pretrain.inputs(config)),
+        "neighbours": config.train.graph.neighbours,
+    }
+
+
+def load(config: Experiment) -> sparse.csr_matrix:
+    """The graph, symmetric, shape (N, N) over all training images; made if it is not there yet."""
+    from pipeline.models.propagation import similarity_graph
+
+    folder = run(config)
+    runs.open_artefact(folder, "run it again")
+    with np.load(folder / "neighbours.npz", allow_pickle=False) as stored:
+        return similarity_graph(stored["indices"].astype(np.int64), stored["distances"])
+
+
+def _make(config: Experiment, folder: Path) -> dict[str, Any]:
+    from pipeline.models.propagation import nearest_neighbours
+    from pipeline.training import threads
+
+    embeddings, count = pretrain.load(config).embeddings, config.train.graph.neighbours
+    if len(embeddings) <= count:
+        raise PipelineError(f"train.graph.neighbours: {count} of {len(embeddings)} images; lower it")
+    with threads(config.runtime.threads):
+        indices, distances = nearest_neighbours(embeddings, count)
+    np.savez(folder / "neighbours.npz", indices=indices.astype(np.int32), distances=distances.astype(np.float32))
+    return {"images": len(embeddings), "neighbours": count}
