@@ -19,7 +19,7 @@ SETTINGS = --config $(CONFIG) $(ARGS)
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all install data pretrain sample frozen finetune scratch compare report test test-slow lint format clean help
+.PHONY: all install check-dataset data pretrain sample frozen finetune scratch compare report test test-slow lint format clean help
 
 all: report ## The main job: every stage, ending with the table and the path of the report (default)
 
@@ -31,6 +31,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
+
+check-dataset: $(INSTALLED) ## Describe the data set of CONFIG, and say what is wrong with it
+	@$(RUN) check-dataset $(SETTINGS)
 
 data: $(INSTALLED) ## Unpack (MNIST) or download the images and check them
 	@$(RUN) data $(SETTINGS)

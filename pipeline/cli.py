@@ -15,7 +15,7 @@ from jsonargparse import ArgumentParser, Namespace
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
 from pipeline.modes import MODES
-from pipeline.stages import compare, data, pretrain, report, sample, train
+from pipeline.stages import check_dataset, compare, data, pretrain, report, sample, train
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Stage:
 _MODES = "; ".join(f"{name}: {mode.summary}" for name, mode in MODES.items())
 
 STAGES = {
+    "check-dataset": Stage(check_dataset.run, "hold a data set against the contract, describe it, show what is in it"),
     "data": Stage(data.run, "unpack or download the images, check them, describe them"),
     "pretrain": Stage(pretrain.run, "learn an encoder from images without labels"),
     "sample": Stage(

@@ -140,8 +140,8 @@ def test_a_training_image_that_lies_in_the_test_set_is_left_out(plug_in: str) ->
     ("dataset", "args", "message"),
     [
         ("nope", {}, "'nope' is unknown; expected one of mnist, digits"),
-        ("their_images:nope", {}, "cannot be imported: AttributeError"),
-        ("no_such_module:load", {}, "cannot be imported: ModuleNotFoundError"),
+        ("their_images:nope", {}, r"cannot be imported\nAttributeError"),
+        ("no_such_module:load", {}, r"cannot be imported\nModuleNotFoundError"),
         ("their_images:torch", {}, "is a module; expected a function"),
         ("their_images:one", {"m": 3}, "unexpected keyword argument 'm'"),
         ("their_images:array", {}, "returned a ndarray; expected ImageData"),
@@ -176,19 +176,6 @@ def test_image_data_refuses_what_is_no_image_data(images: torch.Tensor, labels: 
 def idx(array: np.ndarray) -> bytes:
     """The file format of the MNIST family."""
     return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, dtype=">i4").tobytes() + array.astype("u1").tobytes()
-
-
-@pytest.mark.parametrize(("name", "folder"), [("fashion_mnist", "FashionMNIST"), ("kmnist", "KMNIST")])
-def test_other_torchvision_sets_are_read_from_their_real_file_format(name: str, folder: str, tmp_path: Path) -> None:
-    raw = tmp_path / folder / "raw"
-    raw.mkdir(parents=True)
-    generator = np.random.default_rng(0)
-    for prefix, n in (("train", 30), ("t10k", 12)):
-        (raw / f"{prefix}-images-idx3-ubyte").write_bytes(idx(generator.integers(0, 256, (n, 28, 28))))
-        (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(idx(np.arange(n) % 10))
-    dataset = load(DataConfig(name, str(tmp_path)))
-    assert dataset.train.images.shape == (30, 1, 28, 28)
-    assert len(dataset.test.class_names) == 10
 
 
 def test_a_download_without_a_network_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
