@@ -35,7 +35,8 @@ def find(setting: str, name: str, built_in: Mapping[str, str], group: str) -> An
     """
     path = built_in.get(name) or _added(setting, name, group) or name
     if ":" not in path:
-        known = ", ".join([*built_in, *sorted(entry.name for entry in metadata.entry_points(group=group))])
+        added = sorted(entry.name for entry in metadata.entry_points(group=group))
+        known = ", ".join(dict.fromkeys([*built_in, *added]))
         raise PipelineError(
             f"{setting}: {name!r} is unknown; expected one of {known}, or the import path 'module:name' of your own"
         )

@@ -113,12 +113,20 @@ def unlabelled_test(root):
 
 def array(root):
     return images(3).numpy()
+
+def failing(root):
+    with open(root / "nowhere.npy") as file:
+        return file
 """
+
+NO_PYTHON = "def load(root):\n    return images[\n"
 
 
 @pytest.fixture
 def plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "their_images.py").write_text(PLUG_IN)
+    (tmp_path / "no_python.py").write_text(NO_PYTHON)
+    (tmp_path / "needs_more.py").write_text("import their_images\nimport no_such_package\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     return "their_images"
 
@@ -142,6 +150,17 @@ def test_a_training_image_that_lies_in_the_test_set_is_left_out(plug_in: str) ->
         ("nope", {}, "'nope' is unknown; expected one of mnist, digits"),
         ("their_images:nope", {}, r"cannot be imported\nAttributeError"),
         ("no_such_module:load", {}, r"cannot be imported\nModuleNotFoundError"),
+        (
+            "needs_more:load",
+            {},
+            r"needs_more.py\", line 2, .*\n    import no_such_package\n(.*\n)?ModuleNotFoundError: No mod",
+        ),
+        ("no_python:load", {}, r"no_python.py\", line 2\n(.*\n)+SyntaxError: '\[' was never closed"),
+        (
+            "their_images:failing",
+            {},
+            r"their_images:failing failed\n.*their_images.py\", line 21, in failing\n(.*\n)+FileNot",
+        ),
         ("their_images:torch", {}, "is a module; expected a function"),
         ("their_images:one", {"m": 3}, "unexpected keyword argument 'm'"),
         ("their_images:array", {}, "returned a ndarray; expected ImageData"),
@@ -199,9 +218,10 @@ def test_the_example_in_the_readme_works(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "my_images.py").write_text(code)
     monkeypatch.syspath_prepend(str(tmp_path))
     generator = np.random.default_rng(0)
-    np.save(tmp_path / "images.npy", generator.integers(0, 256, (60, 3, 12, 9), dtype=np.uint8))
+    np.save(tmp_path / "images.npy", generator.integers(0, 256, (60, 12, 9, 3), dtype=np.uint8))
     np.save(tmp_path / "labels.npy", np.arange(60) % 3 - 1)
     dataset = load(DataConfig("my_images:load", str(tmp_path)))
-    assert dataset.train.class_names == ("cat", "dog")
+    assert dataset.train.shape == (3, 12, 9)
+    assert dataset.train.class_names == ("0", "1")
     assert len(dataset.test) == 8  # a fifth of the 40 that have a label
     assert int((dataset.train.labels < 0).sum()) == 20

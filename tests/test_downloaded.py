@@ -139,10 +139,13 @@ def test_any_class_is_had_by_its_name_and_arguments(tmp_path: Path) -> None:
     assert (len(small.train), small.train.shape) == (20, (3, 24, 24))
 
 
-def test_a_class_without_a_test_set_has_one_held_out(tmp_path: Path) -> None:
-    dataset = reader(tmp_path, name="FakeData", size=9, image_size=[3, 12, 12], num_classes=2)
-    assert (len(dataset.train), len(dataset.test)) == (800, 200)
-    assert dataset.train.shape == (3, 9, 9)
+def test_a_class_without_a_test_set_has_one_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.concatenate([GENERATOR.integers(0, 2, (50, 256)), np.eye(10)[np.arange(50) % 10]], axis=1)
+    np.savetxt(tmp_path / "semeion.data", rows, "%d")
+    monkeypatch.setattr(torchvision.datasets.SEMEION, "md5_checksum", md5(tmp_path / "semeion.data"))
+    dataset = reader(tmp_path, name="SEMEION")
+    assert (len(dataset.train), len(dataset.test)) == (40, 10)
+    assert dataset.train.shape == (1, 16, 16)
 
 
 @pytest.mark.parametrize(
