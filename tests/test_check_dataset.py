@@ -119,9 +119,7 @@ def test_a_breach_of_the_contract_is_raised_in_words(dataset: Any, message: str)
         check_dataset(dataset)
 
 
-def test_the_command_line_names_a_breach(
-    tiny: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_line_names_a_breach(tiny: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert tiny("check-dataset", "--data.dataset=tests.test_check_dataset:nameless", f"--runs={tmp_path}") == 2
     assert "breaks the contract of a data set: no labelled training image of c" in capsys.readouterr().err
 
@@ -141,7 +139,7 @@ def test_what_an_owner_had_better_know(images: np.ndarray, labels: np.ndarray, r
 
 
 def test_every_built_in_name_can_be_found() -> None:
+    needed = {"torchvision": "name"} | dict.fromkeys(("numpy", "folder", "idx", "csv"), "path")
     for name in base.BUILT_IN:
-        args = {"path": "x", "name": "x"} if name in ("numpy", "folder", "idx", "csv", "torchvision") else {}
-        args = {key: value for key, value in args.items() if (key == "name") == (name == "torchvision")}
+        args = {needed[name]: "x"} if name in needed else {}
         assert callable(base.find_loader(DataConfig(name, args=args)).function)

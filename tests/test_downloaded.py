@@ -132,6 +132,7 @@ def test_any_class_is_had_by_its_name_and_arguments(tmp_path: Path) -> None:
         patch.setattr(torchvision.datasets.stl10, "check_integrity", lambda *_: True)
         dataset = reader(tmp_path, name="STL10", split="train+unlabeled")
         small = reader(tmp_path, name="STL10", size=24)
+        assert reader(tmp_path, name="STL10", size=96).sha256 == reader(tmp_path, name="STL10").sha256
     assert dataset.train.class_names == ("airplane", "bird", "car", "cat")
     assert dataset.train.labels.tolist() == [*(np.arange(20) % 4), *[-1] * 15]
     assert np.array_equal(dataset.train.images[20:].numpy(), written["unlabeled"])

@@ -69,7 +69,9 @@ def _as_array(name: str, picture: Image, size: tuple[int, int] | None) -> Pictur
 
     if picture.mode.startswith(("I", "F")):
         raise PipelineError(f"{name}: its pixels have more than 8 bits (mode {picture.mode}); convert it to 8 bits")
-    picture = picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB")
+    mode = "L" if picture.mode in ("1", "L", "LA") else "RGB"
+    if picture.mode != mode:
+        picture = picture.convert(mode)
     if size is not None:
         picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
     return np.asarray(picture)
