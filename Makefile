@@ -23,7 +23,7 @@ SETTINGS = --config $(CONFIG) $(ARGS)
 STUDIES := bottleneck identity generation balance overfit clusters
 STUDY_CONFIG = configs/studies/$(STUDY).yaml
 
-.PHONY: all install data pretrain sample frozen finetune scratch compare report vae study studies test test-slow lint format clean help
+.PHONY: all install check-dataset data pretrain sample frozen finetune scratch propagate compare report vae study studies test test-slow lint format clean help
 
 all: report ## The main job: every stage, ending with the table and the path of the report (default)
 
@@ -36,6 +36,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
+check-dataset: $(INSTALLED) ## Describe the data set of CONFIG, and say what is wrong with it
+	@$(RUN) check-dataset $(SETTINGS)
+
 data: $(INSTALLED) ## Unpack (MNIST) or download the images and check them
 	@$(RUN) data $(SETTINGS)
 
@@ -45,7 +48,7 @@ pretrain: data ## Pretrain the autoencoder on images without labels
 sample: pretrain ## Draw samples, reconstructions and interpolations from the pretrained latent space
 	@$(RUN) sample $(SETTINGS)
 
-frozen finetune: pretrain ## Train one classifier on LABELS labels, draw SEED: encoder frozen / fine-tuned
+frozen finetune propagate: pretrain ## Train one classifier on LABELS labels, draw SEED: frozen, fine-tuned, labels spread
 	@$(RUN) train --mode $@ --labels $(LABELS) --seed $(SEED) $(SETTINGS)
 
 scratch: data ## The same network without pretraining, on LABELS labels, draw SEED

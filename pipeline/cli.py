@@ -15,7 +15,7 @@ from jsonargparse import ArgumentParser, Namespace
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
 from pipeline.modes import MODES
-from pipeline.stages import compare, data, pretrain, report, sample, study, train
+from pipeline.stages import check_dataset, compare, data, pretrain, report, sample, study, train
 from pipeline.studies import STUDIES
 
 
@@ -32,6 +32,7 @@ _STUDIES = "; ".join(f"{name}: {summary}" for name, summary in STUDIES.items())
 _MODES = "; ".join(f"{name}: {mode.summary}" for name, mode in MODES.items())
 
 STAGES = {
+    "check-dataset": Stage(check_dataset.run, "hold a data set against the contract, describe it, show what is in it"),
     "data": Stage(data.run, "unpack or download the images, check them, describe them"),
     "pretrain": Stage(pretrain.run, "learn an encoder from images without labels"),
     "sample": Stage(

@@ -40,10 +40,13 @@ class DataConfig:
     """Which images.
 
     Attributes:
-        dataset: A built-in name (mnist, digits, fashion_mnist, kmnist, ...) or the import path
-            "module:function" of your own loader.
-        root: Folder for raw data files.
-        args: Keyword arguments handed to the loader.
+        dataset: A data set by name (mnist, digits, fashion_mnist, kmnist, emnist_letters, usps, svhn, cifar10); a
+            reader of your files (numpy, folder, idx, csv); "torchvision" for any class of torchvision.datasets; a name
+            that an installed package adds; or the import path "module:function" of your own loader.
+        root: Folder for raw data files that are unpacked or downloaded.
+        args: Keyword arguments handed to the loader. Readers take path, such as --data.args.path photos; folder also
+            size, to resize to; numpy and csv also shape, of images in rows, and white, the brightest value;
+            torchvision takes name, such as SVHN, and the class's own arguments. See docs/datasets.md.
     """
 
     dataset: str = "mnist"
@@ -56,7 +59,7 @@ class NetworkConfig:
     """An encoder or a decoder.
 
     Attributes:
-        name: "conv", "mlp", or the import path "module:Class" of your own.
+        name: "conv", "mlp", a name that an installed package adds, or the import path "module:Class" of your own.
         widths: For "conv", channels of each stride-2 layer; for "mlp", units of each hidden layer. Their number
             is the depth. A decoder lists them from the latent towards the image.
         hidden: "conv" only: units of fully connected layers between the convolutions and the latent.

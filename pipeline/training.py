@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 import math
-import pkgutil
 import signal
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,12 +19,12 @@ from pytorch_lightning.callbacks import EarlyStopping
 from torch import nn
 from tqdm import tqdm
 
+from pipeline import plugins
 from pipeline.config import DistortionConfig, NetworkConfig, RuntimeConfig
 from pipeline.datasets.augment import RandomDistortion
 from pipeline.datasets.batches import InMemoryData
 from pipeline.errors import PipelineError
-from pipeline.models.decoders import ConvDecoder, MLPDecoder
-from pipeline.models.encoders import ConvEncoder, MLPEncoder, Shape
+from pipeline.models.encoders import Shape
 
 # Lightning announces devices and tips at every fit; a grid of cells would repeat it a hundred times
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -40,36 +39,28 @@ History = list[dict[str, float]]
 
 def make_encoder(config: NetworkConfig, in_shape: Shape, latent: int) -> nn.Module:
     """The encoder that the settings name, from images of this shape to this latent width."""
-    built_in = {"conv": ConvEncoder, "mlp": MLPEncoder}
-    return _make_network("pretrain.encoder", config, built_in, in_shape, latent)
+    built_in = {"conv": "pipeline.models.encoders:ConvEncoder", "mlp": "pipeline.models.encoders:MLPEncoder"}
+    return _make_network("encoder", config, built_in, in_shape, latent)
 
 
 def make_decoder(config: NetworkConfig, latent: int, out_shape: Shape) -> nn.Module:
     """The decoder that the settings name, from this latent width to images of this shape."""
-    built_in = {"conv": ConvDecoder, "mlp": MLPDecoder}
-    return _make_network("pretrain.decoder", config, built_in, latent, out_shape)
+    built_in = {"conv": "pipeline.models.decoders:ConvDecoder", "mlp": "pipeline.models.decoders:MLPDecoder"}
+    return _make_network("decoder", config, built_in, latent, out_shape)
 
 
-def _make_network(section: str, config: NetworkConfig, built_in: dict[str, Any], *positional: Any) -> nn.Module:
-    """A built-in by name, or a class of the user's by import path, which takes the same two positional arguments."""
+def _make_network(part: str, config: NetworkConfig, built_in: dict[str, str], *positional: Any) -> nn.Module:
+    """A built-in by name, a package's, or a class by import path; all take the same two positional arguments."""
+    factory = plugins.find(f"pretrain.{part}.name", config.name, built_in, f"pipeline.{part}s")
     arguments: dict[str, Any] = dict(config.args)
     if config.name in built_in:
-        factory = built_in[config.name]
         arguments["widths"] = config.widths
         if config.name == "conv":
             arguments["hidden"] = config.hidden
-    else:
-        try:
-            factory = pkgutil.resolve_name(config.name)
-        except Exception as error:  # the module is the user's: whatever it raises is what they have to see
-            raise PipelineError(
-                f"{section}.name: {config.name!r} is neither one of {', '.join(built_in)} nor can it be imported: "
-                f"{type(error).__name__}: {error}"
-            ) from error
     try:
         network: nn.Module = factory(*positional, **arguments)
     except (TypeError, ValueError) as error:
-        raise PipelineError(f"{section}: {config.name} was called with {arguments}: {error}") from error
+        raise PipelineError(f"pretrain.{part}: {config.name} was called with {arguments}: {error}") from error
     return network
 
 

@@ -125,7 +125,11 @@ def test_a_finished_stage_takes_under_two_seconds_beyond_start_up(runs: Path, ti
         ("pretrain", ("--pretrain.epochs=three",), "pretrain.epochs"),
         ("pretrain", ("--pretrain.epochs=0",), "pretrain.epochs: 0 is not allowed; expected at least 1"),
         ("pretrain", ("--pretrain.method=gan",), "pretrain.method"),
-        ("pretrain", ("--pretrain.encoder.name=resnet",), "'resnet' is neither one of conv, mlp"),
+        (
+            "pretrain",
+            ("--pretrain.encoder.name=resnet",),
+            "pretrain.encoder.name: 'resnet' is unknown; expected one of conv, mlp",
+        ),
         ("pretrain", ("--runtime.accelerator=abacus", "--pretrain.seed=5"), "'abacus' cannot be used"),
         ("pretrain", ("--pretrain.seed=5", "--name=other"), "run `python -m pipeline data`"),
         ("data", ("--data.dataset=nope",), "'nope' is unknown; expected one of mnist, digits"),

@@ -18,7 +18,7 @@ LAYERS = (
     ("studies",),
     ("training", "methods", "evaluation", "report", "table"),
     ("models", "datasets"),
-    ("modes", "runs"),
+    ("modes", "runs", "plugins"),
     ("config", "errors", "_torchvision_repair", "__init__"),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

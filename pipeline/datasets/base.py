@@ -1,8 +1,9 @@
 """What a data set is, and how one is found by name.
 
-A data set is a function. It takes the folder for raw files as ``root`` (and whatever ``data.args`` gives it) and
-returns ``(train, test)``, two ``ImageData``; or one ``ImageData``, from which a test set is then held out before
-anything else happens. Name it in a config by its import path, ``my_module:my_function``; nothing here needs editing.
+A data set is a function. It takes the folder for raw files as ``root``, if it has such a parameter, and whatever
+``data.args`` gives it. It returns ``(train, test)``, or ``train`` alone, from which a test set is then held out before
+anything else happens. Each is an ``ImageData``, or a pair of arrays ``(X, y)`` that ``arrays.from_arrays`` makes one
+of. Name it in a config by its import path, ``my_module:my_function``; nothing here needs editing.
 
 A function may carry an attribute ``prepare``, called with the same arguments by the data stage alone: the place to
 unpack or download.
@@ -11,12 +12,14 @@ unpack or download.
 from __future__ import annotations
 
 import hashlib
-import pkgutil
+import inspect
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline import plugins
 from pipeline.config import DataConfig
 from pipeline.errors import PipelineError
 
@@ -28,8 +31,18 @@ BUILT_IN = {
     "digits": "pipeline.datasets.digits:load",
     "fashion_mnist": "pipeline.datasets.downloaded:fashion_mnist",
     "kmnist": "pipeline.datasets.downloaded:kmnist",
+    "emnist_letters": "pipeline.datasets.downloaded:emnist_letters",
+    "usps": "pipeline.datasets.downloaded:usps",
+    "svhn": "pipeline.datasets.downloaded:svhn",
     "cifar10": "pipeline.datasets.downloaded:cifar10",
+    # readers of any files of one kind
+    "numpy": "pipeline.datasets.numpy_files:load",
+    "folder": "pipeline.datasets.folder:load",
+    "idx": "pipeline.datasets.idx:load",
+    "csv": "pipeline.datasets.csv_file:load",
+    "torchvision": "pipeline.datasets.downloaded:load",
 }
+ENTRY_POINTS = "pipeline.datasets"  # the group in which an installed package adds its own
 
 TEST_FRACTION = 0.2  # held out of a data set that comes without an official test set
 _TEST_SEED = 20_000_000  # fixed: the test set is a property of the data, not of an experiment
@@ -55,7 +68,14 @@ class ImageData:
     def __post_init__(self) -> None:
         import torch
 
-        if self.images.dtype != torch.uint8 or self.images.ndim != 4 or len(self.images) == 0:
+        for name in ("images", "labels"):
+            value = getattr(self, name)
+            if not isinstance(value, torch.Tensor):
+                raise PipelineError(
+                    f"{name}: got a {type(value).__name__}; expected a tensor. "
+                    "For arrays, use pipeline.datasets.arrays.from_arrays"
+                )
+        if self.images.dtype != torch.uint8 or self.images.ndim != 4 or self.images.numel() == 0:
             raise PipelineError(
                 f"images: got {self.images.dtype} of shape {tuple(self.images.shape)}; "
                 "expected uint8 of shape (N, C, H, W) with at least one image"
@@ -102,33 +122,71 @@ class Dataset:
     duplicates: int
 
 
-def find_loader(config: DataConfig) -> partial[Any]:
+@dataclass(frozen=True)
+class Loader:
+    """A data set's function with its arguments, whose errors are shown as the user's own.
+
+    Attributes:
+        name: What messages call it.
+        function: The user's, or a built-in one.
+        arguments: Keyword arguments.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    arguments: dict[str, Any]
+
+    def __call__(self) -> Any:
+        """What the function returns."""
+        return self._call(self.function)
+
+    def prepare(self) -> None:
+        """Unpack or download the raw files, where the data set has any; quick when they are there."""
+        preparation = getattr(self.function, "prepare", None)
+        if preparation is not None:
+            self._call(preparation)
+
+    def _call(self, function: Callable[..., Any]) -> Any:
+        try:
+            return function(**self.arguments)
+        except PipelineError:
+            raise
+        except Exception as error:  # the function is the user's: whatever it raises is what they have to see
+            shown = plugins.own_traceback(error, __file__)
+            raise PipelineError(f"data.dataset: {self.name} failed\n{shown}") from error
+
+
+def find_loader(config: DataConfig) -> Loader:
     """The loader a config names, with its arguments bound.
 
     Raises:
-        PipelineError: There is no such built-in and no such import path.
+        PipelineError: There is no such name and no such import path, or it does not take these arguments.
     """
-    path = BUILT_IN.get(config.dataset, config.dataset)
-    if path == config.dataset and ":" not in path:
-        raise PipelineError(
-            f"data.dataset: {config.dataset!r} is unknown; expected one of {', '.join(BUILT_IN)}, "
-            "or the import path 'module:function' of your own loader"
-        )
-    try:
-        function = pkgutil.resolve_name(path)
-    except Exception as error:  # the module is the user's: whatever it raises is what they have to see
-        raise PipelineError(f"data.dataset: {path!r} cannot be imported: {type(error).__name__}: {error}") from error
+    function = plugins.find("data.dataset", config.dataset, BUILT_IN, ENTRY_POINTS)
+    return bind(config.dataset, function, Path(config.root), config.args)
+
+
+def bind(name: str, function: Any, root: Path, args: dict[str, Any]) -> Loader:
+    """A loader from a function, which gets ``root`` if it has a parameter of that name.
+
+    Raises:
+        PipelineError: It is no function, or does not take these arguments.
+    """
     if not callable(function):
-        raise PipelineError(f"data.dataset: {path!r} is a {type(function).__name__}; expected a function")
-    return partial(function, root=Path(config.root), **config.args)
+        raise PipelineError(f"data.dataset: {name!r} is a {type(function).__name__}; expected a function")
+    signature = inspect.signature(function)
+    arguments = {"root": root, **args} if "root" in signature.parameters else dict(args)
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        takes = ", ".join(str(p) for n, p in signature.parameters.items() if n != "root") or "no arguments"
+        raise PipelineError(f"data.args: {name} was called with {args}: {error}; it takes {takes}") from error
+    return Loader(name, function, arguments)
 
 
 def prepare(config: DataConfig) -> None:
     """Unpack or download the raw files, where the data set has any; quick when they are there."""
-    loader = find_loader(config)
-    preparation = getattr(loader.func, "prepare", None)
-    if preparation is not None:
-        preparation(root=Path(config.root), **config.args)
+    find_loader(config).prepare()
 
 
 def load(config: DataConfig) -> Dataset:
@@ -137,19 +195,27 @@ def load(config: DataConfig) -> Dataset:
     Raises:
         PipelineError: The loader is unknown, failed, or returned something else than the contract says.
     """
-    loader = find_loader(config)
-    try:
-        loaded = loader()
-    except TypeError as error:
-        raise PipelineError(f"data.args: {config.dataset} was called with {config.args}: {error}") from error
+    return assemble(*load_parts(find_loader(config)))
+
+
+def load_parts(loader: Loader) -> tuple[ImageData, ImageData]:
+    """What a loader gives, as training and test images, with a test set held out if it gives none.
+
+    Raises:
+        PipelineError: It failed, or returned something else than the contract says.
+    """
+    from pipeline.datasets.arrays import as_image_data
+
+    loaded = as_image_data(loader())
     if isinstance(loaded, ImageData):
-        loaded = hold_out_test(loaded)
+        return hold_out_test(loaded)
     if not (isinstance(loaded, tuple) and len(loaded) == 2 and all(isinstance(x, ImageData) for x in loaded)):
         raise PipelineError(
-            f"data.dataset: {config.dataset} returned a {type(loaded).__name__}; "
-            "expected ImageData or a pair of ImageData (train, test)"
+            f"data.dataset: {loader.name} returned a {type(loaded).__name__}; "
+            "expected ImageData or a pair of ImageData (train, test); or arrays: (X, y), or (X, y), (X_test, y_test)"
         )
-    return _checked(*loaded)
+    train, test = loaded
+    return train, test
 
 
 def content_hashes(images: torch.Tensor) -> list[bytes]:
@@ -159,14 +225,31 @@ def content_hashes(images: torch.Tensor) -> list[bytes]:
 
 
 def hold_out_test(data: ImageData) -> tuple[ImageData, ImageData]:
-    """Split off a stratified fifth of the labelled images as the test set, always the same one."""
+    """Split off a stratified fifth of the labelled images as the test set, always the same one.
+
+    Raises:
+        PipelineError: The labelled images are too few for that.
+    """
     import torch
     from sklearn.model_selection import train_test_split
 
     labelled = torch.nonzero(data.labels >= 0).flatten()
     classes = data.labels[labelled]
-    if int(torch.bincount(classes).clamp(max=2).max()) < 2:
-        raise PipelineError("labels: every class has fewer than 2 images; a test set cannot be held out")
+    if not len(labelled):
+        raise PipelineError("labels: no image has one (all are -1); expected some of two classes or more")
+    counts = torch.bincount(classes, minlength=len(data.class_names))
+    size, present = math.ceil(TEST_FRACTION * len(labelled)), int((counts > 0).sum())
+    scarce = [f"{name!r} ({n})" for name, n in zip(data.class_names, counts.tolist(), strict=True) if n < 2]
+    if scarce:
+        raise PipelineError(
+            f"labels: a test set cannot be held out, since these classes have fewer than 2 labelled images: "
+            f"{', '.join(scarce)}; label more of them, leave the class out, or return (train, test)"
+        )
+    if size < present:
+        raise PipelineError(
+            f"labels: a test set cannot be held out, since a fifth of {len(labelled)} labelled images is fewer than "
+            f"one for each of the {present} classes; label at least {present * 5} images, or return (train, test)"
+        )
     _, test = train_test_split(
         labelled.numpy(), test_size=TEST_FRACTION, stratify=classes.numpy(), random_state=_TEST_SEED
     )
@@ -175,7 +258,12 @@ def hold_out_test(data: ImageData) -> tuple[ImageData, ImageData]:
     return data[~is_test], data[is_test]
 
 
-def _checked(train: ImageData, test: ImageData) -> Dataset:
+def assemble(train: ImageData, test: ImageData) -> Dataset:
+    """A data set from its two parts, less the training images that the test set holds too.
+
+    Raises:
+        PipelineError: The parts do not belong together, or nothing could be learnt from them.
+    """
     if train.class_names != test.class_names or train.shape != test.shape:
         raise PipelineError(
             f"training images are {train.shape} in classes {train.class_names}, test images "
@@ -185,6 +273,10 @@ def _checked(train: ImageData, test: ImageData) -> Dataset:
         raise PipelineError("the test set holds unlabelled images (-1); expected a label for each")
     import torch
 
+    if len(torch.unique(train.labels[train.labels >= 0])) < 2:
+        raise PipelineError(
+            "labels: the labelled training images are all of one class, or there are none; expected two classes or more"
+        )
     seen_in_test = set(content_hashes(test.images))
     fresh = torch.tensor([digest not in seen_in_test for digest in content_hashes(train.images)])
     if not fresh.any():

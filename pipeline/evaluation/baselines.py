@@ -18,6 +18,8 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.modes import NEIGHBOURS, PCA_FEATURES
 
+EXACT_PCA = 1024  # pixels up to which PCA is exact
+
 Pixels = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
@@ -32,8 +34,10 @@ class BaselinePredictions:
 
 def fit_pca(pool: Pixels) -> PCA:
     """PCA of all training images, shape (N, pixels)."""
+    # exact where that is cheap; the covariance of 3 x 96 x 96 pixels would fill gigabytes
+    solver = "covariance_eigh" if pool.shape[1] <= EXACT_PCA else "randomized"
     with threadpool_limits(1):
-        return PCA(min(PCA_FEATURES, *pool.shape), svd_solver="covariance_eigh").fit(pool)
+        return PCA(min(PCA_FEATURES, *pool.shape), svd_solver=solver, random_state=0).fit(pool)
 
 
 def predict(name: str, pca: PCA, x: Pixels, y: Labels, test: Pixels) -> BaselinePredictions:

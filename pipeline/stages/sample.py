@@ -23,7 +23,6 @@ MOST = 10_000  # samples in one picture
 COLUMNS = 10  # images a row of reconstructions and interpolations
 PAIRS = 8  # lines of interpolations
 SIDE = 20  # images along each axis of a manifold
-_TILE = 56  # pixels that an image's longer side has at least, so that it can be seen
 
 
 def run(config: Experiment, count: int, seed: int) -> Path:
@@ -57,6 +56,7 @@ def run(config: Experiment, count: int, seed: int) -> Path:
 
 def _make(config: Experiment, count: int, seed: int, folder: Path) -> dict[str, Any]:
     from pipeline.models import generation
+    from pipeline.report.pictures import write_png
     from pipeline.training import threads
 
     dataset = data.load(config)
@@ -68,7 +68,7 @@ def _make(config: Experiment, count: int, seed: int, folder: Path) -> dict[str, 
         pictures = _draw(model, latent, shown, count, seed)
         found = _evaluate(config, model, dataset.test) if has_prior else {}
     for name, (images, columns) in pictures.items():
-        _write_png(folder / f"{name}.png", images, columns)
+        write_png(folder / f"{name}.png", images, columns)
     source = "the prior N(0, 1)" if has_prior else "a Gaussian fitted to the training embeddings"
     return {"latents_from": source, **found}
 
@@ -129,14 +129,3 @@ def _evaluate(config: Experiment, model: Any, test: ImageData) -> dict[str, floa
         "test_negative_log_likelihood": -importance_weighted_bound(model, test.images, samples),
         "importance_samples": samples,
     }
-
-
-def _write_png(path: Path, images: torch.Tensor, columns: int) -> None:
-    """Images of shape (N, C, H, W) in rows; of other than one or three channels, their mean."""
-    from torchvision.utils import save_image
-
-    if images.shape[1] not in (1, 3):
-        images = images.mean(1, keepdim=True)
-    scale = -(-_TILE // max(images.shape[2:]))
-    enlarged = images.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
-    save_image(enlarged, path, nrow=columns, padding=2, pad_value=0.5)

@@ -1,0 +1,110 @@
+"""Reader ``folder``: pictures in one folder a class, and in ``unlabelled/``; ``train/`` and ``test/`` above them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.datasets.arrays import from_arrays
+from pipeline.datasets.base import ImageData
+from pipeline.datasets.files import existing, stack
+from pipeline.errors import PipelineError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+POOL = ("unlabelled", "unlabeled")  # folders of pictures without a label
+
+_Labelled = list[tuple[Path, str]]  # each picture with its class, "" for none
+
+
+def load(path: str, size: int | Sequence[int] | None = None) -> ImageData | tuple[ImageData, ImageData]:
+    """Pictures of any format that Pillow reads, named after their folders. Grey if all are, else colour.
+
+    Args:
+        path: A folder with a folder for each class, and one named unlabelled if there are pictures without a label;
+            or with these in train/ and the classes of the official test set in test/.
+        size: Side, or height and width, that every picture is resized to; None expects them to have one size.
+
+    Raises:
+        PipelineError: The folder is laid out otherwise, a picture cannot be read, or sizes differ.
+    """
+    train, test = _find(existing(path))
+    images = stack(_open(train + test), len(train) + len(test), size)
+    labels = np.array([label for _, label in train + test])
+    if not test:
+        return from_arrays(images, labels)
+    n, names = len(train), sorted({label for _, label in train if label})
+    return from_arrays(images[:n], labels[:n], test_images=images[n:], test_labels=labels[n:], class_names=names)
+
+
+def _find(base: Path) -> tuple[_Labelled, _Labelled]:
+    """Training and test pictures; no test picture if there is no folder test."""
+    folders = {folder.name: folder for folder in _folders(base)}
+    if "train" not in folders:
+        if "test" in folders:
+            raise PipelineError(
+                f"data.args.path: {base} has a folder test but none named train; move the classes to train into it"
+            )
+        return _pictures(base, folders), []
+    strange = sorted(set(folders) - {"train", "test", *POOL})
+    if strange:
+        raise PipelineError(
+            f"data.args.path: {base} has {', '.join(strange)} beside train; expected train, test and unlabelled alone. "
+            "Move these elsewhere, or into one of them"
+        )
+    pool = {name: folders[name] for name in POOL if name in folders}
+    train = {folder.name: folder for folder in _folders(folders["train"])}
+    test = {folder.name: folder for folder in _folders(folders["test"])} if "test" in folders else {}
+    if set(test) & set(POOL):
+        raise PipelineError(f"data.args.path: {base}/test has pictures without a label; move them to {base}/unlabelled")
+    labelled = _pictures(folders["train"], train) + _without_label(pool)
+    return labelled, _pictures(folders["test"], test) if "test" in folders else []
+
+
+def _pictures(base: Path, folders: dict[str, Path]) -> _Labelled:
+    """Every picture below the class folders, and of the unlabelled one, in the order of their names."""
+    classes = {name: folder for name, folder in folders.items() if name not in POOL}
+    if len(classes) < 2:
+        raise PipelineError(
+            f"data.args.path: {base} holds {', '.join(classes) or 'no folder'}; expected a folder of pictures for each "
+            "of two classes or more"
+        )
+    labelled = [(file, name) for name, folder in classes.items() for file in _files(folder)]
+    return labelled + _without_label({name: folder for name, folder in folders.items() if name in POOL})
+
+
+def _without_label(folders: dict[str, Path]) -> _Labelled:
+    return [(file, "") for folder in folders.values() for file in _files(folder)]
+
+
+def _folders(base: Path) -> list[Path]:
+    if not base.is_dir():
+        raise PipelineError(f"data.args.path: {base} is a file; expected a folder of folders, one a class")
+    return sorted(entry for entry in base.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _files(folder: Path) -> list[Path]:
+    from PIL import Image
+
+    endings = Image.registered_extensions()
+    files = sorted(
+        file for file in folder.rglob("*") if file.suffix.lower() in endings and not file.name.startswith(".")
+    )
+    if not files:
+        raise PipelineError(f"data.args.path: {folder} holds no picture; fill it or remove it")
+    return files
+
+
+def _open(pictures: _Labelled) -> Iterator[tuple[str, Image]]:
+    from PIL import Image, ImageOps
+
+    for path, _ in pictures:
+        try:
+            with Image.open(path) as picture:
+                yield str(path), ImageOps.exif_transpose(picture)  # cameras store upright pictures lying on their side
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise PipelineError(f"{path} cannot be read as a picture ({error}); replace or remove it") from error

@@ -1,0 +1,70 @@
+"""How a name in a config becomes an object: what is built in, what an installed package adds, or an import path.
+
+A package adds a data set by declaring an entry point in its own ``pyproject.toml``:
+
+    [project.entry-points."pipeline.datasets"]
+    flowers = "my_package.flowers:load"
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import traceback
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+from pipeline.errors import PipelineError
+
+# frames of these say how the user's code was reached, not what is wrong with it
+_MACHINERY = (__file__, pkgutil.__file__, str(importlib.__file__), "<frozen importlib")
+
+
+def find(setting: str, name: str, built_in: Mapping[str, str], group: str) -> Any:
+    """The object that a setting names. What is built in wins over an entry point of the same name.
+
+    Args:
+        setting: What messages call it, such as "data.dataset".
+        name: A key of ``built_in``, the name of an entry point, or an import path, "module:object".
+        built_in: Import paths by name.
+        group: The entry points' group, such as "pipeline.datasets".
+
+    Raises:
+        PipelineError: Nothing has that name, two packages add it, or its module cannot be imported.
+    """
+    path = built_in.get(name) or _added(setting, name, group) or name
+    if ":" not in path:
+        added = sorted(entry.name for entry in metadata.entry_points(group=group))
+        known = ", ".join(dict.fromkeys([*built_in, *added]))
+        raise PipelineError(
+            f"{setting}: {name!r} is unknown; expected one of {known}, or the import path 'module:name' of your own"
+        )
+    try:
+        return pkgutil.resolve_name(path)
+    except Exception as error:  # the module is the user's: whatever it raises is what they have to see
+        raise PipelineError(f"{setting}: {path!r} cannot be imported\n{own_traceback(error)}") from error
+
+
+def own_traceback(error: BaseException, *machinery: str) -> str:
+    """An error as Python shows it, less the frames in which the pipeline called the code that raised it.
+
+    Args:
+        error: What was raised.
+        machinery: Further files whose frames are left out.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    shown = [frame for frame in frames if not frame.filename.startswith((*_MACHINERY, *machinery))]
+    lines = [*traceback.format_list(shown), *traceback.format_exception_only(error)]
+    return "".join(lines).rstrip()
+
+
+def _added(setting: str, name: str, group: str) -> str | None:
+    """The import path that an installed package gives this name."""
+    entries = {entry.value: entry for entry in metadata.entry_points(group=group, name=name)}
+    if len(entries) > 1:
+        raise PipelineError(
+            f"{setting}: {name!r} is added by several packages, as {' and '.join(sorted(entries))}; "
+            "name the one you mean by its import path, or uninstall the other"
+        )
+    return next(iter(entries), None)

@@ -1,0 +1,85 @@
+"""Stage check-dataset: hold a data set against the contract before any work, and describe it on a card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import runs
+from pipeline.config import Experiment
+from pipeline.datasets import base
+from pipeline.errors import PipelineError
+from pipeline.stages import data
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.datasets.base import ImageData
+    from pipeline.datasets.contract import Card
+
+COLUMNS = 10  # images a row of the contact sheet
+
+
+def run(config: Experiment) -> Path:
+    """Load the data anew, print its card, and return the folder with the card and a contact sheet.
+
+    Raises:
+        PipelineError: The data set cannot be loaded, or breaks the contract.
+    """
+    from pipeline.datasets.contract import examine
+
+    card = examine(base.find_loader(config.data))
+    made_from = {**data.inputs(config), "stage": "check-dataset", "data": card.facts["sha256"]}
+    folder = runs.build(config.folder, "check-dataset", made_from, lambda folder: _make(card, folder))
+    print(_text(card, folder))
+    if card.problems:
+        raise PipelineError(f"{config.data.dataset} breaks the contract of a data set: " + "; ".join(card.problems))
+    return folder
+
+
+def _make(card: Card, folder: Path) -> dict[str, Any]:
+    from pipeline.models.inputs import as_input
+    from pipeline.report.pictures import write_png
+
+    write_png(folder / "contact_sheet.png", as_input(_contact_sheet(card.dataset.train)), COLUMNS)
+    found = card.facts | {"problems": list(card.problems), "remarks": list(card.remarks)}
+    runs.write_json(folder / "card.json", found)
+    return found
+
+
+def _contact_sheet(train: ImageData) -> torch.Tensor:
+    """The first images of each class in a row, those without a label in the last; black where there are no more."""
+    import torch
+
+    present = [*range(len(train.class_names)), *([-1] if (train.labels < 0).any() else [])]
+    sheet = torch.zeros(len(present), COLUMNS, *train.shape, dtype=torch.uint8)
+    for row, label in zip(sheet, present, strict=True):
+        images = train.images[train.labels == label][:COLUMNS]
+        row[: len(images)] = images
+    return sheet.flatten(0, 1)
+
+
+def _text(card: Card, folder: Path) -> str:
+    """The card, for a terminal."""
+    facts = card.facts
+    width = max(len(name) for name in facts["classes"])
+    channels, height, side = facts["shape"]
+    lines = [
+        f"{facts['dataset']}: {facts['train']} training and {facts['test']} test images",
+        f"  images      {channels} channel{'s' * (channels > 1)}, {height} x {side} pixels (height x width), uint8",
+        f"  intensities {facts['range'][0]} to {facts['range'][1]}, mean {facts['mean']}",
+        f"  unlabelled  {facts['unlabelled']} ({100 * facts['unlabelled_share']:.1f} % of the training images)",
+        f"  copies      {facts['duplicates_in_train']} inside the training set, {facts['duplicates_in_test']} inside "
+        f"the test set, {facts['left_out_because_in_test']} in both (left out of training)",
+        f"  constant    {facts['constant_in_train']} training images, {facts['constant_in_test']} test images",
+        f"  {'class'.ljust(width)}  training      test",
+    ]
+    rows = zip(facts["classes"], facts["train_per_class"], facts["test_per_class"], strict=True)
+    lines += [f"  {name.ljust(width)}  {train:>8}  {test:>8}" for name, train, test in rows]
+    if facts["suggested_budgets"]:
+        lines.append(
+            f"  suggested   --grid.labels {facts['suggested_budgets']} --pretrain.holdout {facts['suggested_holdout']}"
+        )
+    lines.append(f"  pictures    {folder / 'contact_sheet.png'}: a class a row, unlabelled last")
+    lines += [f"  remark: {remark}" for remark in card.remarks]
+    return "\n".join(lines)

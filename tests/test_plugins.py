@@ -1,0 +1,67 @@
+"""Names that an installed package adds, through the metadata of a real distribution."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Run
+
+MODULE = """
+import numpy as np
+from torch import nn
+
+def load(n=60):
+    return np.random.default_rng(0).integers(0, 256, (n, 8, 8), dtype=np.uint8), np.arange(n) % 2
+
+class Thin(nn.Sequential):
+    def __init__(self, in_shape, out_features):
+        super().__init__(nn.Flatten(), nn.Linear(in_shape[0] * in_shape[1] * in_shape[2], out_features))
+        self.out_features = out_features
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on sys.path with a package that adds a data set, an encoder, and a name that is taken."""
+    (tmp_path / "flowers_package.py").write_text(MODULE)
+    install(tmp_path, "flowers", datasets=("flowers = flowers_package:load", "digits = flowers_package:load"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def install(site: Path, name: str, datasets: tuple[str, ...]) -> None:
+    """What pip leaves of a distribution beside its modules."""
+    info = site / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    groups = {"pipeline.datasets": datasets, "pipeline.encoders": ("thin = flowers_package:Thin",)}
+    lines = [line for group, entries in groups.items() for line in (f"[{group}]", *entries)]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+
+
+def test_an_installed_package_adds_a_data_set_and_an_encoder(site: Path, tiny: Run, tmp_path: Path) -> None:
+    settings = ("--data.dataset=flowers", "--data.args={n: 90}", f"--runs={tmp_path / 'runs'}", "--pretrain.holdout=9")
+    own = ("--pretrain.encoder.name=thin", "--grid.labels=[20]", "--train.finetune.max_epochs=1")
+    assert tiny("data", *settings) == 0
+    assert tiny("pretrain", *settings, *own) == 0
+    assert tiny("train", "--mode=finetune", "--labels=20", *settings, *own) == 0
+
+
+def test_an_unknown_name_lists_what_packages_add_and_built_in_names_stay(
+    site: Path, tiny: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tiny("data", "--data.dataset=nope", f"--runs={tmp_path / 'runs'}") == 2
+    assert "csv, torchvision, flowers, or the import path" in capsys.readouterr().err
+    assert tiny("data", "--data.dataset=digits", f"--runs={tmp_path / 'runs'}") == 0
+    assert "1437 training" in capsys.readouterr().out
+
+
+def test_a_name_that_two_packages_add_is_refused(
+    site: Path, tiny: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(site, "other", ("flowers = other_package:load",))
+    assert tiny("data", "--data.dataset=flowers", f"--runs={tmp_path / 'runs'}") == 2
+    message = capsys.readouterr().err
+    assert "'flowers' is added by several packages, as flowers_package:load and other_package:load" in message
