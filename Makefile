@@ -71,7 +71,7 @@ report: compare ## Write report.html and report.md
 	@$(RUN) report $(SETTINGS)
 
 test: $(INSTALLED) ## Run the tests (under five minutes)
-	$(VENV)/bin/python -m pytest -m "not slow"
+	$(VENV)/bin/python -m pytest -m "not slow" -n auto --dist loadfile
 
 test-slow: $(INSTALLED) ## Run the tests that take minutes
 	$(VENV)/bin/python -m pytest -m slow

@@ -16,7 +16,7 @@ from pipeline import config as settings
 from pipeline.cli import STAGES, make_parser
 from tests.conftest import Run, tiny_arguments
 
-CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
+CONFIGS = sorted((Path(__file__).parent.parent / "configs").rglob("*.yaml"))
 
 COLUMNS = [
     *("dataset", "pretraining", "mode", "labels", "seed", "n_train", "n_val", "n_test"),

@@ -127,7 +127,7 @@ def plan(config: Experiment, study: Study) -> list[Job]:
             f"study.arms: {list(config.study.arms)} lacks {', '.join(missing) or 'any arm'}; configs/studies/ has a "
             f"complete example of {config.study.name}"
         )
-    _check_grid(config)
+    _check_grid(config, study)
     judge = train.Cell(_settle(config), "scratch", max(config.grid.labels), 0) if study.judged else None
     jobs = []
     for arm in config.study.arms:
@@ -201,8 +201,13 @@ def _parse(settings: dict[str, Any], where: str) -> Experiment:
     return Experiment(**{field.name: chosen[field.name] for field in fields(Experiment)})
 
 
-def _check_grid(config: Experiment) -> None:
-    """Refuse budgets and modes that cannot be trained before anything is."""
+def _check_grid(config: Experiment, study: Study) -> None:
+    """Refuse budgets and modes that cannot be trained, or not compared, before anything is."""
+    missing = [mode for mode in study.modes if mode not in config.grid.modes]
+    if missing:
+        raise PipelineError(
+            f"grid.modes: {list(config.grid.modes)} lacks {', '.join(missing)}; study {config.study.name} compares it"
+        )
     for mode in config.grid.modes:
         find_mode(mode)
     card = data.card(config)

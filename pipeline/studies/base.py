@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.config import Experiment
-from pipeline.errors import PipelineError
 from pipeline.evaluation.statistics import Interval, mean_interval, paired_difference
 
 if TYPE_CHECKING:
@@ -158,6 +157,7 @@ class Study:
         judged: Whether a judge is needed: the file's own network from scratch, on the grid's largest budget.
         watched: Whether its cells watch unseen images, see ``Cell``.
         one_encoder: Whether all seeds share one encoder, as in a comparison, and differ in the draw of labels alone.
+        modes: Modes that the grid has to hold.
     """
 
     title: str
@@ -169,6 +169,7 @@ class Study:
     judged: bool = False
     watched: bool = False
     one_encoder: bool = False
+    modes: tuple[str, ...] = ()
 
 
 def below(interval: Interval) -> bool:
@@ -192,14 +193,3 @@ def show(interval: Interval, unit: str = "", scale: float = 1.0, digits: int = 2
 def points_of(interval: Interval) -> str:
     """An interval of error rates in percentage points."""
     return show(interval, "points", 100)
-
-
-def require_modes(config: Experiment, *modes: str) -> None:
-    """Refuse a grid that lacks what a study compares.
-
-    Raises:
-        PipelineError: It does.
-    """
-    missing = [mode for mode in modes if mode not in config.grid.modes]
-    if missing:
-        raise PipelineError(f"grid.modes: {list(config.grid.modes)} lacks {', '.join(missing)}; the study compares it")

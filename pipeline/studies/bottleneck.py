@@ -48,17 +48,20 @@ class _Map:
 
 
 def _conclude(points: Points) -> list[Finding]:
-    arms = _Map(points)
-    few, many = budgets(points)
-    return [_deeper(arms, few), _wider(arms), _best_region(arms, few, many)]
+    arms, both = _Map(points), budgets(points)
+    return [
+        *(_deeper(arms, labels) for labels in both),
+        _wider(arms),
+        *(_best_region(arms, labels) for labels in both),
+    ]
 
 
-def _deeper(arms: _Map, few: int) -> Finding:
-    name = f"frozen_{few}_e_out"
+def _deeper(arms: _Map, labels: int) -> Finding:
+    name = f"frozen_{labels}_e_out"
     shallow, deep = arms.depths[0], arms.depths[-1]
     gain = _difference(arms.by_seed(name, depth=deep), arms.by_seed(name, depth=shallow))
     return Finding(
-        f"A deeper encoder's features serve a linear head on {few} labels better.",
+        f"A deeper encoder's features serve a linear head on {labels} labels better.",
         f"E_out of {deep} hidden layers minus that of {shallow}, averaged over the widths: the interval over seeds "
         "lies below 0.",
         f"{points_of(gain)}.",
@@ -85,18 +88,18 @@ def _wider(arms: _Map) -> Finding:
     )
 
 
-def _best_region(arms: _Map, few: int, many: int) -> Finding:
+def _best_region(arms: _Map, labels: int) -> Finding:
     """The width is chosen by validation labels, so that looking for the best does not flatter it."""
-    name = f"frozen_{few}_e_out"
-    validation = {width: arms.by_seed(f"frozen_{many}_e_val", width=width).mean() for width in arms.widths}
+    name = f"frozen_{labels}_e_out"
+    validation = {width: arms.by_seed(f"frozen_{labels}_e_val", width=width).mean() for width in arms.widths}
     best = min(validation, key=lambda width: validation[width])
     ends = [width for width in (arms.widths[0], arms.widths[-1]) if width != best]
     losses = {end: _difference(arms.by_seed(name, width=end), arms.by_seed(name, width=best)) for end in ends}
     listed = "; ".join(f"{end} dimensions err by {points_of(loss)} more" for end, loss in losses.items())
     return Finding(
-        "Neither the narrowest nor the widest bottleneck gives the best features.",
-        f"The width with the least validation error at {many} labels lies between the ends, and the E_out at {few} "
-        "labels of both ends minus its own has an interval above 0, averaged over the depths.",
+        f"With {labels} labels, neither the narrowest nor the widest bottleneck gives the best features.",
+        "The width with the least validation error lies between the ends, and the E_out of both ends minus its own has "
+        "an interval above 0, averaged over the depths.",
         f"Validation chooses {best} of {', '.join(map(str, arms.widths))} dimensions; {listed}.",
         len(losses) == 2 and all(above(loss) for loss in losses.values()),
     )

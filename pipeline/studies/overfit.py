@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.evaluation.statistics import Interval, paired_difference
 from pipeline.report.drawing import Picture
 from pipeline.studies import figures
-from pipeline.studies.base import Finding, Measured, Points, Study, Subject, above, points_of, require_modes
+from pipeline.studies.base import Finding, Measured, Points, Study, Subject, above, points_of
 
 CLAIM = (
     "A frozen encoder has the larger E_in and the smaller gap to E_out; fine-tuning has the smaller E_in and the "
@@ -21,7 +21,6 @@ QUANTITIES = {"e_in": "E_in", "e_unseen": "unseen images"}
 
 
 def _measure(subject: Subject) -> Measured:
-    require_modes(subject.config, FROZEN, FINETUNE)
     values: dict[str, float] = {}
     arrays = {}
     for cell, history in subject.histories.items():
@@ -126,4 +125,14 @@ def _curves(points: Points, arm: str, cell: str) -> figures.Curves:
     )
 
 
-STUDY = Study("Overfitting and early stopping", CLAIM, (), _measure, _conclude, _draw, watched=True, one_encoder=True)
+STUDY = Study(
+    "Overfitting and early stopping",
+    CLAIM,
+    (),
+    _measure,
+    _conclude,
+    _draw,
+    watched=True,
+    one_encoder=True,
+    modes=(FROZEN, FINETUNE),
+)
