@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -25,6 +26,7 @@ from pipeline.datasets.augment import RandomDistortion
 from pipeline.datasets.batches import InMemoryData
 from pipeline.errors import PipelineError
 from pipeline.models.encoders import Shape
+from pipeline.resuming import AtomicCheckpoints, SaveEpochs, usable
 
 # Lightning announces devices and tips at every fit; a grid of cells would repeat it a hundred times
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -120,6 +122,7 @@ def fit(
     monitor: str | None = None,
     patience: int = 0,
     description: str = "",
+    checkpoint: Path | None = None,
 ) -> FitResult:
     """Train a model, measure it after every epoch and, with a monitor, stop early and restore the best weights.
 
@@ -132,6 +135,8 @@ def fit(
         monitor: Column of history whose minimum is looked for; None trains to the end and keeps the last weights.
         patience: Epochs without a new minimum after which training stops.
         description: Shown beside the progress bar; empty for none.
+        checkpoint: File that the training is saved to after each epoch, and goes on from if it is there; the result is
+            the same to the bit. None for trainings too short to be worth it.
 
     Raises:
         PipelineError: The loss became NaN or infinite, or the device is not there.
@@ -142,6 +147,8 @@ def fit(
         callbacks.append(EarlyStopping(monitor, patience=patience, min_delta=0.0, verbose=False))
     if description and runtime.progress:
         callbacks.append(_Progress(description, recorder))
+    if checkpoint is not None:
+        callbacks.append(SaveEpochs(checkpoint))  # last: what the others keep of an epoch belongs into it
     try:
         trainer = pl.Trainer(
             accelerator=runtime.accelerator,
@@ -154,20 +161,22 @@ def fit(
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
+            plugins=[AtomicCheckpoints()],
         )
     except (ValueError, MisconfigurationException) as error:
         raise PipelineError(f"runtime.accelerator: {runtime.accelerator!r} cannot be used: {error}") from error
-    _fit_or_stop(trainer, model.to(memory_format=torch.channels_last), data)
+    start = checkpoint if usable(checkpoint) else None
+    _fit_or_stop(trainer, model.to(memory_format=torch.channels_last), data, start)
     return recorder.finish(model)
 
 
-def _fit_or_stop(trainer: pl.Trainer, model: pl.LightningModule, data: InMemoryData) -> None:
+def _fit_or_stop(trainer: pl.Trainer, model: pl.LightningModule, data: InMemoryData, start: Path | None) -> None:
     """Fit; an interrupted fit must not pass for a finished one, as Lightning would have it."""
     try:
         with warnings.catch_warnings():
             for message in _EXPECTED_WARNINGS:
                 warnings.filterwarnings("ignore", message)
-            trainer.fit(model, datamodule=data)
+            trainer.fit(model, datamodule=data, ckpt_path=start)
     except SystemExit as error:
         if isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
@@ -202,6 +211,17 @@ class _Recorder(pl.Callback):
             self.best, self.best_epoch = row[self.monitor], len(self.history)
             self.best_weights = copy.deepcopy(pl_module.state_dict())
 
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "history": self.history,
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "best_weights": self.best_weights,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        vars(self).update(state_dict)
+
     def finish(self, model: pl.LightningModule) -> FitResult:
         """Put the best weights back and hand out the history."""
         last = len(self.history)
@@ -219,7 +239,14 @@ class _Progress(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         total = int(trainer.estimated_stepping_batches)
-        self.bar = tqdm(total=total, desc=self.description, unit="step", disable=None, mininterval=0.5)
+        self.bar = tqdm(
+            total=total,
+            initial=trainer.global_step,  # not 0 where a killed training goes on
+            desc=self.description,
+            unit="step",
+            disable=None,
+            mininterval=0.5,
+        )
 
     def on_train_batch_end(self, *_: Any) -> None:
         assert self.bar is not None

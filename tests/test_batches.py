@@ -11,7 +11,7 @@ from pipeline.datasets.batches import Batches
 def test_an_epoch_hands_out_every_image_once_and_no_batch_has_a_single_one(n: int, size: int, seed: int) -> None:
     images = torch.arange(n + 5, dtype=torch.uint8).view(-1, 1)
     index = torch.arange(5, n + 5)
-    loader = Batches(images, torch.arange(n + 5), index, size, seed)
+    loader = Batches(images, torch.arange(n + 5), index, size, seed, lambda: 0)
     batches = list(loader)
     assert len(batches) == len(loader)
     assert all(2 <= len(labels) <= size or size == 2 == len(labels) + 1 for _, labels in batches)
@@ -22,7 +22,8 @@ def test_an_epoch_hands_out_every_image_once_and_no_batch_has_a_single_one(n: in
 
 def test_epochs_differ_and_a_seed_repeats_them() -> None:
     def epochs() -> list[list[int]]:
-        loader = Batches(torch.zeros(40, 1), torch.arange(40), torch.arange(40), 8, seed=3)
+        count = iter(range(3))
+        loader = Batches(torch.zeros(40, 1), torch.arange(40), torch.arange(40), 8, 3, lambda: next(count))
         return [torch.cat([labels for _, labels in loader]).tolist() for _ in range(3)]
 
     first = epochs()

@@ -17,6 +17,7 @@ LAYERS = (
     ("stages",),
     ("studies",),
     ("training", "methods", "evaluation", "report", "table"),
+    ("resuming",),
     ("models", "datasets"),
     ("modes", "runs", "plugins"),
     ("config", "errors", "_torchvision_repair", "__init__"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytorch_lightning as pl
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 class Batches:
     """Shuffled (images, labels) batches of near-equal size; every image comes once an epoch.
 
-    The order of epoch e depends on (seed, e) alone, so it can be had again without replaying the epochs before.
+    The order depends on (seed, epoch) alone, so it can be had again without replaying the epochs before.
 
     Args:
         images: Shape (N, ...), any type.
@@ -21,20 +21,21 @@ class Batches:
         batch_size: Upper limit; M images come in ceil(M / batch_size) batches whose sizes differ by one at most, so
             that no batch is left with a single image, of which BatchNorm can make nothing.
         seed: Of the order.
+        epoch: Asked which epoch it is, from 0, whenever one begins.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, index: Tensor, batch_size: int, seed: int) -> None:
-        self.images, self.labels, self.index, self.seed = images, labels, index, seed
+    def __init__(
+        self, images: Tensor, labels: Tensor, index: Tensor, batch_size: int, seed: int, epoch: Callable[[], int]
+    ) -> None:
+        self.images, self.labels, self.index, self.seed, self.epoch = images, labels, index, seed, epoch
         self.count = -(-len(index) // batch_size)
-        self.epoch = 0
 
     def __len__(self) -> int:
         return self.count
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         # seeds of neighbouring draws and epochs must not meet: 2**20 epochs lie between two seeds
-        generator = torch.Generator().manual_seed((self.seed << 20) + self.epoch)
-        self.epoch += 1
+        generator = torch.Generator().manual_seed((self.seed << 20) + self.epoch())
         order = torch.randperm(len(self.index), generator=generator).to(self.index.device)
         for chunk in torch.tensor_split(self.index[order], self.count):
             yield self.images[chunk], self.labels[chunk]
@@ -58,8 +59,7 @@ class InMemoryData(pl.LightningDataModule):
 
     def train_dataloader(self) -> Batches:
         """Shuffled batches on the trainer's device."""
-        assert self.trainer is not None
-        device = self.trainer.strategy.root_device
-        return Batches(
-            self.images.to(device), self.labels.to(device), self.index.to(device), self.batch_size, self.seed
-        )
+        trainer = self.trainer
+        assert trainer is not None
+        images, labels, index = (x.to(trainer.strategy.root_device) for x in (self.images, self.labels, self.index))
+        return Batches(images, labels, index, self.batch_size, self.seed, lambda: trainer.current_epoch)

@@ -24,8 +24,16 @@ _REMEDY = "run `python -m pipeline pretrain` with the same settings (or `make pr
 
 
 def run(config: Experiment) -> Path:
-    """Pretrain unless it is done, and return the artefact's folder."""
-    return runs.build(config.folder, "pretrain", inputs(config), lambda folder: _make(config, folder))
+    """Pretrain unless it is done, and return the artefact's folder. A killed run goes on after its last whole epoch."""
+    folder = runs.build(config.folder, "pretrain", inputs(config), lambda folder: _make(config, folder))
+    _checkpoint(config).unlink(missing_ok=True)  # not before the artefact is in its place
+    return folder
+
+
+def _checkpoint(config: Experiment) -> Path:
+    """Where the training is saved after each epoch: beside the artefact to be."""
+    folder = runs.artefact_path(config.folder, "pretrain", inputs(config))
+    return folder.with_name(f".{folder.name}.checkpoint")
 
 
 def inputs(config: Experiment) -> dict[str, Any]:
@@ -173,7 +181,7 @@ def _fit(
 
     settings = config.pretrain
     batches = InMemoryData(train.images, train.labels, index, settings.batch_size, settings.seed)
-    return fit(model, batches, config.runtime, settings.epochs, measure, description="pretrain")
+    return fit(model, batches, config.runtime, settings.epochs, measure, None, 0, "pretrain", _checkpoint(config))
 
 
 def _standardise(backbone: Backbone, model: Pretraining, images: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,105 @@
+"""A killed training goes on where its last epoch ended, bit for bit as if nothing had happened.
+
+Lightning's checkpoints hold weights, optimiser, schedule and loops. What they lack is the state of the random
+generators, without which corruption and dropout would differ from then on; it is added here. They are read as plain
+data, never as code, and written so that a kill in the midst of writing leaves the one before.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from pipeline import runs
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are written whole or not at all, and loaded without running what they hold.
+
+    Lightning's own writer swallows a PermissionError.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write beside, then rename.
+
+        Raises:
+            PipelineError: The folder cannot be written to, or the disk is full.
+        """
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        runs.write_atomic(Path(path), content.getvalue())
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        """Tensors and plain values; anything else is refused by torch."""
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return checkpoint
+
+
+class SaveEpochs(pl.Callback):
+    """Saves the training after each epoch, and restores the random generators when it goes on.
+
+    Args:
+        path: The checkpoint's file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.restored: dict[str, Any] | None = None
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put the generators where they stood, once everything that draws from them in starting has been made."""
+        if self.restored is not None:
+            set_random_states(self.restored)
+            self.restored = None
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save; the last of the callbacks, so that what the others keep of this epoch is in it."""
+        trainer.save_checkpoint(self.path)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the checkpoint holds of this callback."""
+        return random_states()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep the states until the first epoch begins."""
+        self.restored = state_dict
+
+
+def usable(path: Path | None) -> bool:
+    """Whether a checkpoint is there and whole; one that cannot be read is said to be left out."""
+    if path is None or not path.is_file():
+        return False
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a broken or hostile file raises, it is not gone on from
+        print(f"{path} cannot be read ({type(error).__name__}); training begins anew")
+        return False
+    return True
+
+
+def random_states() -> dict[str, Any]:
+    """The states of Python's, NumPy's and torch's generators, as plain values and tensors."""
+    name, keys, *rest = np.random.get_state(legacy=True)
+    return {
+        "python": random.getstate(),
+        "numpy": (name, np.asarray(keys).tolist(), *rest),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_random_states(states: dict[str, Any]) -> None:
+    """Put the generators into states that ``random_states`` gave."""
+    version, internal, gauss = states["python"]
+    random.setstate((version, tuple(internal), gauss))
+    np.random.set_state(tuple(states["numpy"]))
+    torch.set_rng_state(states["torch"])
+    if torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(states["cuda"])
