@@ -23,7 +23,7 @@ SETTINGS = --config $(CONFIG) $(ARGS)
 STUDIES := bottleneck identity generation balance overfit clusters
 STUDY_CONFIG = configs/studies/$(STUDY).yaml
 
-.PHONY: all install check-dataset data pretrain sample frozen finetune scratch propagate compare report vae study studies test test-slow lint format clean help
+.PHONY: all install check-dataset data pretrain sample frozen finetune scratch propagate compare report label-efficiency vae study studies test test-slow lint format clean help
 
 all: report ## The main job: every stage, ending with the table and the path of the report (default)
 
@@ -56,6 +56,9 @@ scratch: data ## The same network without pretraining, on LABELS labels, draw SE
 
 compare: pretrain ## Train the grid of modes x labels x draws; print E_in and E_out side by side
 	@$(RUN) compare $(SETTINGS)
+
+label-efficiency: ## Frozen, fine-tuned, labels spread, from scratch: four budgets, ten draws
+	@$(MAKE) --no-print-directory report CONFIG=configs/mnist_label_efficiency.yaml
 
 vae: ## The same on a variational autoencoder (configs/mnist_vae.yaml)
 	@$(MAKE) --no-print-directory report CONFIG=configs/mnist_vae.yaml
@@ -90,6 +93,6 @@ clean: ## Remove .venv and caches; data/ and runs/ stay
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## This list
-	@awk -F':.*## ' '/^[a-z][a-z -]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z][a-z -]*:.*## / { printf "  %-26s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  CONFIG=$(CONFIG)  LABELS=$(LABELS)  SEED=$(SEED)  STUDY=$(STUDY)  ARGS="--section.field value ..."'
