@@ -4,22 +4,26 @@
 #   make compare CONFIG=configs/digits.yaml    another experiment
 #   make finetune LABELS=1000 SEED=3           one classifier
 #   make compare ARGS="--grid.draws 10"        any setting; python -m pipeline compare --help lists them
+#   make predict IMAGES=my_images              the best classifier on images of yours; CELL=<folder> names another
 
 CONFIG ?= configs/mnist.yaml
 LABELS ?= 100
 SEED ?= 0
 ARGS ?=
+IMAGES ?=
+CELL ?=
 PYTHON ?= python3
 
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 RUN := $(VENV)/bin/python -m pipeline
 SETTINGS = --config $(CONFIG) $(ARGS)
+CHOSEN = $(if $(CELL),--cell "$(CELL)")
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all install data pretrain sample frozen finetune scratch compare report test test-slow lint format clean help
+.PHONY: all install data pretrain sample frozen finetune scratch compare report predict test test-slow lint format clean help
 
 all: report ## The main job: every stage, ending with the table and the path of the report (default)
 
@@ -53,6 +57,9 @@ compare: pretrain ## Train the grid of modes x labels x draws; print E_in and E_
 report: compare ## Write report.html and report.md
 	@$(RUN) report $(SETTINGS)
 
+predict: $(if $(CELL),$(INSTALLED),compare) ## Classify IMAGES (a folder, .npy, .npz, IDX) with the best classifier, or CELL
+	@$(RUN) predict --images "$(IMAGES)" $(CHOSEN) $(SETTINGS)
+
 test: $(INSTALLED) ## Run the tests (under five minutes)
 	$(VENV)/bin/python -m pytest -m "not slow"
 
@@ -76,3 +83,4 @@ help: ## This list
 	@awk -F':.*## ' '/^[a-z][a-z -]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  CONFIG=$(CONFIG)  LABELS=$(LABELS)  SEED=$(SEED)  ARGS="--section.field value ..."'
+	@echo '  IMAGES=<path>  CELL=<folder of a cell or an export>'

@@ -15,7 +15,7 @@ from jsonargparse import ArgumentParser, Namespace
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
 from pipeline.modes import MODES
-from pipeline.stages import compare, data, pretrain, report, sample, train
+from pipeline.stages import compare, data, predict, pretrain, report, sample, train, trained
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Stage:
 
     run: Callable[..., Path]
     summary: str
-    options: dict[str, tuple[type, Any, str]] = dataclasses.field(default_factory=dict)
+    options: dict[str, tuple[Any, Any, str]] = dataclasses.field(default_factory=dict)
 
 
 _MODES = "; ".join(f"{name}: {mode.summary}" for name, mode in MODES.items())
@@ -53,20 +53,40 @@ STAGES = {
     "report": Stage(report.run, "write report.html and report.md from what compare found"),
 }
 
+# what is done around a finished experiment; in no order
+TOOLS = {
+    "predict": Stage(
+        predict.run,
+        "classify images of yours with a trained classifier; class and probabilities as CSV",
+        {
+            "images": (
+                str,
+                "",
+                "folder of PNG and JPEG files, one such file, .npy, .npz, or an IDX file, gzipped or not",
+            ),
+            "resize": (bool, False, "scale images of another size, and convert grey and colour; else they are refused"),
+            "out": (str, "", "CSV file to write; empty: runs/<name>/predictions/<images>-<cell>.csv"),
+            **trained.OPTIONS,
+        },
+    ),
+}
+
+COMMANDS = STAGES | TOOLS
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one stage and return the exit status: 0, 2 for what the user can mend, 130 and 143 when interrupted."""
+    """Run one stage and return the exit status: 0, 1 or 2 for what the user can mend, 130 and 143 when interrupted."""
     signal.signal(signal.SIGTERM, _terminate)
     parser, stage_parsers = make_parser()
     namespace = parser.parse_args(arguments)
     name = namespace.subcommand
     try:
         chosen = stage_parsers[name].instantiate(namespace[name])
-        stage = STAGES[name]
+        stage = COMMANDS[name]
         result = stage.run(_experiment(chosen), *(chosen[option] for option in stage.options))
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return error.status
     except KeyboardInterrupt:
         print("interrupted; what is finished is kept, the same command goes on from there", file=sys.stderr)
         return 130
@@ -83,7 +103,7 @@ def make_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
     )
     subcommands = parser.add_subcommands(required=True, metavar="STAGE")
     stage_parsers = {}
-    for name, stage in STAGES.items():
+    for name, stage in COMMANDS.items():
         # a usage line that lists every setting would bury the message below it
         own = "".join(f" [--{option} {option.upper()}]" for option in stage.options)
         usage = f"python -m pipeline {name} [--config FILE]{own} [--section.field value ...]"

@@ -19,7 +19,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -76,12 +76,14 @@ def write_json(path: Path, content: Any) -> None:
     write_atomic(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
-def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Write rows of the same columns atomically; floats keep every digit, so that they can be recomputed with."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+def write_csv(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
+    """Write one or more rows of the same columns atomically; floats keep every digit, to be recomputed with."""
+    text, remaining = io.StringIO(), iter(rows)
+    first = next(remaining)
+    writer = csv.DictWriter(text, fieldnames=list(first), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerow(first)
+    writer.writerows(remaining)
     write_atomic(path, text.getvalue())
 
 
@@ -130,7 +132,12 @@ def _readable_os_errors(path: Path) -> Iterator[None]:
 
 def artefact_path(experiment: Path, relative: str, inputs: dict[str, Any]) -> Path:
     """Where the artefact made from these inputs lies inside the experiment's folder."""
-    return experiment / f"{relative}-{fingerprint(inputs)[:8]}"
+    return marked_path(experiment, relative, fingerprint(inputs))
+
+
+def marked_path(experiment: Path, relative: str, mark: str) -> Path:
+    """Where the artefact with this fingerprint lies inside the experiment's folder."""
+    return experiment / f"{relative}-{mark[:8]}"
 
 
 def is_finished(folder: Path, mark: str) -> bool:

@@ -37,11 +37,12 @@ _EXPECTED_WARNINGS = (
 
 History = list[dict[str, float]]
 
+ENCODERS = {"conv": ConvEncoder, "mlp": MLPEncoder}
+
 
 def make_encoder(config: NetworkConfig, in_shape: Shape, latent: int) -> nn.Module:
     """The encoder that the settings name, from images of this shape to this latent width."""
-    built_in = {"conv": ConvEncoder, "mlp": MLPEncoder}
-    return _make_network("pretrain.encoder", config, built_in, in_shape, latent)
+    return _make_network("pretrain.encoder", config, ENCODERS, in_shape, latent)
 
 
 def make_decoder(config: NetworkConfig, latent: int, out_shape: Shape) -> nn.Module:

@@ -19,6 +19,8 @@ from pipeline.stages import data, pretrain
 from pipeline.stages.materials import Materials
 from pipeline.table import percent
 
+CELLS = "cells"  # their folder inside the experiment's
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
@@ -85,7 +87,7 @@ def train_cell(cell: Cell, materials: Materials) -> Path:
 
 def relative(cell: Cell) -> str:
     """The cell's place inside the experiment's folder, without the fingerprint."""
-    return f"cells/{cell.mode}-{cell.labels}-{cell.seed}"
+    return f"{CELLS}/{cell.mode}-{cell.labels}-{cell.seed}"
 
 
 def inputs(cell: Cell) -> dict[str, Any]:
