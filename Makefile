@@ -23,7 +23,7 @@ CHOSEN = $(if $(CELL),--cell "$(CELL)")
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all install data pretrain sample frozen finetune scratch compare report predict test test-slow lint format clean help
+.PHONY: all install data pretrain sample frozen finetune scratch compare report predict export doctor test test-slow lint format clean help
 
 all: report ## The main job: every stage, ending with the table and the path of the report (default)
 
@@ -59,6 +59,12 @@ report: compare ## Write report.html and report.md
 
 predict: $(if $(CELL),$(INSTALLED),compare) ## Classify IMAGES (a folder, .npy, .npz, IDX) with the best classifier, or CELL
 	@$(RUN) predict --images "$(IMAGES)" $(CHOSEN) $(SETTINGS)
+
+export: $(if $(CELL),$(INSTALLED),compare) ## Put the best classifier, or CELL, into a folder: weights, card, ONNX
+	@$(RUN) export $(CHOSEN) $(SETTINGS)
+
+doctor: $(INSTALLED) ## Check versions, devices, data, folders and disk
+	@$(RUN) doctor $(SETTINGS)
 
 test: $(INSTALLED) ## Run the tests (under five minutes)
 	$(VENV)/bin/python -m pytest -m "not slow"

@@ -15,7 +15,7 @@ from jsonargparse import ArgumentParser, Namespace
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
 from pipeline.modes import MODES
-from pipeline.stages import compare, data, predict, pretrain, report, sample, train, trained
+from pipeline.stages import compare, data, doctor, export, predict, pretrain, report, sample, train, trained
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,16 @@ TOOLS = {
             **trained.OPTIONS,
         },
     ),
+    "export": Stage(
+        export.run,
+        "put a trained classifier into a folder of its own: weights, description, model card, ONNX",
+        {
+            "onnx": (bool, True, "write an ONNX file, too, and compare it with the original"),
+            "out": (str, "", "folder to make, which must not exist; empty: runs/<name>/export-<cell>-*/"),
+            **trained.OPTIONS,
+        },
+    ),
+    "doctor": Stage(doctor.run, "check versions, devices, data, folders and disk; status 1 if something is broken"),
 }
 
 COMMANDS = STAGES | TOOLS

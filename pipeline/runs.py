@@ -206,6 +206,21 @@ def open_artefact(folder: Path, remedy: str) -> dict[str, Any]:
     return manifest
 
 
+def copy_artefact(folder: Path, target: Path) -> None:
+    """Copy an artefact to any place, whole or not at all; there already, it is left as it is.
+
+    Raises:
+        PipelineError: Something else is there, or it cannot be written.
+    """
+    if is_finished(target, open_artefact(folder, "make it again")["fingerprint"]):
+        return
+    if target.exists():
+        raise PipelineError(f"{target} exists already; name a folder that does not")
+    with _readable_os_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _copy(folder, target)
+
+
 def provenance() -> dict[str, Any]:
     """What a result depends on beside its settings: versions, machine, source revision, command."""
     packages = (
@@ -225,12 +240,13 @@ def provenance() -> dict[str, Any]:
         "platform": platform.platform(),
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
-        "packages": {name: _version(name) for name in packages},
+        "packages": {name: version(name) for name in packages},
         "revision": _revision(),
     }
 
 
-def _version(package: str) -> str:
+def version(package: str) -> str:
+    """Its installed version."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -301,8 +317,12 @@ def _adopt(experiment: Path, folder: Path, mark: str) -> bool:
         if not is_finished(other, mark):
             continue
         open_artefact(other, "")  # a sibling that was tampered with is refused aloud, not copied
-        with _staging(folder) as staging:
-            shutil.copytree(other, staging, dirs_exist_ok=True)
-            _put_in_place(staging, folder)
+        _copy(other, folder)
         return True
     return False
+
+
+def _copy(folder: Path, target: Path) -> None:
+    with _staging(target) as staging:
+        shutil.copytree(folder, staging, dirs_exist_ok=True)
+        _put_in_place(staging, target)

@@ -15,10 +15,10 @@ ROOT = Path(pipeline.__file__).parent
 LAYERS = (
     ("__main__", "cli"),
     ("stages",),
-    ("training", "methods", "evaluation", "report", "table"),
+    ("training", "methods", "evaluation", "report", "table", "onnx_file"),
     ("models", "datasets"),
     ("modes", "runs"),
-    ("config", "errors", "_torchvision_repair", "__init__"),
+    ("config", "errors", "extras", "_torchvision_repair", "__init__"),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 

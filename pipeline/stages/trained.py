@@ -88,13 +88,19 @@ def describe(folder: Path) -> dict[str, Any]:
     experiment = home(folder)
     card, outcome = data.find_card(experiment, made_from["data"]), manifest["outcome"]
     return {
+        "format": runs.FORMAT,
         "fingerprint": manifest["fingerprint"],
-        "input": {"shape": card["shape"], "type": "uint8", "range": [0, 255], "divided_inside_by": 255},
+        "input": {
+            "layout": "NCHW",
+            "shape": card["shape"],
+            "type": "uint8",
+            "range": [0, 255],
+            "divided_inside_by": 255,
+        },
         "classes": card["classes"],
         "encoder": made_from.get("encoder") or pretrain.find_architecture(experiment, made_from["pretrained"]),
         "head_widths": made_from["train"]["head_widths"],
         "data": {name: card[name] for name in ("dataset", "sha256", "train", "test")},
-        "val_fraction": made_from["train"]["val_fraction"],
         "trained": {name: outcome[name] for name in ("mode", "labels", "seed", "e_in", "e_val", "e_out")},
         "provenance": manifest["provenance"],
     }
