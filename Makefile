@@ -12,6 +12,7 @@ SEED ?= 0
 ARGS ?=
 IMAGES ?=
 CELL ?=
+RUNS ?=
 PYTHON ?= python3
 
 VENV := .venv
@@ -23,7 +24,7 @@ CHOSEN = $(if $(CELL),--cell "$(CELL)")
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all install data pretrain sample frozen finetune scratch compare report predict export doctor test test-slow lint format clean help
+.PHONY: all install data pretrain sample frozen finetune scratch compare report predict export compare-runs doctor test test-slow lint format clean help
 
 all: report ## The main job: every stage, ending with the table and the path of the report (default)
 
@@ -62,6 +63,9 @@ predict: $(if $(CELL),$(INSTALLED),compare) ## Classify IMAGES (a folder, .npy, 
 
 export: $(if $(CELL),$(INSTALLED),compare) ## Put the best classifier, or CELL, into a folder: weights, card, ONNX
 	@$(RUN) export $(CHOSEN) $(SETTINGS)
+
+compare-runs: $(INSTALLED) ## Put the experiments in RUNS="runs/a runs/b ..." side by side
+	@$(RUN) compare-runs $(RUNS)
 
 doctor: $(INSTALLED) ## Check versions, devices, data, folders and disk
 	@$(RUN) doctor $(SETTINGS)

@@ -15,16 +15,32 @@ from jsonargparse import ArgumentParser, Namespace
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
 from pipeline.modes import MODES
-from pipeline.stages import compare, data, doctor, export, predict, pretrain, report, sample, train, trained
+from pipeline.stages import (
+    compare,
+    compare_runs,
+    data,
+    doctor,
+    export,
+    predict,
+    pretrain,
+    report,
+    sample,
+    train,
+    trained,
+)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A subcommand: the function it calls, what ``--help`` says of it, and options of its own."""
+    """A subcommand: the function it calls, what ``--help`` says of it, options of its own, and what it is about.
+
+    That is the experiment, unless ``operands`` names what is listed after the subcommand instead.
+    """
 
     run: Callable[..., Path]
     summary: str
     options: dict[str, tuple[Any, Any, str]] = dataclasses.field(default_factory=dict)
+    operands: str = ""
 
 
 _MODES = "; ".join(f"{name}: {mode.summary}" for name, mode in MODES.items())
@@ -78,6 +94,11 @@ TOOLS = {
             **trained.OPTIONS,
         },
     ),
+    "compare-runs": Stage(
+        compare_runs.run,
+        "put two or more finished experiments side by side; differences from the first are paired where they can be",
+        operands="folders",
+    ),
     "doctor": Stage(doctor.run, "check versions, devices, data, folders and disk; status 1 if something is broken"),
 }
 
@@ -93,7 +114,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         chosen = stage_parsers[name].instantiate(namespace[name])
         stage = COMMANDS[name]
-        result = stage.run(_experiment(chosen), *(chosen[option] for option in stage.options))
+        subject = chosen[stage.operands] if stage.operands else _experiment(chosen)
+        result = stage.run(subject, *(chosen[option] for option in stage.options))
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.status
@@ -109,22 +131,29 @@ def make_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
     parser = ArgumentParser(
         prog="python -m pipeline",
         description="Pretrain an autoencoder on unlabelled images, train classifiers on a few labels, compare E_in "
-        "with E_out. Stages in order: " + ", ".join(STAGES) + ". A finished stage is recognised and not run again.",
+        "with E_out. Stages in order: " + ", ".join(STAGES) + ". A finished stage is recognised and not run again. "
+        "Around them: " + ", ".join(TOOLS) + ".",
     )
     subcommands = parser.add_subcommands(required=True, metavar="STAGE")
-    stage_parsers = {}
-    for name, stage in COMMANDS.items():
-        # a usage line that lists every setting would bury the message below it
-        own = "".join(f" [--{option} {option.upper()}]" for option in stage.options)
-        usage = f"python -m pipeline {name} [--config FILE]{own} [--section.field value ...]"
-        stage_parser = ArgumentParser(description=stage.summary, usage=usage)
-        stage_parser.add_argument("--config", action="config", help="YAML file with settings; options after it win")
-        stage_parser.add_class_arguments(Experiment)
-        for option, (kind, default, explanation) in stage.options.items():
-            stage_parser.add_argument(f"--{option}", type=kind, default=default, help=explanation)
-        subcommands.add_subcommand(name, stage_parser, help=stage.summary)
-        stage_parsers[name] = stage_parser
+    stage_parsers = {name: _stage_parser(name, stage) for name, stage in COMMANDS.items()}
+    for name, stage_parser in stage_parsers.items():
+        subcommands.add_subcommand(name, stage_parser, help=COMMANDS[name].summary)
     return parser, stage_parsers
+
+
+def _stage_parser(name: str, stage: Stage) -> ArgumentParser:
+    # a usage line that lists every setting would bury the message below it
+    own = "".join(f" [--{option} {option.upper()}]" for option in stage.options)
+    subject = f"{stage.operands.upper()} ..." if stage.operands else f"[--config FILE]{own} [--section.field value ...]"
+    parser = ArgumentParser(description=stage.summary, usage=f"python -m pipeline {name} {subject}")
+    if stage.operands:
+        parser.add_argument(stage.operands, nargs="+", type=str, help="experiments' folders, runs/<name>")
+    else:
+        parser.add_argument("--config", action="config", help="YAML file with settings; options after it win")
+        parser.add_class_arguments(Experiment)
+    for option, (kind, default, explanation) in stage.options.items():
+        parser.add_argument(f"--{option}", type=kind, default=default, help=explanation)
+    return parser
 
 
 def _experiment(chosen: Namespace) -> Experiment:

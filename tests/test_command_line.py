@@ -207,7 +207,7 @@ def test_the_default_experiment_is_the_shipped_one() -> None:
     assert {name: shipped[name] for name in settings.as_dict(default)} == vars(default)
 
 
-@pytest.mark.parametrize("stage", COMMANDS)
+@pytest.mark.parametrize("stage", [name for name, stage in COMMANDS.items() if not stage.operands])
 def test_help_explains_every_setting(stage: str, capsys: pytest.CaptureFixture[str]) -> None:
     parser, _ = make_parser()
     with pytest.raises(SystemExit) as stop:
