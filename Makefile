@@ -4,18 +4,23 @@
 #   make compare CONFIG=configs/digits.yaml    another experiment
 #   make finetune LABELS=1000 SEED=3           one classifier
 #   make compare ARGS="--grid.draws 10"        any setting; python -m pipeline compare --help lists them
+#   make predict IMAGES=my_images              the best classifier on images of yours; CELL=<folder> names another
 
 CONFIG ?= configs/mnist.yaml
 LABELS ?= 100
 STUDY ?= bottleneck
 SEED ?= 0
 ARGS ?=
+IMAGES ?=
+CELL ?=
+RUNS ?=
 PYTHON ?= python3
 
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 RUN := $(VENV)/bin/python -m pipeline
 SETTINGS = --config $(CONFIG) $(ARGS)
+CHOSEN = $(if $(CELL),--cell "$(CELL)")
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -23,7 +28,7 @@ SETTINGS = --config $(CONFIG) $(ARGS)
 STUDIES := bottleneck identity generation balance overfit clusters
 STUDY_CONFIG = configs/studies/$(STUDY).yaml
 
-.PHONY: all install check-dataset data pretrain sample frozen finetune scratch propagate compare report label-efficiency vae study studies test test-slow lint format clean help
+.PHONY: all install check-dataset data pretrain sample frozen finetune scratch propagate compare report label-efficiency vae study studies predict export compare-runs doctor test test-slow lint format clean help
 
 all: report ## The main job: every stage, ending with the table and the path of the report (default)
 
@@ -73,6 +78,18 @@ studies: $(INSTALLED) ## Put every claim to the test; the report then has a sect
 report: compare ## Write report.html and report.md
 	@$(RUN) report $(SETTINGS)
 
+predict: $(if $(CELL),$(INSTALLED),compare) ## Classify IMAGES (a folder, .npy, .npz, IDX) with the best classifier, or CELL
+	@$(RUN) predict --images "$(IMAGES)" $(CHOSEN) $(SETTINGS)
+
+export: $(if $(CELL),$(INSTALLED),compare) ## Put the best classifier, or CELL, into a folder: weights, card, ONNX
+	@$(RUN) export $(CHOSEN) $(SETTINGS)
+
+compare-runs: $(INSTALLED) ## Put the experiments in RUNS="runs/a runs/b ..." side by side
+	@$(RUN) compare-runs $(RUNS)
+
+doctor: $(INSTALLED) ## Check versions, devices, data, folders and disk
+	@$(RUN) doctor $(SETTINGS)
+
 test: $(INSTALLED) ## Run the tests (under five minutes)
 	$(VENV)/bin/python -m pytest -m "not slow" -n auto --dist loadfile
 
@@ -96,3 +113,4 @@ help: ## This list
 	@awk -F':.*## ' '/^[a-z][a-z -]*:.*## / { printf "  %-26s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  CONFIG=$(CONFIG)  LABELS=$(LABELS)  SEED=$(SEED)  STUDY=$(STUDY)  ARGS="--section.field value ..."'
+	@echo '  IMAGES=<path>  CELL=<folder of a cell or an export>'

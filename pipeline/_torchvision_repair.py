@@ -45,6 +45,11 @@ def install() -> None:
         sys.meta_path.insert(0, _RepairFinder())
 
 
+def in_effect() -> bool:
+    """Whether operators had to be declared; to be asked after torchvision was imported."""
+    return bool(_libraries)
+
+
 def repair(package: Path) -> list[str]:
     """Declare the operators that torchvision needs to be importable, where they are really missing.
 

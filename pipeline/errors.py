@@ -4,5 +4,7 @@
 class PipelineError(Exception):
     """Something the user can mend; its message says what, where, and what to do.
 
-    The command line prints the message alone, without a traceback, and exits with status 2.
+    The command line prints the message alone, without a traceback, and exits with ``status``.
     """
+
+    status = 2

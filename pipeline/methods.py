@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import runs
-from pipeline.config import PretrainConfig, as_dict
+from pipeline.config import NetworkConfig, PretrainConfig, as_dict
 
 if TYPE_CHECKING:
     import torch
@@ -56,6 +56,13 @@ def architecture(config: PretrainConfig) -> dict[str, Any]:
     """The settings that a backbone with random weights is made from."""
     settings = as_dict(config.encoder) | {"latent": config.latent}
     return settings if config.method == "autoencoder" else settings | {"method": config.method}
+
+
+def from_architecture(settings: dict[str, Any]) -> PretrainConfig:
+    """Settings that make the same backbone: the inverse of ``architecture``."""
+    encoder: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in settings.items()}
+    method, latent = encoder.pop("method", "autoencoder"), encoder.pop("latent")
+    return PretrainConfig(method=method, latent=latent, encoder=NetworkConfig(**encoder))
 
 
 # --- autoencoder ----------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -76,12 +76,14 @@ def write_json(path: Path, content: Any) -> None:
     write_atomic(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
-def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Write rows of the same columns atomically; floats keep every digit, so that they can be recomputed with."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+def write_csv(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
+    """Write one or more rows of the same columns atomically; floats keep every digit, to be recomputed with."""
+    text, remaining = io.StringIO(), iter(rows)
+    first = next(remaining)
+    writer = csv.DictWriter(text, fieldnames=list(first), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerow(first)
+    writer.writerows(remaining)
     write_atomic(path, text.getvalue())
 
 
@@ -153,7 +155,12 @@ def vouches(record: Path, mark: str) -> bool:
 
 def artefact_path(experiment: Path, relative: str, inputs: dict[str, Any]) -> Path:
     """Where the artefact made from these inputs lies inside the experiment's folder."""
-    return experiment / f"{relative}-{fingerprint(inputs)[:8]}"
+    return marked_path(experiment, relative, fingerprint(inputs))
+
+
+def marked_path(experiment: Path, relative: str, mark: str) -> Path:
+    """Where the artefact with this fingerprint lies inside the experiment's folder."""
+    return experiment / f"{relative}-{mark[:8]}"
 
 
 def is_finished(folder: Path, mark: str) -> bool:
@@ -222,6 +229,21 @@ def open_artefact(folder: Path, remedy: str) -> dict[str, Any]:
     return manifest
 
 
+def copy_artefact(folder: Path, target: Path) -> None:
+    """Copy an artefact to any place, whole or not at all; there already, it is left as it is.
+
+    Raises:
+        PipelineError: Something else is there, or it cannot be written.
+    """
+    if is_finished(target, open_artefact(folder, "make it again")["fingerprint"]):
+        return
+    if target.exists():
+        raise PipelineError(f"{target} exists already; name a folder that does not")
+    with _readable_os_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _copy(folder, target)
+
+
 def provenance() -> dict[str, Any]:
     """What a result depends on beside its settings: versions, machine, source revision, command."""
     packages = (
@@ -241,12 +263,13 @@ def provenance() -> dict[str, Any]:
         "platform": platform.platform(),
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
-        "packages": {name: _version(name) for name in packages},
+        "packages": {name: version(name) for name in packages},
         "revision": _revision(),
     }
 
 
-def _version(package: str) -> str:
+def version(package: str) -> str:
+    """Its installed version."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -317,8 +340,12 @@ def _adopt(experiment: Path, folder: Path, mark: str) -> bool:
         if not is_finished(other, mark):
             continue
         open_artefact(other, "")  # a sibling that was tampered with is refused aloud, not copied
-        with _staging(folder) as staging:
-            shutil.copytree(other, staging, dirs_exist_ok=True)
-            _put_in_place(staging, folder)
+        _copy(other, folder)
         return True
     return False
+
+
+def _copy(folder: Path, target: Path) -> None:
+    with _staging(target) as staging:
+        shutil.copytree(folder, staging, dirs_exist_ok=True)
+        _put_in_place(staging, target)

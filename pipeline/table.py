@@ -1,8 +1,14 @@
-"""The comparison as a table of at most 100 columns, for a terminal."""
+"""Comparisons as tables of at most 100 columns, for a terminal."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
+
+WIDTH = 100
+
+_QUANTITY = {"e_in": "E_in", "e_out": "E_out"}
+_KIND = {"grid": "other grid", "protocol": "not paired", "treatment": "compared"}  # what a difference means
 
 
 def percent(share: float, digits: int = 2) -> str:
@@ -40,9 +46,34 @@ def comparison_table(comparison: dict[str, Any]) -> str:
             "",
         ]
     for row in comparison["paired"]:
-        name = {"e_in": "E_in", "e_out": "E_out"}[row["quantity"]]
-        label = f"{name:<5} {row['first']} - {row['second']}"
+        label = f"{_QUANTITY[row['quantity']]:<5} {row['first']} - {row['second']}"
         lines.append(
             f"{row['labels']:>6}  {label:<28} {with_half_width(row['difference']):>14}   p = {row['p_value']:.4f}"
         )
     return "\n".join(lines)
+
+
+def runs_table(compared: dict[str, Any]) -> str:
+    """What differs between experiments, then their errors side by side, then the paired differences."""
+    lines = [f"{run['run']}  {run['folder']}: {run['dataset']}, {run['pretraining']}" for run in compared["runs"]]
+    lines.append("")
+    for row in compared["differences"]:
+        values = ", ".join(f"{json.dumps(row[run])} in {run}" for run in (compared["runs"][0]["run"], row["run"]))
+        lines.append(f"{_KIND[row['kind']]:<13} {row['setting']}: {values}")
+    lines += [*[""] * bool(compared["differences"]), "error in %, mean over the draws ± half of the 95 % interval", ""]
+    lines.append(f"{'labels':>6}  {'mode':<13} {'run':<3} {'draws':>5} {'E_in':>14} {'E_out':>14} {'gap':>14}")
+    for row in sorted(compared["summary"], key=lambda row: (row["labels"], row["mode"], row["run"])):
+        numbers = " ".join(f"{with_half_width(row[name]):>14}" for name in ("e_in", "e_out", "gap"))
+        lines.append(f"{row['labels']:>6}  {row['mode']:<13} {row['run']:<3} {row['draws']:>5} {numbers}")
+    lines += [
+        "",
+        "paired differences over the same draws, in percentage points (p: sign flips); equal cells left out",
+        "",
+    ]
+    for row in compared["paired"]:
+        label = f"{_QUANTITY[row['quantity']]:<5} {row['first']} - {row['second']}"
+        difference = with_half_width(row["difference"])
+        lines.append(f"{row['labels']:>6}  {row['mode']:<13} {label} {difference:>14}   p = {row['p_value']:.4f}")
+    if not compared["paired"]:
+        lines.append("none: no two other cells agree in data, draws and protocol")
+    return "\n".join(line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..." for line in lines)

@@ -37,12 +37,14 @@ _EXPECTED_WARNINGS = (
 )
 
 History = list[dict[str, float]]
+Precision = Literal["32-true", "bf16-mixed"]
+
+ENCODERS = {"conv": "pipeline.models.encoders:ConvEncoder", "mlp": "pipeline.models.encoders:MLPEncoder"}
 
 
 def make_encoder(config: NetworkConfig, in_shape: Shape, latent: int) -> nn.Module:
     """The encoder that the settings name, from images of this shape to this latent width."""
-    built_in = {"conv": "pipeline.models.encoders:ConvEncoder", "mlp": "pipeline.models.encoders:MLPEncoder"}
-    return _make_network("encoder", config, built_in, in_shape, latent)
+    return _make_network("encoder", config, ENCODERS, in_shape, latent)
 
 
 def make_decoder(config: NetworkConfig, latent: int, out_shape: Shape) -> nn.Module:
@@ -71,15 +73,23 @@ def make_distortion(config: DistortionConfig | None) -> nn.Module:
     return nn.Identity() if config is None else RandomDistortion(**asdict(config))
 
 
-def resolve_precision(runtime: RuntimeConfig) -> Literal["32-true", "bf16-mixed"]:
+def resolve_precision(runtime: RuntimeConfig) -> Precision:
     """Lightning's name of the precision: bfloat16 for "auto" only where the hardware computes it natively."""
-    if runtime.precision == "auto":
-        on_gpu = torch.cuda.is_available() and runtime.accelerator not in ("cpu", "mps")
-        capabilities = torch.cpu.get_capabilities()
-        native = torch.cuda.is_bf16_supported() if on_gpu else bool(capabilities.get("avx512_bf16"))
+    return explain_precision(runtime)[0]
+
+
+def explain_precision(runtime: RuntimeConfig) -> tuple[Precision, str]:
+    """The precision, and why it is that one."""
+    if runtime.precision != "auto":
+        chosen: Precision = "bf16-mixed" if runtime.precision == "bf16" else "32-true"
+        return chosen, f"runtime.precision is {runtime.precision}"
+    if torch.cuda.is_available() and runtime.accelerator not in ("cpu", "mps"):
+        native, hardware = torch.cuda.is_bf16_supported(), "the GPU"
     else:
-        native = runtime.precision == "bf16"
-    return "bf16-mixed" if native else "32-true"
+        native, hardware = bool(torch.cpu.get_capabilities().get("avx512_bf16")), "the CPU"
+    if native:
+        return "bf16-mixed", f"{hardware} computes bfloat16 natively"
+    return "32-true", f"{hardware} does not compute bfloat16 natively"
 
 
 @contextmanager
@@ -91,6 +101,15 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def expected_warnings() -> Iterator[None]:
+    """Run a block without the warnings that libraries give of one another."""
+    with warnings.catch_warnings():
+        for message in _EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message)
+        yield
 
 
 def seed_everything(seed: int) -> None:
@@ -149,8 +168,20 @@ def fit(
         callbacks.append(_Progress(description, recorder))
     if checkpoint is not None:
         callbacks.append(SaveEpochs(checkpoint))  # last: what the others keep of an epoch belongs into it
+    trainer = make_trainer(runtime, max_epochs, callbacks)
+    start = checkpoint if usable(checkpoint) else None
+    _fit_or_stop(trainer, model.to(memory_format=torch.channels_last), data, start)
+    return recorder.finish(model)
+
+
+def make_trainer(runtime: RuntimeConfig, max_epochs: int, callbacks: list[pl.Callback]) -> pl.Trainer:
+    """A Trainer that logs, saves and prints nothing by itself.
+
+    Raises:
+        PipelineError: The device is not there.
+    """
     try:
-        trainer = pl.Trainer(
+        return pl.Trainer(
             accelerator=runtime.accelerator,
             devices=1,
             precision=resolve_precision(runtime),
@@ -165,17 +196,12 @@ def fit(
         )
     except (ValueError, MisconfigurationException) as error:
         raise PipelineError(f"runtime.accelerator: {runtime.accelerator!r} cannot be used: {error}") from error
-    start = checkpoint if usable(checkpoint) else None
-    _fit_or_stop(trainer, model.to(memory_format=torch.channels_last), data, start)
-    return recorder.finish(model)
 
 
 def _fit_or_stop(trainer: pl.Trainer, model: pl.LightningModule, data: InMemoryData, start: Path | None) -> None:
     """Fit; an interrupted fit must not pass for a finished one, as Lightning would have it."""
     try:
-        with warnings.catch_warnings():
-            for message in _EXPECTED_WARNINGS:
-                warnings.filterwarnings("ignore", message)
+        with expected_warnings():
             trainer.fit(model, datamodule=data, ckpt_path=start)
     except SystemExit as error:
         if isinstance(error.__context__, KeyboardInterrupt):

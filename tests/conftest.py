@@ -55,6 +55,14 @@ def runs(pretrained_runs: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(pretrained_runs, tmp_path / "runs"))
 
 
+@pytest.fixture(scope="session")
+def compared_runs(pretrained_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder in which the tiny experiment is compared, without baselines. Not to be written to."""
+    runs = Path(shutil.copytree(pretrained_runs, tmp_path_factory.mktemp("compared") / "runs"))
+    assert main(tiny_arguments(runs, "compare", ("--grid.baselines=false",))) == 0
+    return runs
+
+
 @pytest.fixture
 def tiny(runs: Path) -> Run:
     """Run a stage of the tiny experiment through the command line; returns its exit status."""

@@ -16,11 +16,11 @@ LAYERS = (
     ("__main__", "cli"),
     ("stages",),
     ("studies",),
-    ("training", "methods", "evaluation", "report", "table"),
+    ("training", "methods", "evaluation", "report", "table", "onnx_file"),
     ("resuming",),
     ("models", "datasets"),
     ("modes", "runs", "plugins"),
-    ("config", "errors", "_torchvision_repair", "__init__"),
+    ("config", "errors", "extras", "_torchvision_repair", "__init__"),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 

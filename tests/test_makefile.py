@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import STAGES
+from pipeline.cli import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 
@@ -41,6 +41,13 @@ def test_a_mode_runs_what_it_needs_first(target: str, before: list[str], tmp_pat
     assert f"train --mode {target}" in (tmp_path / "log").read_text()
 
 
+def test_predict_compares_first_unless_a_cell_is_named(tmp_path: Path) -> None:
+    assert make(tmp_path, "predict", "IMAGES=my images") == (0, ["data", "pretrain", "compare", "predict"])
+    assert "predict --images my images" in (tmp_path / "log").read_text()
+    (tmp_path / "again").mkdir()
+    assert make(tmp_path / "again", "predict", "IMAGES=mine", "CELL=here") == (0, ["predict"])
+
+
 @pytest.mark.parametrize(("failing", "ran"), [("data", 1), ("pretrain", 2), ("compare", 3)])
 def test_make_never_carries_on_after_a_stage_that_failed(failing: str, ran: int, tmp_path: Path) -> None:
     status, stages = make(tmp_path, failing=failing)
@@ -50,6 +57,6 @@ def test_make_never_carries_on_after_a_stage_that_failed(failing: str, ran: int,
 
 def test_help_names_every_target() -> None:
     text = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    targets = {*STAGES, "all", "frozen", "finetune", "scratch", "test", "lint", "clean", "help"} - {"train"}
+    targets = {*COMMANDS, "all", "frozen", "finetune", "scratch", "test", "lint", "clean", "help"} - {"train"}
     described = {name for line in text.splitlines() if line.startswith("  ") for name in line[2:20].split()}
     assert targets <= described

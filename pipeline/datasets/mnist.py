@@ -57,9 +57,9 @@ def prepare(root: Path, development: bool = False) -> None:
     Raises:
         PipelineError: An archive cannot be read, or a file that is there is not MNIST's.
     """
-    for name, expected in SHA256.items():
+    for name in SHA256:
         if not _raw(root, name).exists():
-            _unpack(name, expected, _raw(root, name))
+            write_atomic(_raw(root, name), unpack(name))
     _verify(root)
 
 
@@ -70,15 +70,20 @@ def _raw(root: Path, name: str) -> Path:
     return root / "MNIST" / "raw" / name
 
 
-def _unpack(name: str, expected: str, target: Path) -> None:
+def unpack(name: str) -> bytes:
+    """What a bundled archive holds, checked.
+
+    Raises:
+        PipelineError: It cannot be read or is not MNIST's.
+    """
     archive = ARCHIVES / f"{name}.gz"
     try:
         content = gzip.decompress(archive.read_bytes())
     except (OSError, EOFError, zlib.error) as error:
         raise PipelineError(f"{archive} cannot be unpacked ({error}); {_REINSTALL}") from error
-    if hashlib.sha256(content).hexdigest() != expected:
+    if hashlib.sha256(content).hexdigest() != SHA256[name]:
         raise PipelineError(f"{archive} does not hold MNIST's {name} (its SHA-256 differs); {_REINSTALL}")
-    write_atomic(target, content)
+    return content
 
 
 def _verify(root: Path) -> None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pipeline.models.classifier import Classifier
+from pipeline.models.deployed import Deployed
 from pipeline.models.inputs import as_input
 
 CHUNK = 1000  # images a forward pass
@@ -48,17 +48,15 @@ class Judgement:
 
 
 @torch.no_grad()
-def judge(classifier: Classifier, images: Tensor) -> Judgement:
+def judge(classifier: Deployed, images: Tensor) -> Judgement:
     """Show images to a classifier in eval mode.
 
     Args:
         classifier: In eval mode.
         images: Shape (N, C, H, W), uint8 or floats in [0, 1].
     """
-    features = torch.cat(
-        [classifier.backbone(as_input(chunk.to(classifier.device))).cpu() for chunk in torch.split(images, CHUNK)]
-    )
-    probabilities = classifier.head(features.to(classifier.device)).double().softmax(1).cpu()
+    features = torch.cat([classifier.backbone(as_input(chunk)) for chunk in torch.split(images, CHUNK)])
+    probabilities = classifier.head(features).double().softmax(1)
     return Judgement(features.double().numpy(), probabilities.numpy())
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.report.story import Story
+from pipeline.table import with_half_width
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -60,10 +61,15 @@ def html(story: Story, pictures: Pictures) -> str:
 
 
 def markdown(story: Story) -> str:
-    """The Markdown page, without pictures; every value is escaped unless the template marks it as safe."""
+    """The Markdown page, without pictures."""
+    return fill_markdown(MARKDOWN, story=story)
+
+
+def fill_markdown(template: str, **values: Any) -> str:
+    """A Markdown template with these values, each escaped unless the template marks it as safe."""
     environment = _environment(autoescape=False, finalize=_escaped)
-    environment.filters["in_cell"] = code_span
-    return environment.get_template(MARKDOWN).render(story=story)
+    environment.filters |= {"in_cell": code_span, "interval": with_half_width}
+    return environment.get_template(template).render(**values)
 
 
 def escape_markdown(text: str) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import functools
+import hashlib
+import io
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -106,6 +109,40 @@ def load(config: Experiment) -> dict[str, Any]:
             "run `python -m pipeline compare` with the same settings (or `make compare`) first"
         )
     return comparison
+
+
+def read(folder: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """The comparison that lies in an experiment's folder, whatever its settings were, and the rows of results.csv.
+
+    Raises:
+        PipelineError: There is none, or the two files do not belong together.
+    """
+    comparison = runs.read_json(folder / COMPARISON, "run `make compare` for it first")
+    results, remedy = folder / RESULTS, f"delete {folder / COMPARISON} and run `make compare` again"
+    try:
+        content = results.read_bytes()
+    except OSError as error:
+        raise PipelineError(f"{results} cannot be read ({error}); {remedy}") from error
+    if not isinstance(comparison, dict) or comparison.get("results_sha256") != hashlib.sha256(content).hexdigest():
+        raise PipelineError(f"{results} is not the file that {folder / COMPARISON} speaks of; {remedy}")
+    return comparison, list(csv.DictReader(io.StringIO(content.decode())))
+
+
+def find_summary(folder: Path, cell: str) -> dict[str, Any] | None:
+    """What the comparison in an experiment's folder says of a cell's mode and budget; None if it does not hold it.
+
+    Raises:
+        PipelineError: The comparison was changed.
+    """
+    if not (folder / COMPARISON).exists():
+        return None
+    comparison, rows = read(folder)
+    for row in rows:
+        if row["cell"] == f"{train.CELLS}/{cell}":
+            meant = (int(row["labels"]), row["mode"])
+            summaries: list[dict[str, Any]] = comparison["summary"]
+            return next(entry for entry in summaries if (entry["labels"], entry["mode"]) == meant)
+    return None
 
 
 def _mark(jobs: list[Job]) -> str:

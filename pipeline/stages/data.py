@@ -43,6 +43,19 @@ def card(config: Experiment) -> dict[str, Any]:
     return outcome
 
 
+def find_card(experiment: Path, sha256: str) -> dict[str, Any]:
+    """The card of the data with this checksum, from the experiment's folder alone.
+
+    Raises:
+        PipelineError: The folder has none.
+    """
+    for folder in sorted(experiment.glob("data-*")):
+        outcome: dict[str, Any] = runs.open_artefact(folder, "run `make data` again")["outcome"]
+        if outcome["sha256"] == sha256:
+            return outcome
+    raise PipelineError(f"{experiment} holds no card of the data with SHA-256 {sha256[:8]}...; run `make data` for it")
+
+
 def load(config: Experiment) -> base.Dataset:
     """The images, checked against the card.
 

@@ -96,6 +96,16 @@ def load(config: Experiment) -> Pretrained:
     return Pretrained(load_file(folder / "backbone.safetensors"), load_file(folder / "embeddings.safetensors")["train"])
 
 
+def find_architecture(experiment: Path, mark: str) -> dict[str, Any]:
+    """What the backbone with this fingerprint is built from (see ``methods``), from the experiment's folder alone.
+
+    Raises:
+        PipelineError: The folder does not hold it, or a file of it was changed.
+    """
+    settings = runs.open_artefact(runs.marked_path(experiment, "pretrain", mark), _REMEDY)["inputs"]["pretrain"]
+    return {**settings["encoder"], "latent": settings["latent"], "method": settings["method"]}
+
+
 def new_backbone(config: Experiment, shape: tuple[int, int, int]) -> Backbone:
     """The experiment's encoder with random weights, and room for standardisation."""
     return find_method(config.pretrain).make_backbone(config.pretrain, shape)

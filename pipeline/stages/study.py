@@ -16,12 +16,13 @@ from pipeline.config import Experiment, as_dict
 from pipeline.datasets.splits import label_split
 from pipeline.errors import PipelineError
 from pipeline.modes import BASELINES, find_mode
-from pipeline.stages import baseline, data, pretrain, train
+from pipeline.stages import baseline, data, pretrain, train, trained
 from pipeline.stages.fanout import Work, fan_out
 from pipeline.stages.materials import Materials
 from pipeline.studies import find_study
 
 if TYPE_CHECKING:
+    from pipeline.models.deployed import Deployed
     from pipeline.studies.base import Points, Study
 
 VERDICT, RESULTS = "verdict.json", "results.csv"
@@ -254,7 +255,7 @@ def _measure(job: Job, folder: Path) -> dict[str, Any]:
         backbone=backbone,
         model=model,
         histories={name: runs.read_columns(path / "history.csv") for name, (path, _) in cells.items()},
-        judge=train.restore(job.judge, Materials(job.judge.config))[0] if job.judge else None,
+        judge=_restore(job.judge) if job.judge else None,
         seed=job.seed,
     )
     with threads(1):
@@ -270,6 +271,11 @@ def _measure(job: Job, folder: Path) -> dict[str, Any]:
         **_errors(metrics),
         **measured.values,
     }
+
+
+def _restore(cell: train.Cell) -> Deployed:
+    folder, _ = _open_cell(cell)
+    return trained.restore(cell.config, folder, trained.describe(folder))
 
 
 def _open_cell(cell: train.Cell) -> tuple[Path, dict[str, Any]]:

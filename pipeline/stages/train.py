@@ -20,6 +20,8 @@ from pipeline.stages import data, pretrain
 from pipeline.stages.materials import Materials
 from pipeline.table import percent
 
+CELLS = "cells"  # their folder inside the experiment's
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
@@ -95,7 +97,7 @@ def train_cell(cell: Cell, materials: Materials) -> Path:
 
 def relative(cell: Cell) -> str:
     """The cell's place inside the experiment's folder, without the fingerprint."""
-    return f"cells/{cell.mode}-{cell.labels}-{cell.seed}"
+    return f"{CELLS}/{cell.mode}-{cell.labels}-{cell.seed}"
 
 
 def inputs(cell: Cell) -> dict[str, Any]:
@@ -125,26 +127,6 @@ def inputs(cell: Cell) -> dict[str, Any]:
     if cell.watched:
         made_from["watched"] = {"holdout": config.pretrain.holdout, "seed": config.pretrain.seed}
     return made_from
-
-
-def restore(cell: Cell, materials: Materials) -> tuple[Classifier, dict[str, Any]]:
-    """A finished cell's classifier in eval mode, and its metrics.
-
-    Raises:
-        PipelineError: The cell was not trained, or a file of it was changed.
-    """
-    from safetensors.torch import load_file
-
-    from pipeline.models.classifier import make_head
-
-    folder = runs.artefact_path(cell.config.folder, relative(cell), inputs(cell))
-    metrics: dict[str, Any] = runs.open_artefact(folder, "run `python -m pipeline train` first")["outcome"]
-    train = materials.dataset.train
-    backbone = pretrain.new_backbone(cell.config, train.shape)
-    head = make_head(backbone.out_features, len(train.class_names), cell.head_widths)
-    model = _classifier(cell, cell.settings, backbone, head, find_mode(cell.mode).trains_encoder)
-    model.load_state_dict(load_file(folder / "weights.safetensors"))
-    return model.eval(), metrics
 
 
 # --- making a cell --------------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import torch
 
     from pipeline.datasets.base import Dataset
-    from pipeline.models.classifier import Backbone, Classifier
+    from pipeline.models.classifier import Backbone
+    from pipeline.models.deployed import Deployed
     from pipeline.models.pretraining import Pretraining
     from pipeline.report.drawing import Picture
 
@@ -48,7 +49,7 @@ class Subject:
     backbone: Backbone
     model: Pretraining
     histories: Mapping[str, Mapping[str, Sequence[float]]]
-    judge: Classifier | None
+    judge: Deployed | None
     seed: int
 
 

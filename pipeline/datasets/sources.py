@@ -1,0 +1,238 @@
+"""Images to be classified, from where people keep them: picture files, NumPy arrays, IDX files.
+
+Whatever is wrong with them is said before the first one is classified, as far as it can be known without decoding.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import PipelineError
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+Shape = tuple[int, int, int]  # channels, height, width
+
+PICTURES = (".png", ".jpg", ".jpeg")
+# Pillow's names of 8-bit pixels, with the channels they stand for: a palette is colour, one bit is grey
+_CHANNELS = {"1": 1, "L": 1, "LA": 2, "P": 3, "RGB": 3, "RGBA": 4, "CMYK": 4}
+_GREY = ("1", "L", "LA")
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images that are read a batch at a time.
+
+    Attributes:
+        key: What ``names`` are: "file" or "index".
+        names: Of each image, in order.
+        read: The images from one position up to another, shape (n, C, H, W): uint8 as they are stored, or float32 in
+            [0, 1].
+    """
+
+    key: str
+    names: Sequence[str | int]
+    read: Callable[[int, int], torch.Tensor]
+
+
+def open_images(path: Path, shape: Shape, resize: bool) -> Images:
+    """Find the images at a path and check that a classifier can take them.
+
+    Args:
+        path: A folder of PNG and JPEG files (with the folders in it) or one such file; a ``.npy`` or ``.npz`` array of
+            shape (N, H, W) or (N, C, H, W), integers 0 to 255 or floats 0 to 1; an IDX file, plain or gzipped.
+        shape: (C, H, W) that the classifier takes.
+        resize: Scale images of another size, not keeping their proportions, and turn colour into grey or grey into
+            colour, instead of refusing them.
+
+    Raises:
+        PipelineError: There is no image, it cannot be read, or it is not of that shape and is not to be resized.
+    """
+    if not path.exists():
+        raise PipelineError(f"images: {path} does not exist; name a folder, a picture, a .npy, .npz or IDX file")
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURES and file.is_file())
+        if not files:
+            raise PipelineError(f"images: {path} holds no PNG or JPEG file")
+        return _pictures(files, [file.relative_to(path).as_posix() for file in files], shape, resize)
+    if path.suffix.lower() in PICTURES:
+        return _pictures([path], [path.name], shape, resize)
+    array = _load_numpy(path) if path.suffix.lower() in (".npy", ".npz") else _load_idx(path)
+    return _array(path, array, shape, resize)
+
+
+# --- picture files --------------------------------------------------------------------------------------------
+
+
+def _pictures(files: list[Path], names: list[str], shape: Shape, resize: bool) -> Images:
+    for file in files:  # headers alone: a wrong file among thousands is found before any work
+        with _opened(file) as picture:
+            if picture.mode not in _CHANNELS:
+                raise PipelineError(
+                    f"images: {file} has pixels of kind {picture.mode!r}; convert it to 8 bits a channel"
+                )
+            channels = len(_plain_mode(picture)) if resize else _CHANNELS[picture.mode]
+            _check_shape(file, (channels, picture.height, picture.width), shape, resize)
+
+    def read(start: int, stop: int) -> torch.Tensor:
+        import torch
+
+        decoded = [_decode(file) for file in files[start:stop]]
+        return torch.stack([_fitted(image, shape) for image in decoded] if resize else decoded)
+
+    return Images("file", names, read)
+
+
+def _plain_mode(picture: Image) -> str:
+    """What it is decoded to: "L" or "RGB", a letter a channel, without transparency."""
+    return "L" if picture.mode in _GREY else "RGB"
+
+
+def _opened(file: Path) -> Image:
+    from PIL import Image
+
+    try:
+        return Image.open(file, formats=("PNG", "JPEG"))
+    except (OSError, Image.DecompressionBombError) as error:
+        raise PipelineError(
+            f"images: {file} cannot be read as PNG or JPEG ({error}); mend it or take it away"
+        ) from error
+
+
+def _decode(file: Path) -> torch.Tensor:
+    """Its pixels, uint8, shape (1, h, w) or (3, h, w)."""
+    import torch
+
+    with _opened(file) as picture:
+        try:
+            pixels = np.array(picture.convert(_plain_mode(picture)))
+        except (OSError, SyntaxError) as error:  # Pillow raises the latter for broken PNG chunks
+            raise PipelineError(f"images: {file} cannot be decoded ({error}); mend it or take it away") from error
+    return torch.from_numpy(np.atleast_3d(pixels)).permute(2, 0, 1)
+
+
+# --- arrays ---------------------------------------------------------------------------------------------------
+
+
+def _array(path: Path, array: npt.NDArray[Any], shape: Shape, resize: bool) -> Images:
+    if array.ndim == 3:
+        array = array[:, np.newaxis]
+    if array.ndim != 4 or array.size == 0:
+        raise PipelineError(
+            f"images: {path} holds an array of shape {array.shape}; expected (N, H, W) or (N, C, H, W) with at least "
+            "one image"
+        )
+    if array.shape[1:] == (*shape[1:], shape[0]) != shape:
+        raise PipelineError(f"images: {path} has its channels last; store images.transpose(0, 3, 1, 2)")
+    _check_shape(path, array.shape[1:], shape, resize)
+    stored = _check_values(path, array)
+
+    def read(start: int, stop: int) -> torch.Tensor:
+        import torch
+
+        images = torch.from_numpy(array[start:stop].astype(stored))  # a copy: what lies in a file is read-only
+        return _fitted(images, shape) if resize else images
+
+    return Images("index", range(len(array)), read)
+
+
+def _check_values(path: Path, array: npt.NDArray[Any]) -> type[np.generic]:
+    """The type to hand on: integers from 0 to 255 as uint8, floats from 0 to 1 as float32."""
+    if array.dtype == np.uint8:
+        return np.uint8
+    if array.dtype.kind in "iuf":
+        stored, limit = (np.float32, 1) if array.dtype.kind == "f" else (np.uint8, 255)
+        low, high = array.min(), array.max()
+        if low >= 0 and high <= limit:  # NaN is neither
+            return stored
+        found = f"{array.dtype} from {low} to {high}"
+    else:
+        found = str(array.dtype)
+    raise PipelineError(f"images: {path} holds {found}; expected integers from 0 to 255, or floats from 0 to 1")
+
+
+def _load_numpy(path: Path) -> npt.NDArray[Any]:
+    try:
+        if path.suffix.lower() == ".npy":
+            return np.lib.format.open_memmap(path, mode="r")  # read as it is needed; refuses Python objects
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            name = arrays.files[0] if len(arrays.files) == 1 else "images"
+            if name not in arrays.files:
+                held = ", ".join(arrays.files) or "nothing"
+                raise PipelineError(f"images: {path} holds {held}; call the array of images `images`")
+            array: npt.NDArray[Any] = arrays[name]
+            return array
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise PipelineError(f"images: {path} cannot be read as a NumPy file ({error}); save it again") from error
+
+
+def _load_idx(path: Path) -> npt.NDArray[np.uint8]:
+    """The format of MNIST's files: two zero bytes, 8 for unsigned bytes, the number of dimensions, their sizes."""
+    try:
+        content = path.read_bytes()
+        content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise PipelineError(f"images: {path} cannot be read ({error}); get the file again") from error
+    if content[:4] == b"\0\0\x08\x01":
+        raise PipelineError(f"images: {path} is an IDX file of labels; name the one of images")
+    if content[:4] not in (b"\0\0\x08\x03", b"\0\0\x08\x04"):
+        raise PipelineError(
+            f"images: {path} is no PNG, JPEG, .npy, .npz or IDX file of images; convert it to one of these"
+        )
+    start = 4 + 4 * content[3]
+    sizes = struct.unpack(f">{content[3]}I", content[4:start].ljust(start - 4, b"\0"))
+    if len(content) - start != math.prod(sizes):
+        raise PipelineError(
+            f"images: {path} is an IDX file of {len(content)} bytes where {start + math.prod(sizes)} are due; "
+            "get the file again"
+        )
+    return np.frombuffer(content, np.uint8, offset=start).reshape(sizes)
+
+
+# --- the shape that a classifier takes ------------------------------------------------------------------------
+
+
+def _check_shape(path: Path, found: tuple[int, ...], expected: Shape, resize: bool) -> None:
+    if found == expected:
+        return
+    if not resize:
+        raise PipelineError(
+            f"images: {path} is {_describe(found)}, the classifier takes {_describe(expected)}; convert your images as "
+            "those of its training were made, or let --resize true scale them and convert grey and colour"
+        )
+    if found[0] != expected[0] and {found[0], expected[0]} != {1, 3}:
+        raise PipelineError(
+            f"images: {path} has {found[0]} channels, the classifier takes {expected[0]}; only grey and colour can be "
+            "converted, store images with the channels of its training"
+        )
+
+
+def _describe(shape: tuple[int, ...]) -> str:
+    channels, height, width = shape
+    return f"{height} x {width} pixels of {channels} channel{'s' * (channels != 1)}"
+
+
+def _fitted(images: torch.Tensor, shape: Shape) -> torch.Tensor:
+    """Images (..., c, h, w), scaled and converted to this shape, as floats in [0, 1]."""
+    from torchvision.transforms.functional import resize, rgb_to_grayscale
+
+    from pipeline.models.inputs import as_input
+
+    images, (channels, *size) = as_input(images), shape
+    if images.shape[-3] != channels:
+        images = rgb_to_grayscale(images) if channels == 1 else images.expand(*images.shape[:-3], 3, -1, -1)
+    scaled: torch.Tensor = resize(images, size, antialias=True)
+    return scaled.clamp(0, 1)

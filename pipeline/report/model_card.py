@@ -1,0 +1,43 @@
+"""The model card: what a classifier is, what it was trained on, how often it errs, and where it must not be trusted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.evaluation.statistics import clopper_pearson
+from pipeline.modes import MODES
+from pipeline.report import page
+from pipeline.table import percent
+
+TEMPLATE = "model_card.md.jinja"
+LEVEL = 0.95
+
+
+def write(description: dict[str, Any], summary: dict[str, Any] | None, onnx: str | None) -> str:
+    """The card as Markdown; names that come from the data are escaped.
+
+    Args:
+        description: The classifier, as an export describes it.
+        summary: What the comparison says of its mode and budget over all draws, where there is one.
+        onnx: Name of the ONNX file beside the card, if there is one.
+    """
+    trained = description["trained"]
+    return page.fill_markdown(
+        TEMPLATE,
+        **description,
+        mode=MODES[trained["mode"]],
+        errors=[_row(name, trained[key]) for name, key in (("E_in", "e_in"), ("E_val", "e_val"), ("E_out", "e_out"))],
+        summary=summary,
+        onnx=onnx,
+    )
+
+
+def _row(name: str, measured: dict[str, Any]) -> dict[str, str]:
+    """Errors on one split, in %; only those on the test set make an interval that holds for new images."""
+    limits = [percent(limit) for limit in clopper_pearson(measured["errors"], measured["n"], LEVEL)]
+    return {
+        "name": name,
+        "errors": f"{measured['errors']} of {measured['n']}",
+        "percent": percent(measured["error"]),
+        "interval": " to ".join(limits) if name == "E_out" else "",
+    }

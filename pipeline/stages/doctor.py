@@ -1,0 +1,195 @@
+"""Stage doctor: is everything here that the pipeline needs, and is it whole? Looks, and changes nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import pipeline
+from pipeline import _torchvision_repair, extras, runs
+from pipeline.config import Experiment
+from pipeline.datasets import base
+from pipeline.errors import PipelineError
+from pipeline.stages import data
+
+NEEDED = 2**30  # bytes; configs/mnist.yaml leaves 0.2 GiB behind, its unpacked images included
+_REINSTALL = "run `make install` again, or `python -m pip install -c constraints.txt -e .` in the pipeline's folder"
+
+
+class UnhealthyError(PipelineError):
+    """A check failed; what was found stands above the message."""
+
+    status = 1
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found.
+
+    Attributes:
+        found: In a line.
+        remedy: What to do; empty if all is well.
+    """
+
+    found: str
+    remedy: str = ""
+
+
+def run(config: Experiment) -> Path:
+    """Make all checks, print a line for each, and return the experiment's folder.
+
+    Raises:
+        UnhealthyError: A check failed.
+    """
+    findings = {name: _attempt(check, config) for name, check in CHECKS.items()}
+    for name, finding in findings.items():
+        print(f"{'BROKEN' if finding.remedy else 'OK':<6}  {name:<12}  {finding.found}")
+        if finding.remedy:
+            print(f"{'':<22}-> {finding.remedy}")
+    broken = [name for name, finding in findings.items() if finding.remedy]
+    if broken:
+        raise UnhealthyError(
+            f"{len(broken)} of {len(findings)} checks failed: {', '.join(broken)}; see the remedies above"
+        )
+    return config.folder
+
+
+def _attempt(check: Callable[[Experiment], Finding], config: Experiment) -> Finding:
+    try:
+        return check(config)
+    except PipelineError as error:
+        return Finding("cannot be used", str(error))
+    except Exception as error:  # whatever a broken installation raises; the other checks go on
+        return Finding(f"{type(error).__name__}: {error}", _REINSTALL)
+
+
+# --- the checks -----------------------------------------------------------------------------------------------
+
+
+def _packages(config: Experiment) -> Finding:
+    """Versions against those that pyproject.toml asks for."""
+    from packaging.requirements import Requirement
+
+    wrong, needed = [], [Requirement(line) for line in _requirements()]
+    for requirement in needed:
+        installed = runs.version(requirement.name)
+        if not requirement.specifier.contains(installed, prereleases=True):
+            wrong.append(f"{requirement.name} {installed} (needs {requirement.specifier})")
+    if wrong:
+        return Finding(", ".join(wrong), _REINSTALL)
+    main = ", ".join(f"{name} {runs.version(name)}" for name in ("torch", "pytorch-lightning", "numpy"))
+    return Finding(f"Python {sys.version.split()[0]}, {main}; all {len(needed)} packages are recent enough")
+
+
+def _requirements() -> list[str]:
+    """What pyproject.toml asks for; of an installed package without it, what it was installed with, less the extras."""
+    path = Path(pipeline.__file__).parent.parent / "pyproject.toml"
+    if path.exists():
+        asked: list[str] = tomllib.loads(path.read_text(encoding="utf-8"))["project"]["dependencies"]
+        return asked
+    return [line for line in metadata.requires("semisupervised-pipeline") or [] if "extra ==" not in line]
+
+
+def _extras(config: Experiment) -> Finding:
+    """They may be missing: whoever needs one is told so then."""
+    states = []
+    for extra in extras.EXTRAS:
+        absent = extras.missing(extra)
+        states.append(f"{extra} is not installed (`{extras.install(extra)}`)" if absent else f"{extra} is installed")
+    return Finding("; ".join(states))
+
+
+def _torchvision(config: Experiment) -> Finding:
+    import torchvision
+
+    if _torchvision_repair.in_effect():
+        return Finding(
+            f"{torchvision.__version__}, repaired: its operators do not fit this torch; none of them is used here"
+        )
+    return Finding(f"{torchvision.__version__}, as installed; no repair is needed")
+
+
+def _device(config: Experiment) -> Finding:
+    import torch
+
+    from pipeline.training import make_trainer
+
+    chosen = make_trainer(config.runtime, max_epochs=1, callbacks=[]).strategy.root_device
+    found = [f"{os.cpu_count()} CPU cores"]
+    found += [f"GPU {torch.cuda.get_device_name(number)}" for number in range(torch.cuda.device_count())]
+    found += ["MPS"] * torch.backends.mps.is_available()
+    return Finding(f"{', '.join(found)}; runtime.accelerator {config.runtime.accelerator} takes {chosen}")
+
+
+def _precision(config: Experiment) -> Finding:
+    from pipeline.training import explain_precision
+
+    name, reason = explain_precision(config.runtime)
+    return Finding(f"{name}: {reason}")
+
+
+def _data(config: Experiment) -> Finding:
+    """The images against the checksum that stage data wrote down."""
+    loader = base.find_loader(config.data)
+    folder = runs.artefact_path(config.folder, "data", data.inputs(config))
+    if not folder.exists():
+        return Finding(f"{config.data.dataset} ({loader.function.__module__}) is not prepared yet; `make data` does it")
+    dataset = data.load(config)
+    return Finding(f"{config.data.dataset}, SHA-256 {dataset.sha256[:16]}... as recorded in {folder}")
+
+
+def _bundle(config: Experiment) -> Finding:
+    from pipeline.datasets import mnist
+
+    for name in mnist.SHA256:
+        mnist.unpack(name)
+    return Finding(f"{len(mnist.SHA256)} MNIST archives, SHA-256 as they should be")
+
+
+def _writable(folder: Path) -> Finding:
+    """A file is really made, and gone again: permissions alone do not tell, on a full or read-only disk."""
+    nearest = _nearest(folder)
+    try:
+        with tempfile.TemporaryFile(dir=nearest) as file:
+            file.write(b"x")
+            file.flush()
+    except OSError as error:
+        return Finding(f"{nearest}: {error.strerror or error}", "make it writable, or choose another folder")
+    return Finding(
+        f"{folder} can be written to" if folder == nearest else f"{folder} can be made in {nearest.absolute()}"
+    )
+
+
+def _disk(config: Experiment) -> Finding:
+    nearest = _nearest(Path(config.runs))
+    free = shutil.disk_usage(nearest).free
+    found = f"{free / 2**30:.1f} GiB free at {nearest.absolute()}"
+    if free < NEEDED:
+        return Finding(found, f"free {NEEDED / 2**30:.0f} GiB, or choose another folder with --runs")
+    return Finding(found)
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder itself, or what it would be made in."""
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
+
+
+CHECKS: dict[str, Callable[[Experiment], Finding]] = {
+    "packages": _packages,
+    "extras": _extras,
+    "torchvision": _torchvision,
+    "device": _device,
+    "precision": _precision,
+    "bundled data": _bundle,
+    "data": _data,
+    "runs folder": lambda config: _writable(Path(config.runs)),
+    "data folder": lambda config: _writable(Path(config.data.root)),
+    "disk": _disk,
+}

@@ -1,0 +1,78 @@
+"""Stage predict: classify images of the user's with a trained classifier; class and probabilities as CSV."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import runs
+from pipeline.config import Experiment
+from pipeline.datasets.sources import Images, open_images
+from pipeline.errors import PipelineError
+from pipeline.stages import trained
+
+if TYPE_CHECKING:
+    from pipeline.models.deployed import Deployed
+
+
+def run(
+    config: Experiment,
+    images: str,
+    resize: bool,
+    out: str,
+    cell: str,
+    mode: str | None,
+    labels: int | None,
+    seed: int | None,
+) -> Path:
+    """Classify all images, write a row for each, and return the path of the CSV file.
+
+    The columns are ``file`` or ``index``, ``class``, and ``p_<class name>`` for each class.
+
+    Raises:
+        PipelineError: The classifier is missing or changed, or the images are missing, broken, or of another shape.
+    """
+    if not images:
+        raise PipelineError("images: none are named; expected --images PATH (or make predict IMAGES=PATH)")
+    folder = trained.find(config, cell, mode, labels, seed)
+    description = trained.describe(folder)
+    columns = _columns(description["classes"])
+    source = open_images(Path(images), tuple(description["input"]["shape"]), resize)
+    model = trained.restore(config, folder, description)
+    default = trained.home(folder) / "predictions" / f"{Path(images).resolve().name}-{folder.resolve().name}.csv"
+    target, counts = Path(out) if out else default, Counter[str]()
+    runs.write_csv(target, _rows(config, model, source, columns, counts))
+    shares = ", ".join(f"{name} {counts[name]}" for name in columns if counts[name])
+    print(f"{counts.total()} images by {folder}: {shares}")
+    return target
+
+
+def _columns(classes: list[str]) -> dict[str, str]:
+    """The column of each class's probability."""
+    if len(set(classes)) < len(classes):
+        raise PipelineError(f"classes: two of {', '.join(classes)} have the same name; give each its own")
+    return {name: f"p_{name}" for name in classes}
+
+
+def _rows(
+    config: Experiment, model: Deployed, source: Images, columns: dict[str, str], counts: Counter[str]
+) -> Iterator[dict[str, Any]]:
+    import torch
+    from tqdm import tqdm
+
+    from pipeline.evaluation.errors import CHUNK
+    from pipeline.training import threads
+
+    total, classes = len(source.names), list(columns)
+    bar = tqdm(total=total, desc="predict", unit="image", disable=not config.runtime.progress or None)
+    with bar, threads(config.runtime.threads), torch.inference_mode():
+        for start in range(0, total, CHUNK):
+            logits, probabilities = model(source.read(start, start + CHUNK))
+            found = [classes[number] for number in logits.argmax(1)]
+            counts.update(found)
+            rows = zip(source.names[start : start + CHUNK], found, probabilities.numpy(), strict=True)
+            for name, chosen, row in rows:
+                yield {source.key: name, "class": chosen, **dict(zip(columns.values(), row, strict=True))}
+            bar.update(len(found))

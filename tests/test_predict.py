@@ -1,0 +1,359 @@
+"""Stage predict through the command line: what it says of images, and what it says of wrong ones."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import shutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from pipeline.cli import main
+from pipeline.config import DataConfig
+from pipeline.datasets.base import load
+from pipeline.datasets.mnist import ARCHIVES
+from pipeline.datasets.sources import open_images
+from pipeline.errors import PipelineError
+from tests.conftest import Run, tiny_arguments
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def test_images() -> Pixels:
+    """Digits' test images, (360, 1, 8, 8)."""
+    images: Pixels = load(DataConfig("digits")).test.images.numpy()
+    return images
+
+
+@pytest.fixture
+def runs(compared_runs: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(compared_runs, tmp_path / "runs"))
+
+
+@pytest.fixture
+def predict(runs: Path, tmp_path: Path) -> Callable[..., list[dict[str, str]]]:
+    """Classify through the command line and read what it wrote."""
+
+    def run(images: Path, *extra: str) -> list[dict[str, str]]:
+        out = tmp_path / "out.csv"
+        arguments = ("--grid.baselines=false", f"--images={images}", f"--out={out}", *extra)
+        assert main(tiny_arguments(runs, "predict", arguments)) == 0
+        return rows(out)
+
+    return run
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def cell(runs: Path, name: str) -> Path:
+    [found] = (runs / "tiny" / "cells").glob(f"{name}-*")
+    return found
+
+
+def stored(folder: Path) -> list[str]:
+    with np.load(folder / "predictions.npz", allow_pickle=False) as predictions:
+        return [str(number) for number in predictions["test_pred"]]
+
+
+def save_pictures(folder: Path, images: Pixels, suffix: str = ".png") -> Path:
+    folder.mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image[0]).save(folder / f"{number:04}{suffix}")
+    return folder
+
+
+def save_idx(path: Path, images: npt.NDArray[Any]) -> Path:
+    header = struct.pack(f">BBBB{images.ndim}I", 0, 0, 8, images.ndim, *images.shape)
+    content = header + images.astype(np.uint8).tobytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+# --- the same answers as the cell's own -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["frozen", "finetune", "scratch"])
+def test_predictions_on_the_test_images_are_the_ones_that_the_cell_stored(
+    mode: str, runs: Path, predict: Callable[..., list[dict[str, str]]], test_images: Pixels, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "test.npy", test_images)
+    said = predict(tmp_path / "test.npy", f"--mode={mode}", "--labels=100", "--seed=1")
+    assert [row["class"] for row in said] == stored(cell(runs, f"{mode}-100-1"))
+    assert [row["index"] for row in said] == [str(number) for number in range(360)]
+    probabilities = np.array([[float(row[f"p_{name}"]) for name in range(10)] for row in said])
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
+    assert probabilities.argmax(1).tolist() == [int(row["class"]) for row in said]
+
+
+def test_every_kind_of_file_holds_the_same_images(test_images: Pixels, tmp_path: Path) -> None:
+    images = test_images[:50]
+    np.save(tmp_path / "a.npy", images)
+    np.save(tmp_path / "grey.npy", images[:, 0].astype(np.int64))
+    np.save(tmp_path / "floats.npy", images.astype(np.float64) / 255)
+    np.savez(tmp_path / "one.npz", anything=images)
+    np.savez_compressed(tmp_path / "two.npz", labels=np.zeros(50), images=images)
+    files = [tmp_path / name for name in ("a.npy", "grey.npy", "floats.npy", "one.npz", "two.npz")]
+    files += [save_idx(tmp_path / "idx3-ubyte", images[:, 0]), save_idx(tmp_path / "idx4-ubyte.gz", images)]
+    files += [save_pictures(tmp_path / "pictures", images)]
+    for file in files:
+        found = open_images(file, (1, 8, 8), resize=False)
+        assert len(found.names) == 50
+        for start, stop in ((0, 7), (40, 60)):
+            expected = torch.from_numpy(images[start:stop])
+            batch = found.read(start, stop)
+            assert torch.equal(batch, expected if batch.dtype == torch.uint8 else expected.float() / 255), file
+
+
+def test_pictures_in_folders_are_named_and_classified_like_an_array(
+    predict: Callable[..., list[dict[str, str]]], test_images: Pixels, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "test.npy", test_images[:50])
+    (tmp_path / "mine").mkdir()
+    save_pictures(tmp_path / "mine" / "pictures", test_images[:50])
+    (tmp_path / "mine" / "notes.txt").write_text("no picture")
+    expected, said = predict(tmp_path / "test.npy"), predict(tmp_path / "mine")
+    assert [row.pop("file") for row in said] == [f"pictures/{number:04}.png" for number in range(50)]
+    assert said == [{name: value for name, value in row.items() if name != "index"} for row in expected]
+
+
+def test_mnist_read_from_its_gzipped_archive_is_classified_as_the_cell_did(tmp_path: Path) -> None:
+    common = (f"--runs={tmp_path}", f"--data.root={tmp_path / 'raw'}")
+    short = ("--train.scratch.max_epochs=1", "--pretrain.encoder.widths=[8,8]", "--pretrain.encoder.hidden=[]")
+    assert main(["data", *common]) == 0
+    assert main(["train", "--mode=scratch", *common, *short]) == 0
+    archive = ARCHIVES / "t10k-images-idx3-ubyte.gz"
+    [folder] = (tmp_path / "mnist").glob("cells/scratch-*")
+    assert main(["predict", f"--cell={folder}", f"--images={archive}", f"--runs={tmp_path}"]) == 0
+    [table] = (tmp_path / "mnist" / "predictions").glob("*.csv")
+    assert [row["class"] for row in rows(table)] == stored(folder)
+
+
+# --- which classifier -----------------------------------------------------------------------------------------
+
+
+def test_the_best_is_chosen_by_validation_among_the_cells_of_the_largest_budget(
+    runs: Path, tiny: Run, test_images: Pixels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "test.npy", test_images)
+    cells = {folder: json.loads((folder / "metrics.json").read_text()) for folder in runs.glob("tiny/cells/*-100-*/")}
+    assert len(cells) == 6
+    best = min(cells, key=lambda folder: (cells[folder]["e_val"]["error"], cells[folder]["e_val"]["loss"]))
+    arguments = ("--grid.baselines=false", f"--images={tmp_path / 'test.npy'}")
+    assert tiny("predict", *arguments) == 0
+    assert f"the best by validation at 100 labels: {best}" in capsys.readouterr().out
+    assert [row["class"] for row in rows(runs / "tiny" / "predictions" / f"test.npy-{best.name}.csv")] == stored(best)
+    assert tiny("predict", *arguments, "--mode=scratch", "--labels=50") == 0
+    assert "the best by validation at 50 labels" in capsys.readouterr().out
+
+
+def test_a_cell_is_rebuilt_from_its_folder_whatever_the_settings_say(
+    runs: Path, predict: Callable[..., list[dict[str, str]]], test_images: Pixels, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "test.npy", test_images)
+    folder = cell(runs, "frozen-50-0")
+    said = predict(tmp_path / "test.npy", f"--cell={folder}", "--pretrain.latent=99", "--train.head_widths=[7]")
+    assert [row["class"] for row in said] == stored(folder)
+
+
+def test_a_changed_byte_in_any_artefact_that_is_read_is_noticed(
+    runs: Path, tiny: Run, test_images: Pixels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "test.npy", test_images)
+    folder = cell(runs, "frozen-50-0")
+    [card], [encoder] = runs.glob("tiny/data-*/card.json"), runs.glob("tiny/pretrain-*/backbone.safetensors")
+    for path in (folder / "weights.safetensors", card, encoder):
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        assert tiny("predict", f"--cell={folder}", f"--images={tmp_path / 'test.npy'}") == 2
+        assert f"{path} is not the file that was written" in capsys.readouterr().err
+        path.write_bytes(whole)
+    assert not (runs / "tiny" / "predictions").exists()
+
+
+def test_an_encoder_of_the_users_own_is_built_only_if_the_settings_name_it(
+    runs: Path, tiny: Run, test_images: Pixels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "test.npy", test_images)
+    own = ("--pretrain.encoder.name=pipeline.models.encoders:MLPEncoder",)
+    small = ("--pretrain.encoder.args={widths: [9]}", "--mode=scratch", "--labels=50", "--seed=0")
+    assert tiny("train", *own, *small) == 0
+    folder = max(runs.glob("tiny/cells/scratch-50-0-*"), key=lambda path: path.stat().st_mtime)
+    arguments = (f"--cell={folder}", f"--images={tmp_path / 'test.npy'}")
+    assert tiny("predict", *arguments) == 2
+    assert f"if you trust it, say so with {own[0].replace('=', ' ')}" in capsys.readouterr().err
+    assert tiny("predict", *arguments, *own) == 0
+
+
+# --- wrong images ---------------------------------------------------------------------------------------------
+
+
+def array(images: npt.NDArray[Any]) -> Callable[[Path], Path]:
+    def save(folder: Path) -> Path:
+        np.save(folder / "array.npy", images)
+        return folder / "array.npy"
+
+    return save
+
+
+def picture(image: Image.Image) -> Callable[[Path], Path]:
+    def save(folder: Path) -> Path:
+        image.save(folder / "picture.png")
+        return folder / "picture.png"
+
+    return save
+
+
+def content(name: str, written: bytes) -> Callable[[Path], Path]:
+    def save(folder: Path) -> Path:
+        (folder / name).write_bytes(written)
+        return folder / name
+
+    return save
+
+
+def truncated_among_others(folder: Path) -> Path:
+    pictures = save_pictures(folder / "pictures", np.random.default_rng(0).integers(0, 256, (3, 1, 8, 8), np.uint8))
+    whole = (pictures / "0001.png").read_bytes()
+    (pictures / "0001.png").write_bytes(whole[: len(whole) // 2])
+    return pictures
+
+
+def two_arrays(folder: Path) -> Path:
+    np.savez(folder / "two.npz", a=np.zeros(1), b=np.zeros(1))
+    return folder / "two.npz"
+
+
+def empty(folder: Path) -> Path:
+    (folder / "empty").mkdir()
+    return folder / "empty"
+
+
+GREY = Image.new("L", (8, 8))
+
+WRONG: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "nothing": (lambda folder: folder / "nowhere", "nowhere does not exist; name a folder"),
+    "an empty folder": (empty, "holds no PNG or JPEG file"),
+    "a truncated picture": (truncated_among_others, "0001.png cannot be"),
+    "a text called png": (content("a.png", b"no picture"), "a.png cannot be read as PNG or JPEG"),
+    "a text": (content("a.txt", b"no picture"), "a.txt is no PNG, JPEG, .npy, .npz or IDX file"),
+    "16 bits": (picture(Image.fromarray(np.zeros((8, 8), np.uint16))), "convert it to 8 bits a channel"),
+    "colour": (
+        picture(GREY.convert("RGB")),
+        "8 x 8 pixels of 3 channels, the classifier takes 8 x 8 pixels of 1 channel; convert",
+    ),
+    "transparent": (picture(GREY.convert("LA")), "8 x 8 pixels of 2 channels"),
+    "idx labels": (content("a", b"\0\0\x08\x01\0\0\0\x01\0"), "IDX file of labels; name the one of images"),
+    "idx cut short": (content("a", b"\0\0\x08\x03\0\0\0\x02\0\0\0\x08\0\0\0\x08\0"), "where 144 are due"),
+    "idx header cut short": (content("a", b"\0\0\x08\x03\0\0"), "is an IDX file of 6 bytes"),
+    "gzip cut short": (content("a.gz", gzip.compress(bytes(100))[:-10]), "cannot be read"),
+    "two arrays": (two_arrays, "holds a, b; call the array of images `images`"),
+    "broken npz": (content("a.npz", b"PK\x03\x04 and no more"), "cannot be read as a NumPy file"),
+    "objects": (array(np.array([{"no": "code"}], dtype=object)), "cannot be read as a NumPy file"),
+    "channels last": (array(np.zeros((2, 8, 8, 1), np.uint8)), "store images.transpose(0, 3, 1, 2)"),
+    "another size": (
+        array(np.zeros((2, 1, 9, 9), np.uint8)),
+        "9 x 9 pixels of 1 channel, the classifier takes 8 x 8 pixels of 1 channel; convert",
+    ),
+    "floats to 255": (
+        array(np.arange(128, dtype=np.float32).reshape(2, 1, 8, 8)),
+        "holds float32 from 0.0 to 127.0; expected integers from 0 to 255, or floats from 0 to 1",
+    ),
+    "not a number": (array(np.full((2, 1, 8, 8), np.nan)), "from nan to nan"),
+    "negative": (array(np.full((2, 1, 8, 8), -1)), "from -1 to -1"),
+    "truth values": (array(np.ones((2, 1, 8, 8), bool)), "holds bool"),
+    "a vector": (array(np.zeros(8)), "holds an array of shape (8,)"),
+    "no image": (array(np.zeros((0, 1, 8, 8), np.uint8)), "at least one image"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_wrong_images_get_one_message_and_nothing_is_written(
+    kind: str, compared_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil, message = WRONG[kind]
+    path = spoil(tmp_path)
+    arguments = (f"--cell={cell(compared_runs, 'frozen-50-0')}", f"--images={path}", f"--out={tmp_path / 'out.csv'}")
+    assert main(["predict", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert not list(tmp_path.glob("*out.csv*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "images: none are named; expected --images PATH"),
+        (("--images=x.npy", "--mode=frozen", "--labels=51", "--seed=0"), "run `python -m pipeline train --mode frozen"),
+        (("--images=x.npy", "--labels=51"), "it has the modes frozen, finetune, scratch, the budgets 50, 100"),
+        (("--images=x.npy", "--mode=nope"), "it has the modes frozen, finetune, scratch"),
+        (("--images=x.npy", "--grid.draws=5"), "run `python -m pipeline compare` with the same settings"),
+        (("--images=x.npy", "--cell=nowhere"), "name the folder of a trained cell"),
+        (("--images=x.npy", "--cell=nowhere", "--seed=0"), "leave out mode, labels and seed"),
+    ],
+)
+def test_a_classifier_that_is_not_there_is_said_to_be_missing(
+    arguments: tuple[str, ...], message: str, tiny: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tiny("predict", "--grid.baselines=false", *arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+# --- resizing -------------------------------------------------------------------------------------------------
+
+
+def test_resized_images_are_scaled_and_converted(
+    predict: Callable[..., list[dict[str, str]]], test_images: Pixels, tmp_path: Path
+) -> None:
+    """Digits three times as large, in colour, are read as the digits they were."""
+    images = test_images[:100]
+    np.save(tmp_path / "plain.npy", images)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image[0]).resize((24, 24), Image.Resampling.NEAREST).convert("RGBA").save(
+            folder / f"{number:04}.png"
+        )
+    expected, said = predict(tmp_path / "plain.npy"), predict(folder, "--resize=true")
+    same = [row["class"] == other["class"] for row, other in zip(said, expected, strict=True)]
+    assert np.mean(same) > 0.7
+
+
+@given(
+    hnp.arrays(np.uint8, st.tuples(st.integers(1, 3), st.sampled_from([1, 3]), st.integers(4, 9), st.integers(4, 9))),
+    st.tuples(st.sampled_from([1, 3]), st.integers(4, 9), st.integers(4, 9)),
+)
+def test_resizing_gives_the_shape_asked_for_and_stays_within_the_range_of_the_pixels(
+    tmp_path_factory: pytest.TempPathFactory, images: Pixels, shape: tuple[int, int, int]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "law.npy"
+    np.save(path, images)
+    fitted = open_images(path, shape, resize=True).read(0, len(images))
+    assert fitted.shape == (len(images), *shape)
+    assert fitted.dtype == torch.float32
+    assert float(fitted.min()) >= images.min() / 255 - 1e-3
+    assert float(fitted.max()) <= images.max() / 255 + 1e-3
+    if images.shape[1:] == shape:
+        assert torch.equal(fitted, torch.from_numpy(images).float() / 255)
+
+
+def test_two_channels_have_no_rule(tmp_path: Path) -> None:
+    np.save(tmp_path / "two.npy", np.zeros((2, 2, 8, 8), np.uint8))
+    with pytest.raises(PipelineError, match="has 2 channels, the classifier takes 1; only grey and colour"):
+        open_images(tmp_path / "two.npy", (1, 8, 8), resize=True)
