@@ -4,6 +4,7 @@ import csv
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.cli import main
+from pipeline.cli import main, make_parser
+from pipeline.config import Experiment
 from pipeline.evaluation.clustering import cluster, clustering_accuracy
 from pipeline.evaluation.posteriors import overlap
 from pipeline.evaluation.samples import frechet_distance
 from pipeline.evaluation.statistics import Interval
+from pipeline.stages.study import arm_settings
 from pipeline.studies import STUDIES
 from pipeline.studies.base import above, below, show
 from pipeline.studies.overfit import selected_epoch
@@ -36,9 +39,20 @@ QUICK = (
 )
 
 
+# a corner of the shipped map
+CORNER = {
+    f"depth{depth}-latent{latent}": {
+        "pretrain": {"latent": latent, "encoder": {"widths": [32] * depth}, "decoder": {"widths": [32] * depth}}
+    }
+    for depth in (1, 2)
+    for latent in (2, 8)
+}
+
+
 def arguments(name: str, runs: Path) -> list[str]:
     labels = "[500]" if name == "generation" else "[50,100]"
-    return [f"--config={CONFIGS / name}.yaml", *QUICK, f"--runs={runs}", f"--grid.labels={labels}"]
+    arms = [f"--study.arms={json.dumps(CORNER)}"] if name == "bottleneck" else []
+    return [f"--config={CONFIGS / name}.yaml", *QUICK, f"--runs={runs}", f"--grid.labels={labels}", *arms]
 
 
 def run_study(name: str, runs: Path, *extra: str) -> int:
@@ -59,13 +73,27 @@ def data_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def studied(data_runs: Path) -> Path:
     """A runs folder with every shipped study. Not to be written to."""
-    for name in STUDIES:
-        assert run_study(name, data_runs) == 0
+    with pytest.MonkeyPatch.context() as patched:  # fewer images: what they show is not asked here
+        patched.setattr("pipeline.studies.generation.SAMPLES", 300)
+        patched.setattr("pipeline.studies.clusters.CLUSTERED", 400)
+        patched.setattr("pipeline.studies.clusters.SHOWN", 150)
+        for name in STUDIES:
+            assert run_study(name, data_runs) == 0
     return data_runs
 
 
 def test_every_shipped_config_is_a_study_and_the_other_way_round() -> None:
     assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(STUDIES)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_arm_is_an_experiment(path: Path) -> None:
+    _, stages = make_parser()
+    chosen = stages["study"].instantiate(stages["study"].parse_args([f"--config={path}"]))
+    config = Experiment(**{field.name: chosen[field.name] for field in fields(Experiment)})
+    settings = [arm_settings(config, arm) for arm in config.study.arms]
+    assert len(settings) >= 2
+    assert len({str(one) for one in settings}) == len(settings)
 
 
 @pytest.mark.parametrize("name", STUDIES)
