@@ -113,7 +113,14 @@ COMMANDS = STAGES | TOOLS
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one stage and return the exit status: 0, 1 or 2 for what the user can mend, 130 and 143 when interrupted."""
-    signal.signal(signal.SIGTERM, _terminate)
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return _run(arguments)
+    finally:
+        signal.signal(signal.SIGTERM, before)  # whoever called this has its own way to end
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser, stage_parsers = make_parser()
     namespace = parser.parse_args(arguments)
     name = namespace.subcommand

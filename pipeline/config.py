@@ -337,12 +337,15 @@ class RuntimeConfig:
         threads: CPU threads of pretraining; 0 takes all cores. A cell always uses one, so that a cell trained
             alone equals the same cell trained among others.
         progress: Show progress bars; they are never shown where the output is not a terminal.
+        tensorboard: Log the curves of pretraining for TensorBoard, too, below the experiment's folder; needs the extra
+            [tensorboard]. history.csv is written anyway.
     """
 
     accelerator: str = "auto"
     precision: Literal["auto", "32", "bf16"] = "auto"
     threads: int = 0
     progress: bool = True
+    tensorboard: bool = False
 
     def __post_init__(self) -> None:
         _require(self.threads >= 0, "runtime.threads", self.threads, "0 (all cores) or a number of threads")

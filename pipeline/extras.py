@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from pipeline.errors import PipelineError
 
-EXTRAS = {"onnx": ("onnx", "onnxruntime", "onnxscript")}
+EXTRAS = {"onnx": ("onnx", "onnxruntime", "onnxscript"), "tensorboard": ("tensorboard",)}
 
 
 def missing(extra: str) -> list[str]:

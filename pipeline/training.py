@@ -142,6 +142,7 @@ def fit(
     patience: int = 0,
     description: str = "",
     checkpoint: Path | None = None,
+    tensorboard: Path | None = None,
 ) -> FitResult:
     """Train a model, measure it after every epoch and, with a monitor, stop early and restore the best weights.
 
@@ -156,6 +157,7 @@ def fit(
         description: Shown beside the progress bar; empty for none.
         checkpoint: File that the training is saved to after each epoch, and goes on from if it is there; the result is
             the same to the bit. None for trainings too short to be worth it.
+        tensorboard: Folder for TensorBoard's events, the columns of history; None for none.
 
     Raises:
         PipelineError: The loss became NaN or infinite, or the device is not there.
@@ -166,6 +168,8 @@ def fit(
         callbacks.append(EarlyStopping(monitor, patience=patience, min_delta=0.0, verbose=False))
     if description and runtime.progress:
         callbacks.append(_Progress(description, recorder))
+    if tensorboard is not None:
+        callbacks.append(_TensorBoard(tensorboard, recorder))
     if checkpoint is not None:
         callbacks.append(SaveEpochs(checkpoint))  # last: what the others keep of an epoch belongs into it
     trainer = make_trainer(runtime, max_epochs, callbacks)
@@ -254,6 +258,22 @@ class _Recorder(pl.Callback):
         if self.best_weights is not None:
             model.load_state_dict(self.best_weights)
         return FitResult(self.history, self.best_epoch or last, last)
+
+
+class _TensorBoard(pl.Callback):
+    """Writes each row of history as events."""
+
+    def __init__(self, folder: Path, recorder: _Recorder) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.recorder, self.writer = recorder, SummaryWriter(folder)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        row = self.recorder.history[-1]
+        for name, value in row.items():
+            if name != "epoch":
+                self.writer.add_scalar(name, value, int(row["epoch"]))
+        self.writer.flush()  # a run is looked at while it goes on
 
 
 class _Progress(pl.Callback):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import methods, runs
+from pipeline import extras, methods, runs
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
 from pipeline.methods import find_method
@@ -25,14 +25,15 @@ _REMEDY = "run `python -m pipeline pretrain` with the same settings (or `make pr
 
 def run(config: Experiment) -> Path:
     """Pretrain unless it is done, and return the artefact's folder. A killed run goes on after its last whole epoch."""
+    if config.runtime.tensorboard:
+        extras.require("tensorboard", "runtime.tensorboard")
     folder = runs.build(config.folder, "pretrain", inputs(config), lambda folder: _make(config, folder))
-    _checkpoint(config).unlink(missing_ok=True)  # not before the artefact is in its place
+    _checkpoint(folder).unlink(missing_ok=True)  # not before the artefact is in its place
     return folder
 
 
-def _checkpoint(config: Experiment) -> Path:
-    """Where the training is saved after each epoch: beside the artefact to be."""
-    folder = runs.artefact_path(config.folder, "pretrain", inputs(config))
+def _checkpoint(folder: Path) -> Path:
+    """Where the training of an artefact to be is saved after each epoch: beside it."""
     return folder.with_name(f".{folder.name}.checkpoint")
 
 
@@ -190,8 +191,19 @@ def _fit(
         return row
 
     settings = config.pretrain
+    folder = runs.artefact_path(config.folder, "pretrain", inputs(config))
+    events = config.folder / "tensorboard" / folder.name if config.runtime.tensorboard else None
     batches = InMemoryData(train.images, train.labels, index, settings.batch_size, settings.seed)
-    return fit(model, batches, config.runtime, settings.epochs, measure, None, 0, "pretrain", _checkpoint(config))
+    return fit(
+        model,
+        batches,
+        config.runtime,
+        settings.epochs,
+        measure,
+        description="pretrain",
+        checkpoint=_checkpoint(folder),
+        tensorboard=events,
+    )
 
 
 def _standardise(backbone: Backbone, model: Pretraining, images: torch.Tensor) -> torch.Tensor:
