@@ -158,6 +158,7 @@ def fit(
     except (ValueError, MisconfigurationException) as error:
         raise PipelineError(f"runtime.accelerator: {runtime.accelerator!r} cannot be used: {error}") from error
     _fit_or_stop(trainer, model.to(memory_format=torch.channels_last), data)
+    model.trainer = None  # it holds the data, and a model outlives its training
     return recorder.finish(model)
 
 
