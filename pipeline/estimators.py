@@ -29,7 +29,7 @@ from pipeline.config import DistortionConfig, NetworkConfig, PretrainConfig, Run
 from pipeline.datasets.splits import label_split
 from pipeline.errors import PipelineError
 from pipeline.evaluation.errors import CHUNK
-from pipeline.learning.classify import Examples, neighbours, train_classifier
+from pipeline.learning.classify import Examples, Trained, neighbours, train_classifier
 from pipeline.learning.plan import Plan, Pretrained
 from pipeline.learning.pretrain import embed, pretrain
 from pipeline.models.propagation import similarity_graph
@@ -99,8 +99,8 @@ class _ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
 
     def _seed(self) -> int:
         """A whole number is the seed itself, as on the command line."""
-        source = check_random_state(self.random_state)
-        return int(self.random_state if isinstance(self.random_state, numbers.Integral) else source.randint(2**31))
+        generator = check_random_state(self.random_state)
+        return int(self.random_state if isinstance(self.random_state, numbers.Integral) else generator.randint(2**31))
 
 
 class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _ImageEstimator):  # type: ignore[misc]
@@ -205,7 +205,7 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
         image_shape: See ``AutoencoderTransformer``.
         pretrain: See ``AutoencoderTransformer``.
         train: All other settings of the classifiers: share of labels for validation, head, augmentation and so on.
-        runtime: Device and precision; None finds the device and shows no progress.
+        runtime: Device, precision and threads of the pretraining; None finds the device and shows no progress.
         random_state: A whole number from 0 to 2**32 - 1 gives the same classifier at each fit.
 
     Attributes:
@@ -298,7 +298,7 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
         return Plan(self.mode, self._pretrain_settings(seed), train, self._runtime_settings(), seed)
 
 
-def _train(plan: Plan, examples: Examples) -> Any:
+def _train(plan: Plan, examples: Examples) -> Trained:
     """Pretrain and find neighbours where the mode asks for it, then train: one thread for the head, as a cell has."""
     mode, pretrained, graph = find_mode(plan.mode), None, None
     with threads(plan.runtime.threads):
