@@ -175,6 +175,7 @@ def fit(
     trainer = make_trainer(runtime, max_epochs, callbacks)
     start = checkpoint if usable(checkpoint) else None
     _fit_or_stop(trainer, model.to(memory_format=torch.channels_last), data, start)
+    model.trainer = None  # it holds the data, and a model outlives its training
     return recorder.finish(model)
 
 

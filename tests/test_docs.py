@@ -1,4 +1,4 @@
-"""docs/datasets.md does what it says: its blocks are written and run in their order."""
+"""docs/datasets.md does what it says: its blocks are written and run in their order. So does the README's example."""
 
 from __future__ import annotations
 
@@ -65,6 +65,17 @@ def test_the_walk_through_works(
     text = capsys.readouterr().out
     assert "--grid.labels [20, 200] --pretrain.holdout" in text
     assert (tmp_path / "runs" / "pictures" / "report.html").exists()
+
+
+def test_the_estimators_example_works(capsys: pytest.CaptureFixture[str]) -> None:
+    [example] = (text for _, text in BLOCK.findall((ROOT / "README.md").read_text()) if "pipeline.estimators" in text)
+    quick = example.replace("epochs=10", "epochs=1, max_epochs=1", 2).replace("epochs=10", "epochs=1")
+    assert quick.count("max_epochs=1") == 2
+    exec(compile(quick, "README.md", "exec"), {})
+    score, best, spread = capsys.readouterr().out.splitlines()
+    assert 0 <= float(score) <= 1
+    assert "mode" in best
+    assert float(spread) > 0.5
 
 
 def test_readme_and_help_name_every_data_set() -> None:

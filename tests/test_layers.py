@@ -13,9 +13,10 @@ ROOT = Path(pipeline.__file__).parent
 
 # from the top; a module may import from its own layer and from those below
 LAYERS = (
-    ("__main__", "cli"),
+    ("__main__", "cli", "estimators"),
     ("stages",),
     ("studies",),
+    ("learning",),
     ("training", "methods", "evaluation", "report", "table", "onnx_file"),
     ("resuming",),
     ("models", "datasets"),

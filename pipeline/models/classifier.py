@@ -39,6 +39,12 @@ class Backbone(nn.Module):
         # a unit that never fires would be blown up to noise of size one
         self.norm.running_var.copy_(features.var(0).clamp(min=1e-8))
 
+    def unstandardise(self, features: Tensor) -> Tensor:
+        """The encoder's own features from standardised ones, shape (B, features)."""
+        assert self.norm.running_mean is not None
+        assert self.norm.running_var is not None
+        return features * (self.norm.running_var + self.norm.eps).sqrt() + self.norm.running_mean
+
     def forward(self, x: Tensor) -> Tensor:
         """Standardised features, shape (B, features)."""
         features: Tensor = self.norm(self.encoder(x).float())

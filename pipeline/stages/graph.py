@@ -9,7 +9,6 @@ import numpy as np
 
 from pipeline import runs
 from pipeline.config import Experiment
-from pipeline.errors import PipelineError
 from pipeline.stages import pretrain
 
 if TYPE_CHECKING:
@@ -45,13 +44,11 @@ def load(config: Experiment) -> sparse.csr_matrix:
 
 
 def _make(config: Experiment, folder: Path) -> dict[str, Any]:
-    from pipeline.models.propagation import nearest_neighbours
+    from pipeline.learning.classify import neighbours
     from pipeline.training import threads
 
-    embeddings, count = pretrain.load(config).embeddings, config.train.graph.neighbours
-    if len(embeddings) <= count:
-        raise PipelineError(f"train.graph.neighbours: {count} of {len(embeddings)} images; lower it")
+    embeddings, settings = pretrain.load(config).embeddings, config.train.graph
     with threads(config.runtime.threads):
-        indices, distances = nearest_neighbours(embeddings, count)
+        indices, distances = neighbours(settings, embeddings)
     np.savez(folder / "neighbours.npz", indices=indices.astype(np.int32), distances=distances.astype(np.float32))
-    return {"images": len(embeddings), "neighbours": count}
+    return {"images": len(embeddings), "neighbours": settings.neighbours}

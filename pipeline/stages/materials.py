@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pipeline.datasets.base import Dataset, ImageData
     from pipeline.evaluation.baselines import Pixels
-    from pipeline.stages.pretrain import Pretrained
+    from pipeline.learning.plan import Pretrained
 
 
 class Materials:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import extras, methods, runs
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
+from pipeline.learning.plan import Pretrained
 from pipeline.methods import find_method
 from pipeline.stages import data
 
 if TYPE_CHECKING:
     import torch
 
-    from pipeline.datasets.base import ImageData
     from pipeline.models.classifier import Backbone
     from pipeline.models.pretraining import Pretraining
-    from pipeline.training import FitResult
 
 _REMEDY = "run `python -m pipeline pretrain` with the same settings (or `make pretrain`) first"
 
@@ -45,19 +43,6 @@ def inputs(config: Experiment) -> dict[str, Any]:
         "pretrain": methods.inputs(config.pretrain),
         "precision": config.runtime.precision,
     }
-
-
-@dataclass(frozen=True)
-class Pretrained:
-    """What later stages read.
-
-    Attributes:
-        weights: Of the ``Backbone``: encoder and standardisation.
-        embeddings: Standardised features of all training images, float32, shape (N, features).
-    """
-
-    weights: dict[str, torch.Tensor]
-    embeddings: torch.Tensor
 
 
 def describe(config: Experiment) -> str:
@@ -134,90 +119,34 @@ def divide(config: Experiment, images: int) -> tuple[torch.Tensor, torch.Tensor]
     Raises:
         PipelineError: Nothing would be left to pretrain on.
     """
-    import torch
+    from pipeline.learning.pretrain import divide
 
-    settings = config.pretrain
-    if settings.holdout > images - 2:
-        raise PipelineError(
-            f"pretrain.holdout: {settings.holdout} of {images} training images leave nothing to pretrain on; lower it"
-        )
-    order = torch.randperm(images, generator=torch.Generator().manual_seed(settings.seed))
-    return order[: settings.holdout], order[settings.holdout :]
+    return divide(config.pretrain, images)
 
 
 def _make(config: Experiment, folder: Path) -> dict[str, Any]:
-    from pipeline.training import resolve_precision, seed_everything, threads
+    from pipeline.learning.pretrain import pretrain
+    from pipeline.training import resolve_precision, threads
 
-    settings, method = config.pretrain, find_method(config.pretrain)
-    train = data.load(config).train
-    held_out, index = divide(config, len(train))
+    settings, images = config.pretrain, data.load(config).train.images
+    place = runs.artefact_path(config.folder, "pretrain", inputs(config))
+    events = config.folder / "tensorboard" / place.name if config.runtime.tensorboard else None
+    held_out, seen = divide(config, len(images))
     with threads(config.runtime.threads):
-        seed_everything(settings.seed)
-        backbone = new_backbone(config, train.shape)
-        model = method.make_model(settings, train.shape, backbone.encoder)
-        result = _fit(config, model, train, held_out, index)
-        model.eval()
-        embeddings = _standardise(backbone, model, train.images)
-        findings = method.examine(settings, model, train.images[held_out], folder) if len(held_out) else {}
-    for name, part in {"backbone": backbone, **model.parts()}.items():
+        encoder = pretrain(settings, config.runtime, images, _checkpoint(place), events)
+        examine = find_method(settings).examine
+        findings = examine(settings, encoder.model, images[held_out], folder) if len(held_out) else {}
+    for name, part in {"backbone": encoder.backbone, **encoder.model.parts()}.items():
         _save(part.state_dict(), folder / f"{name}.safetensors")
-    _save({"train": embeddings}, folder / "embeddings.safetensors")
-    runs.write_csv(folder / "history.csv", result.history)
+    _save({"train": encoder.embeddings}, folder / "embeddings.safetensors")
+    runs.write_csv(folder / "history.csv", encoder.result.history)
     return {
-        "images": len(index),
-        "epochs": result.stopped_epoch,
+        "images": len(seen),
+        "epochs": encoder.result.stopped_epoch,
         "precision": resolve_precision(config.runtime),
-        **result.history[-1],
+        **encoder.result.history[-1],
         **findings,
     }
-
-
-def _fit(
-    config: Experiment, model: Pretraining, train: ImageData, held_out: torch.Tensor, index: torch.Tensor
-) -> FitResult:
-    """Train on the indexed images, measure on the held-out ones after each epoch."""
-    import torch
-
-    from pipeline.datasets.batches import InMemoryData
-    from pipeline.training import fit
-
-    @torch.no_grad()
-    def measure() -> dict[str, float]:
-        if not len(held_out):
-            return {}
-        model.eval()
-        row = model.measure(train.images[held_out].to(model.device))
-        model.train()
-        return row
-
-    settings = config.pretrain
-    folder = runs.artefact_path(config.folder, "pretrain", inputs(config))
-    events = config.folder / "tensorboard" / folder.name if config.runtime.tensorboard else None
-    batches = InMemoryData(train.images, train.labels, index, settings.batch_size, settings.seed)
-    return fit(
-        model,
-        batches,
-        config.runtime,
-        settings.epochs,
-        measure,
-        description="pretrain",
-        checkpoint=_checkpoint(folder),
-        tensorboard=events,
-    )
-
-
-def _standardise(backbone: Backbone, model: Pretraining, images: torch.Tensor) -> torch.Tensor:
-    """Measure the features of all images, and return them standardised."""
-    import torch
-
-    from pipeline.evaluation.errors import CHUNK
-    from pipeline.models.inputs import as_input
-
-    with torch.no_grad():
-        chunks = torch.split(images, CHUNK)
-        backbone.calibrate(torch.cat([model.embed(chunk) for chunk in chunks]))
-        backbone.eval()
-        return torch.cat([backbone(as_input(chunk)) for chunk in chunks])
 
 
 def _save(tensors: dict[str, torch.Tensor], path: Path) -> None:

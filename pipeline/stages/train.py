@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline import methods, runs
-from pipeline.config import Experiment, FitConfig, as_dict, check_seed
+from pipeline.config import Experiment, as_dict, check_seed
 from pipeline.datasets.splits import LabelSplit, label_split
 from pipeline.errors import PipelineError
+from pipeline.learning.plan import Plan
 from pipeline.modes import MODES, find_mode
 from pipeline.stages import data, pretrain
 from pipeline.stages.materials import Materials
@@ -24,12 +25,11 @@ CELLS = "cells"  # their folder inside the experiment's
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
-    from pipeline.datasets.base import Dataset, ImageData
+    from pipeline.datasets.base import Dataset
     from pipeline.evaluation.errors import SplitErrors
-    from pipeline.models.classifier import Backbone, Classifier
-    from pipeline.training import FitResult
+    from pipeline.learning.classify import Trained
+    from pipeline.models.classifier import Classifier
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,10 @@ class Cell:
         check_seed("seed", self.seed)
 
     @property
-    def settings(self) -> FitConfig:
-        """How this mode trains."""
-        settings: FitConfig = getattr(self.config.train, self.mode)
-        return settings
-
-    @property
-    def head_widths(self) -> tuple[int, ...]:
-        """Hidden layers of the head."""
-        train = self.config.train
-        return train.graph.head_widths if find_mode(self.mode).propagates else train.head_widths
+    def plan(self) -> Plan:
+        """How the classifier is trained."""
+        config = self.config
+        return Plan(self.mode, config.pretrain, config.train, config.runtime, self.seed)
 
 
 def run(config: Experiment, mode: str, labels: int, seed: int) -> Path:
@@ -116,7 +110,7 @@ def inputs(cell: Cell) -> dict[str, Any]:
         "train": common,
         "fit": fits[cell.mode],
     }
-    if cell.settings.head_first:
+    if cell.plan.settings.head_first:
         made_from["head_fit"] = fits["frozen"]
     if mode.propagates:
         made_from["graph"] = spreading
@@ -135,7 +129,7 @@ def inputs(cell: Cell) -> dict[str, Any]:
 def _make(cell: Cell, materials: Materials, folder: Path) -> dict[str, Any]:
     from safetensors.torch import save_file
 
-    from pipeline.training import seed_everything, threads
+    from pipeline.training import threads
 
     started = time.monotonic()
     train = materials.dataset.train
@@ -143,15 +137,14 @@ def _make(cell: Cell, materials: Materials, folder: Path) -> dict[str, Any]:
         train.labels.numpy(), cell.labels, cell.config.train.val_fraction, cell.seed, len(train.class_names)
     )
     with threads(1):
-        seed_everything(cell.seed)
-        model, result, digests = _train(cell, materials, split)
-        errors = _measure(model, materials.dataset, split)
+        trained = _train(cell, materials, split)
+        errors = _measure(trained.model, materials.dataset, split)
     seconds = round(time.monotonic() - started, 3)
     save_file(
-        {name: value.contiguous() for name, value in model.state_dict().items()},
+        {name: value.contiguous() for name, value in trained.model.state_dict().items()},
         folder / "weights.safetensors",
     )
-    runs.write_csv(folder / "history.csv", result.history)
+    runs.write_csv(folder / "history.csv", trained.result.history)
     runs.write_json(folder / "split.json", _describe(split, materials.dataset))
     np.savez_compressed(
         folder / "predictions.npz",
@@ -169,144 +162,26 @@ def _make(cell: Cell, materials: Materials, folder: Path) -> dict[str, Any]:
         "e_val": errors["val"].as_json(),
         "e_out": errors["test"].as_json(),
         "confusion": errors["test"].confusion.tolist(),
-        "best_epoch": result.best_epoch,
-        "stopped_epoch": result.stopped_epoch,
+        "best_epoch": trained.result.best_epoch,
+        "stopped_epoch": trained.result.stopped_epoch,
         "seconds": seconds,
-        "encoder_sha256": digests,
+        "encoder_sha256": trained.digests,
     }
     runs.write_json(folder / "metrics.json", metrics)
     return metrics
 
 
-def _train(cell: Cell, materials: Materials, split: LabelSplit) -> tuple[Classifier, FitResult, dict[str, str]]:
-    """The trained classifier, what its last fit left, and the encoder's digests before and after."""
-    from pipeline.models.classifier import make_head
+def _train(cell: Cell, materials: Materials, split: LabelSplit) -> Trained:
+    """The trained classifier, from what earlier stages left."""
+    from pipeline.learning.classify import Examples, train_classifier
 
     mode, train = find_mode(cell.mode), materials.dataset.train
-    backbone = pretrain.new_backbone(cell.config, train.shape)
-    head = make_head(backbone.out_features, len(train.class_names), cell.head_widths)
-    if mode.pretrained:
-        backbone.load_state_dict(materials.pretrained.weights)
-    before = _digest(backbone)
-    targets = _targets(cell, materials, split)
-    if not mode.trains_encoder:
-        result = _fit_head(cell, cell.settings, backbone, head, materials, split, targets)
-    elif cell.settings.head_first:
-        _fit_head(cell, cell.config.train.frozen, backbone, head, materials, split, targets)
-    model = _classifier(cell, cell.settings, backbone, head, mode.trains_encoder)
-    if mode.trains_encoder:
-        result = _fit(cell, cell.settings, model, train.images, train, split, targets)
-    digests = {"before": before, "after": _digest(backbone)}
-    if (digests["before"] != digests["after"]) != mode.trains_encoder:
-        raise PipelineError(
-            f"{relative(cell)}: the encoder was {'not ' * mode.trains_encoder}changed by training, against its mode"
-        )
-    return model, result, digests
-
-
-@dataclass(frozen=True)
-class Targets:
-    """What is learnt from.
-
-    Attributes:
-        labels: Classes, shape (N,), or weighed probabilities of them, shape (N, classes), of all training images.
-        index: The images that are trained on.
-        batch_size: Images a step.
-    """
-
-    labels: torch.Tensor
-    index: torch.Tensor
-    batch_size: int
-
-
-def _targets(cell: Cell, materials: Materials, split: LabelSplit) -> Targets:
-    """The labels of the draw; if they are to be spread first, soft labels of every image but the validation ones."""
-    import torch
-
-    train, settings = materials.dataset.train, cell.config.train
-    if not find_mode(cell.mode).propagates:
-        return Targets(train.labels, torch.from_numpy(split.train), settings.batch_size)
-    from pipeline.models.propagation import soft_labels, spread
-
-    known, classes = train.labels.numpy()[split.train], len(train.class_names)
-    scores = spread(materials.graph, split.train, known, classes, settings.graph.alpha)
-    pool = np.setdiff1d(np.arange(len(train)), split.val)
-    return Targets(soft_labels(scores, split.train, known), torch.from_numpy(pool), settings.graph.batch_size)
-
-
-def _fit_head(
-    cell: Cell,
-    settings: FitConfig,
-    backbone: Backbone,
-    head: nn.Module,
-    materials: Materials,
-    split: LabelSplit,
-    targets: Targets,
-) -> FitResult:
-    """Fit the head on the frozen backbone: on embeddings computed once, or image by image if these are augmented."""
-    from torch import nn
-
-    train = materials.dataset.train
-    if cell.config.train.augment is None:
-        model = _classifier(cell, settings, nn.Identity(), head, train_backbone=False)
-        return _fit(cell, settings, model, materials.pretrained.embeddings, train, split, targets)
-    model = _classifier(cell, settings, backbone, head, train_backbone=False)
-    return _fit(cell, settings, model, train.images, train, split, targets)
-
-
-def _classifier(
-    cell: Cell, settings: FitConfig, backbone: nn.Module, head: nn.Module, train_backbone: bool
-) -> Classifier:
-    from pipeline.models.classifier import Classifier
-    from pipeline.training import make_distortion
-
-    return Classifier(
-        backbone,
-        head,
-        train_backbone,
-        make_distortion(cell.config.train.augment),
-        settings.encoder_lr,
-        settings.head_lr,
-        settings.weight_decay,
-    )
-
-
-def _fit(
-    cell: Cell,
-    settings: FitConfig,
-    model: Classifier,
-    x: torch.Tensor,
-    train: ImageData,
-    split: LabelSplit,
-    targets: Targets,
-) -> FitResult:
-    """Train on the targets, stop on the validation part, keep E_in and E_val of every epoch."""
-    import torch
-
-    from pipeline.datasets.batches import InMemoryData
-    from pipeline.evaluation.errors import evaluate
-    from pipeline.training import fit
-
-    parts = {"in": torch.from_numpy(split.train), "val": torch.from_numpy(split.val)}
-    if cell.watched:
-        parts["unseen"] = torch.from_numpy(unseen(cell.config, train.labels, split))
-
-    def measure() -> dict[str, float]:
-        row: dict[str, float] = {}
-        for name, index in parts.items():
-            errors = evaluate(model, x[index], train.labels[index], len(train.class_names))
-            row |= {f"e_{name}": errors.error, f"loss_{name}": errors.loss}
-        return row
-
-    batches = InMemoryData(x, targets.labels, targets.index, targets.batch_size, cell.seed)
-    return fit(
-        model,
-        batches,
-        cell.config.runtime,
-        settings.max_epochs,
-        measure,
-        monitor="loss_val",
-        patience=settings.patience,
+    watched = unseen(cell.config, train.labels, split) if cell.watched else None
+    return train_classifier(
+        cell.plan,
+        Examples(train.images, train.labels, len(train.class_names), split, watched),
+        materials.pretrained if mode.pretrained else None,
+        materials.graph if mode.propagates else None,
     )
 
 
@@ -349,12 +224,3 @@ def _describe(split: LabelSplit, dataset: Dataset) -> dict[str, Any]:
         }
         for name, index in (("train", split.train), ("val", split.val))
     }
-
-
-def _digest(backbone: Backbone) -> str:
-    """SHA-256 of every weight and every BatchNorm statistic of the encoder."""
-    digest = hashlib.sha256()
-    for name, value in sorted(backbone.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

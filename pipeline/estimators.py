@@ -1,0 +1,386 @@
+"""The pipeline as scikit-learn estimators: the stages' own trainings, from arrays, with nothing on disk.
+
+Images come as ``X``: rows of pixels (N, pixels), (N, H, W) or (N, C, H, W). uint8 runs from 0 (black) to 255 (white).
+Any other numbers are taken as intensities between the least and the greatest value that ``fit`` saw, which it maps to
+0 and 1 for all pixels alike; both are kept in ``pixel_range_``, and later images are mapped in the same way. The
+networks then see floats, nothing is rounded to bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pytorch_lightning.utilities.seed import isolate_rng
+from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.metrics import accuracy_score
+from sklearn.utils import Tags, check_array, check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+from pipeline.config import DistortionConfig, NetworkConfig, PretrainConfig, RuntimeConfig, TrainConfig
+from pipeline.datasets.splits import label_split
+from pipeline.errors import PipelineError
+from pipeline.evaluation.errors import CHUNK
+from pipeline.learning.classify import Examples, Trained, neighbours, train_classifier
+from pipeline.learning.plan import Plan, Pretrained
+from pipeline.learning.pretrain import embed, pretrain
+from pipeline.models.propagation import similarity_graph
+from pipeline.modes import find_mode
+from pipeline.training import threads
+
+Array = npt.NDArray[Any]
+Shape = tuple[int, int, int]
+
+SMALLEST_SIDE = 8  # pixels, from which on convolutions and distortions of shape make sense
+
+
+class _ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """What both estimators know: what an image is, what a seed is, which settings are meant."""
+
+    latent: int | None
+    epochs: int | None
+    image_shape: tuple[int, ...] | None
+    pretrain: PretrainConfig | None
+    runtime: RuntimeConfig | None
+    random_state: int | np.random.RandomState | None
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def _fit_images(self, X: Any, **targets: Any) -> tuple[torch.Tensor, Any]:  # noqa: N803
+        """Learn the images' shape and range; the images as the networks take them, and checked targets if given."""
+        rows, shape = _as_rows(X)
+        checked = validate_data(self, rows, ensure_min_samples=2, **targets)
+        rows, y = checked if targets else (checked, None)
+        self._layout = (rows.shape[1],) if shape is None else np.shape(X)[1:]
+        self.image_shape_ = _resolve_shape(self.image_shape, shape, rows.shape[1])
+        whole_range = (0, 255) if rows.dtype == np.uint8 else (rows.min(), rows.max())
+        self.pixel_range_ = (float(whole_range[0]), float(whole_range[1]))
+        if not math.isfinite(self.pixel_range_[1] - self.pixel_range_[0]):
+            raise ValueError(f"X runs from {rows.min():g} to {rows.max():g}; expected a range that float64 can hold")
+        return self._scale(rows), y
+
+    def _images(self, X: Any) -> torch.Tensor:  # noqa: N803
+        """Images of the shape known from fit, as the networks take them."""
+        check_is_fitted(self)
+        rows, shape = _as_rows(X)
+        if shape is not None and shape != self.image_shape_:
+            raise ValueError(
+                f"X has images of shape {shape}, but {type(self).__name__} is expecting {self.image_shape_} "
+                "(channels, height, width)"
+            )
+        return self._scale(validate_data(self, rows, reset=False))
+
+    def _scale(self, rows: Array) -> torch.Tensor:
+        """uint8 or floats, 0 to 1 for the range of fit, shape (N, C, H, W)."""
+        low, high = self.pixel_range_
+        if rows.dtype != np.uint8 or (low, high) != (0, 255):
+            rows = ((rows.astype(np.float64) - low) / ((high - low) or 1)).astype(np.float32)
+        rows = np.require(rows, requirements=["C", "W"])  # torch warns of arrays that it may not write to
+        return torch.from_numpy(rows).reshape(-1, *self.image_shape_)
+
+    def _pretrain_settings(self, seed: int) -> PretrainConfig:
+        """The section pretrain that is meant; no image is held out, for scikit-learn has its own ways to do that."""
+        settings = _suited_to(self.image_shape_) if self.pretrain is None else self.pretrain
+        return dataclasses.replace(settings, holdout=0, seed=seed, **_given(latent=self.latent, epochs=self.epochs))
+
+    def _runtime_settings(self) -> RuntimeConfig:
+        return RuntimeConfig(progress=False) if self.runtime is None else self.runtime
+
+    def _seed(self) -> int:
+        """A whole number is the seed itself, as on the command line."""
+        generator = check_random_state(self.random_state)
+        return int(self.random_state if isinstance(self.random_state, numbers.Integral) else generator.randint(2**31))
+
+
+class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _ImageEstimator):  # type: ignore[misc]
+    """Pretrain an autoencoder on images without labels, and embed images with it.
+
+    What the stage pretrain does with the same settings. Parameters left None are as in ``pretrain``, which is the
+    section of that name of a config.
+
+    Args:
+        latent: Width of the embedding.
+        epochs: Passes over the images.
+        image_shape: (H, W) or (C, H, W) of an image in rows of pixels. None takes rows whose width is a square for
+            square grey images and others for a single line of pixels, (1, 1, pixels).
+        pretrain: All other settings: method, networks, corruption, loss and so on. Its ``holdout`` and ``seed`` are
+            not read. None takes the command line's defaults, and for images with a side below 8 pixels, such as a
+            line of them, fully connected networks and noise for a corruption.
+        runtime: Device, precision and threads; None finds the device and shows no progress.
+        random_state: A whole number from 0 to 2**32 - 1 gives the same encoder at each fit.
+
+    Attributes:
+        backbone_: Encoder and standardisation, a ``torch.nn.Module`` in eval mode.
+        model_: Autoencoder or VAE around the same encoder, in eval mode.
+        history_: One dict an epoch, with ``epoch`` and ``train_loss``.
+        image_shape_: Channels, height and width.
+        pixel_range_: What 0 and 1 of the networks are in X.
+        n_features_in_: Pixels of an image.
+
+    Raises:
+        ValueError: X is no finite numbers of such a shape, or a setting is out of range.
+    """
+
+    def __init__(
+        self,
+        latent: int | None = None,
+        epochs: int | None = None,
+        *,
+        image_shape: tuple[int, ...] | None = None,
+        pretrain: PretrainConfig | None = None,
+        runtime: RuntimeConfig | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.latent = latent
+        self.epochs = epochs
+        self.image_shape = image_shape
+        self.pretrain = pretrain
+        self.runtime = runtime
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # embeddings are float32
+        return tags
+
+    def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803
+        """Pretrain on images X, shape (N, pixels), (N, H, W) or (N, C, H, W) with N of at least 2; y is not read."""
+        with _settings_are_values():
+            images, _ = self._fit_images(X)
+            settings, runtime = self._pretrain_settings(self._seed()), self._runtime_settings()
+            with isolate_rng(), threads(runtime.threads):
+                encoder = pretrain(settings, runtime, images)
+        self.backbone_, self.model_, self.history_ = encoder.backbone, encoder.model, encoder.result.history
+        self._n_features_out = encoder.embeddings.shape[1]
+        return self
+
+    def transform(self, X: Any) -> Array:  # noqa: N803
+        """Standardised embeddings of images X, float32, shape (N, features); for a VAE, of the posteriors' means."""
+        images = self._images(X)
+        return embed(self.backbone_, images).numpy()
+
+    @torch.no_grad()
+    def inverse_transform(self, X: Any) -> Array:  # noqa: N803
+        """Images of embeddings X of shape (N, features): float32, laid out and scaled like those of fit."""
+        check_is_fitted(self)
+        latents = torch.from_numpy(check_array(X, dtype=np.float32, force_writeable=True))
+        if latents.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"X has {latents.shape[1]} features, but {type(self).__name__} makes {self._n_features_out}"
+            )
+        chunks = [self.model_.decode(self.backbone_.unstandardise(chunk)) for chunk in torch.split(latents, CHUNK)]
+        low, high = self.pixel_range_
+        return (torch.cat(chunks) * (high - low) + low).reshape(-1, *self._layout).numpy()
+
+
+class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignore[misc]
+    """Pretrain on all images, then train a shallow classifier on those with a label.
+
+    What the stages pretrain and train do with the same settings: all labels handed in are the budget, and those that
+    early stopping looks at come out of them. Parameters left None are as in ``pretrain`` and ``train``, which are the
+    sections of that name of a config.
+
+    Labels are whole numbers or strings. There is none where y is -1; among strings also "-1", which is what NumPy
+    makes of -1 beside strings, and "".
+
+    Args:
+        mode: "frozen" trains the head on the pretrained encoder, "finetune" both, "propagate" the head on labels that
+            were spread over all images, "scratch" the same network without pretraining.
+        latent: Width of the embedding.
+        epochs: Passes of the pretraining over the images.
+        head_lr: Learning rate of the head in this mode.
+        encoder_lr: Learning rate of the encoder in this mode, where it is trained.
+        max_epochs: Upper limit of passes over the labelled images in this mode; early stopping usually ends sooner.
+        image_shape: See ``AutoencoderTransformer``.
+        pretrain: See ``AutoencoderTransformer``.
+        train: All other settings of the classifiers: share of labels for validation, head, augmentation and so on.
+        runtime: Device, precision and threads of the pretraining; None finds the device and shows no progress.
+        random_state: A whole number from 0 to 2**32 - 1 gives the same classifier at each fit.
+
+    Attributes:
+        classes_: The distinct labels, sorted.
+        model_: Encoder and head, a ``torch.nn.Module`` from images to logits, in eval mode.
+        history_: One dict an epoch of the last training, with ``e_in``, ``e_val``, ``loss_in``, ``loss_val`` and so on.
+        best_epoch_: The epoch whose weights were kept.
+        split_: Rows of X whose labels were trained on, ``split_.train``, and stopped on, ``split_.val``.
+        image_shape_: Channels, height and width.
+        pixel_range_: What 0 and 1 of the networks are in X.
+        n_features_in_: Pixels of an image.
+
+    Raises:
+        ValueError: X is no finite numbers of such a shape, the labels are of one class or too few for a validation
+            part, or a setting is out of range.
+    """
+
+    def __init__(
+        self,
+        mode: str = "frozen",
+        *,
+        latent: int | None = None,
+        epochs: int | None = None,
+        head_lr: float | None = None,
+        encoder_lr: float | None = None,
+        max_epochs: int | None = None,
+        image_shape: tuple[int, ...] | None = None,
+        pretrain: PretrainConfig | None = None,
+        train: TrainConfig | None = None,
+        runtime: RuntimeConfig | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.mode = mode
+        self.latent = latent
+        self.epochs = epochs
+        self.head_lr = head_lr
+        self.encoder_lr = encoder_lr
+        self.max_epochs = max_epochs
+        self.image_shape = image_shape
+        self.pretrain = pretrain
+        self.train = train
+        self.runtime = runtime
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any) -> Self:  # noqa: N803
+        """Train on images X, shape (N, pixels), (N, H, W) or (N, C, H, W), and labels y, shape (N,)."""
+        with _settings_are_values():
+            find_mode(self.mode)
+            images, y = self._fit_images(X, y=y)
+            self.classes_, labels = _encode(y)
+            plan, classes = self._plan(), len(self.classes_)
+            self.split_ = label_split(labels, int((labels >= 0).sum()), plan.train.val_fraction, plan.seed, classes)
+            examples = Examples(images, torch.from_numpy(labels), classes, self.split_)
+            with isolate_rng():
+                trained = _train(plan, examples)
+        self.model_, self.history_ = trained.model.eval(), trained.result.history
+        self.best_epoch_ = trained.result.best_epoch
+        return self
+
+    @torch.no_grad()
+    def predict_proba(self, X: Any) -> Array:  # noqa: N803
+        """Probabilities of the classes of images X, float64, shape (N, classes), in the order of ``classes_``."""
+        images = self._images(X)
+        logits = torch.cat([self.model_(chunk) for chunk in torch.split(images, CHUNK)])
+        return logits.double().softmax(1).numpy()
+
+    def predict(self, X: Any) -> Array:  # noqa: N803
+        """The likeliest class of each of the images X, shape (N,)."""
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(1)]  # type: ignore[no-any-return]
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: N803
+        """Share of the images X with a label that are classified rightly, 0 to 1; those without one are left out.
+
+        Raises:
+            ValueError: There is no label in y.
+        """
+        y = column_or_1d(y)
+        known = ~_unlabelled(y)
+        if not known.any():
+            raise ValueError("y: no image has a label (all are -1); expected some to be scored on")
+        weights = None if sample_weight is None else np.asarray(sample_weight)[known]
+        return float(accuracy_score(y[known], self.predict(X)[known], sample_weight=weights))
+
+    def _plan(self) -> Plan:
+        seed, train = self._seed(), TrainConfig() if self.train is None else self.train
+        given = _given(head_lr=self.head_lr, encoder_lr=self.encoder_lr, max_epochs=self.max_epochs)
+        fit = dataclasses.replace(getattr(train, self.mode), **given)
+        train = dataclasses.replace(train, **{self.mode: fit})
+        return Plan(self.mode, self._pretrain_settings(seed), train, self._runtime_settings(), seed)
+
+
+def _train(plan: Plan, examples: Examples) -> Trained:
+    """Pretrain and find neighbours where the mode asks for it, then train: one thread for the head, as a cell has."""
+    mode, pretrained, graph = find_mode(plan.mode), None, None
+    with threads(plan.runtime.threads):
+        if mode.pretrained:
+            encoder = pretrain(plan.pretrain, plan.runtime, examples.images)
+            pretrained = Pretrained(encoder.backbone.state_dict(), encoder.embeddings)
+            if mode.propagates:
+                graph = similarity_graph(*neighbours(plan.train.graph, encoder.embeddings))
+    with threads(1):
+        return train_classifier(plan, examples, pretrained, graph)
+
+
+@contextmanager
+def _settings_are_values() -> Iterator[None]:
+    """What the pipeline calls a setting that the user can mend, scikit-learn calls a wrong value."""
+    try:
+        yield
+    except PipelineError as error:
+        raise ValueError(str(error)) from error
+
+
+def _given(**parameters: Any) -> dict[str, Any]:
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+def _suited_to(shape: Shape) -> PretrainConfig:
+    """The default settings, or, where there is no shape to look at or to distort, those without convolutions."""
+    if min(shape[1:]) >= SMALLEST_SIDE:
+        return PretrainConfig()
+    network = NetworkConfig("mlp", (512,), ())
+    noise = DistortionConfig(rotation=0, scale=0, shear=0, translation=0, elastic=0, noise=0.1)
+    return PretrainConfig(encoder=network, decoder=network, corruption=noise)
+
+
+# --- images and labels ----------------------------------------------------------------------------------------
+
+
+def _as_rows(X: Any) -> tuple[Any, Shape | None]:  # noqa: N803
+    """Rows of pixels, and the images' shape (C, H, W) if X tells it."""
+    if getattr(X, "ndim", 0) == 2:  # data frames and sparse matrices too, of which scikit-learn knows more
+        return X, None
+    images = np.asarray(X)
+    if images.ndim <= 2:
+        return images, None
+    if images.ndim == 4 and images.shape[3] in (1, 3, 4) and images.shape[1] not in (1, 3, 4):
+        raise ValueError(f"X has shape {images.shape}; expected channels first, as X.transpose(0, 3, 1, 2) has them")
+    if images.ndim > 4:
+        raise ValueError(f"X has shape {images.shape}; expected (N, pixels), (N, H, W) or (N, C, H, W)")
+    channels, height, width = (1, *images.shape[1:])[-3:]
+    return images.reshape(len(images), channels * height * width), (channels, height, width)
+
+
+def _resolve_shape(asked: tuple[int, ...] | None, found: Shape | None, pixels: int) -> Shape:
+    """The shape (C, H, W) of an image: as X has it, as the parameter says, or a guess from the number of pixels."""
+    side = math.isqrt(pixels)
+    if asked is None:
+        return found or ((1, side, side) if side * side == pixels else (1, 1, pixels))
+    shape = (1, *asked) if len(asked) == 2 else tuple(asked)
+    if len(shape) != 3 or min(shape) < 1 or math.prod(shape) != pixels or found not in (None, shape):
+        raise ValueError(
+            f"image_shape: {asked} is not the shape of images of "
+            f"{pixels if found is None else found} pixels; expected (H, W) or (C, H, W)"
+        )
+    channels, height, width = map(int, shape)
+    return channels, height, width
+
+
+def _unlabelled(y: Array) -> npt.NDArray[np.bool_]:
+    return (y == -1) | (y == "-1") | (y == "")  # type: ignore[no-any-return]
+
+
+def _encode(y: Array) -> tuple[Array, npt.NDArray[np.int64]]:
+    """The distinct classes, and each label as its number among them, -1 for none.
+
+    Raises:
+        ValueError: These are no classes, or there are fewer than two.
+    """
+    known = ~_unlabelled(y)
+    check_classification_targets(y[known])
+    classes, codes = np.unique(y[known], return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(f"y: the labels are of {len(classes)} class(es); expected two classes or more")
+    labels = np.full(len(y), -1, np.int64)
+    labels[known] = codes
+    return classes, labels
