@@ -114,12 +114,6 @@ def neighbours(settings: GraphConfig, embeddings: Tensor) -> tuple[Indices, Floa
     return nearest_neighbours(embeddings, settings.neighbours)
 
 
-def make_classifier(plan: Plan, shape: Shape, classes: int) -> Classifier:
-    """The plan's classifier with random weights, for stored ones to be loaded into."""
-    backbone, head = _networks(plan, shape, classes)
-    return _classifier(plan, plan.settings, backbone, head, find_mode(plan.mode).trains_encoder)
-
-
 def _networks(plan: Plan, shape: Shape, classes: int) -> tuple[Backbone, nn.Module]:
     backbone = find_method(plan.pretrain).make_backbone(plan.pretrain, shape)
     return backbone, make_head(backbone.out_features, classes, plan.head_widths)

@@ -13,8 +13,6 @@ from pipeline.studies import figures
 from pipeline.studies.base import Finding, Measured, Points, Study, Subject, above, below, show
 
 if TYPE_CHECKING:
-    import torch
-
     from pipeline.models.generation import LatentGaussian
 
 CLAIM = (
@@ -67,18 +65,10 @@ def _sources(subject: Subject) -> dict[str, LatentGaussian]:
 
     sources = {PRIOR: LatentGaussian.standard(subject.config.pretrain.latent)}
     if not find_method(subject.config.pretrain).has_prior:
-        codes = _codes(subject)
+        codes = subject.backbone.unstandardise(subject.embeddings)
         sources["independent"] = LatentGaussian.independent(codes.mean(0), codes.std(0))
         sources["covariance"] = LatentGaussian.fitted(codes)
     return sources
-
-
-def _codes(subject: Subject) -> torch.Tensor:
-    """The latents of all training images, shape (N, D): the embeddings before standardisation."""
-    norm = subject.backbone.norm
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    return subject.embeddings * (norm.running_var + norm.eps).sqrt() + norm.running_mean
 
 
 def _remoteness(subject: Subject, latent: LatentGaussian) -> float:
@@ -88,7 +78,7 @@ def _remoteness(subject: Subject, latent: LatentGaussian) -> float:
     """
     import torch
 
-    codes = _codes(subject)
+    codes = subject.backbone.unstandardise(subject.embeddings)
     seen = torch.ones(len(codes), dtype=torch.bool)
     seen[subject.held_out] = False
     points = latent.draw(len(subject.held_out), subject.seed)
