@@ -42,8 +42,9 @@ def test_compare_trains_the_grid_and_says_what_it_shows(
     runs: Path, tiny: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert tiny("compare") == 0
-    table = capsys.readouterr().out
-    assert max(map(len, table.splitlines())) <= 100
+    *table, path = capsys.readouterr().out.splitlines()  # a path is as long as its folders' names
+    assert path == f"compare: {runs / 'tiny' / 'results.csv'}"
+    assert max(map(len, table)) <= 100
     rows = read(runs)
     assert list(rows[0]) == COLUMNS
     modes = ("frozen", "finetune", "scratch", "logistic", "pca_logistic", "knn")
@@ -67,7 +68,7 @@ def test_compare_trains_the_grid_and_says_what_it_shows(
         if (row["first"], row["second"], row["quantity"], row["labels"]) == ("frozen", "finetune", "e_out", 100)
     ]
     assert paired["difference"]["mean"] == pytest.approx((sum(frozen) - sum(finetune)) / 2)
-    assert f"{100 * summary['e_out']['mean']:.2f}" in table
+    assert f"{100 * summary['e_out']['mean']:.2f}" in "\n".join(table)
 
 
 def test_the_grid_goes_on_where_it_stopped_and_equals_one_that_never_did(runs: Path, tiny: Run, tmp_path: Path) -> None:
