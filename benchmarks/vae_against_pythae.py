@@ -122,6 +122,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
+    base.prepare(DataConfig())
     dataset = base.load(DataConfig())
     images = dataset.train.images
     rates: dict[str, list[float]] = {"ours": [], "pythae": []}
