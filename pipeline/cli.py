@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser
 
-from pipeline.config import Experiment
+from pipeline.config import Experiment, from_parsed
 from pipeline.errors import PipelineError
 from pipeline.modes import MODES
 from pipeline.stages import (
@@ -127,7 +127,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         chosen = stage_parsers[name].instantiate(namespace[name])
         stage = COMMANDS[name]
-        subject = chosen[stage.operands] if stage.operands else _experiment(chosen)
+        subject = chosen[stage.operands] if stage.operands else from_parsed(chosen)
         result = stage.run(subject, *(chosen[option] for option in stage.options))
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -167,10 +167,6 @@ def _stage_parser(name: str, stage: Stage) -> ArgumentParser:
     for option, (kind, default, explanation) in stage.options.items():
         parser.add_argument(f"--{option}", type=kind, default=default, help=explanation)
     return parser
-
-
-def _experiment(chosen: Namespace) -> Experiment:
-    return Experiment(**{field.name: chosen[field.name] for field in dataclasses.fields(Experiment)})
 
 
 def _terminate(number: int, frame: object) -> None:

@@ -384,6 +384,11 @@ class Experiment:
         return Path(self.runs) / self.name
 
 
+def from_parsed(chosen: Any) -> Experiment:
+    """The experiment of a parser's namespace, which may hold a stage's own options beside the settings."""
+    return Experiment(**{field.name: chosen[field.name] for field in dataclasses.fields(Experiment)})
+
+
 def as_dict(config: Any) -> dict[str, Any]:
     """The settings as plain JSON types, tuples as lists."""
     return {key: _plain(value) for key, value in dataclasses.asdict(config).items()}

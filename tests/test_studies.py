@@ -4,7 +4,6 @@ import csv
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.cli import main, make_parser
-from pipeline.config import Experiment
+from pipeline.config import from_parsed
 from pipeline.evaluation.clustering import cluster, clustering_accuracy
 from pipeline.evaluation.posteriors import overlap
 from pipeline.evaluation.samples import frechet_distance
@@ -90,7 +89,7 @@ def test_every_shipped_config_is_a_study_and_the_other_way_round() -> None:
 def test_every_shipped_arm_is_an_experiment(path: Path) -> None:
     _, stages = make_parser()
     chosen = stages["study"].instantiate(stages["study"].parse_args([f"--config={path}"]))
-    config = Experiment(**{field.name: chosen[field.name] for field in fields(Experiment)})
+    config = from_parsed(chosen)
     settings = [arm_settings(config, arm) for arm in config.study.arms]
     assert len(settings) >= 2
     assert len({str(one) for one in settings}) == len(settings)

@@ -101,6 +101,12 @@ class ImageData:
         _, channels, height, width = self.images.shape
         return channels, height, width
 
+    def examples(self, index: torch.Tensor, most: int) -> torch.Tensor:
+        """Of the images at these indices, the index of the first of each class, in their order; at most so many."""
+        labels = self.labels[index].tolist()
+        firsts = sorted(labels.index(number) for number in set(labels) - {-1})[:most]
+        return index[firsts]
+
     def __getitem__(self, index: torch.Tensor) -> ImageData:
         return ImageData(self.images[index], self.labels[index], self.class_names)
 

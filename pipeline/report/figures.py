@@ -6,7 +6,7 @@ is escaped and any script can be set.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -168,12 +168,18 @@ def pretraining(losses: dict[str, list[float]]) -> Picture:
     return svg(figure, f"Loss by epoch of pretraining; it ends at {ends}.")
 
 
+def reconstructions(rows: Mapping[str, Floats]) -> Picture:
+    """Training images and what is made of them, see ``image_rows``."""
+    return image_rows(rows, f"{len(next(iter(rows.values())))} training images in columns;")
+
+
 @styled
-def reconstructions(rows: dict[str, Floats]) -> Picture:
+def image_rows(rows: Mapping[str, Floats], alt: str) -> Picture:
     """Images in rows, one column an image.
 
     Args:
-        rows: By the name of the row: intensities in [0, 1], shape (N, C, H, W), of one or three channels.
+        rows: By the name of the row: intensities in [0, 1], shape (N, C, H, W).
+        alt: What the images are; the text alternative goes on with the names of the rows.
     """
     count = len(next(iter(rows.values())))
     figure = Figure(figsize=(7.2, 0.6 * len(rows)), layout="constrained")
@@ -183,7 +189,7 @@ def reconstructions(rows: dict[str, Floats]) -> Picture:
             axes.set_axis_off()
             axes.imshow(displayable(image), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         line[0].text(-0.15, 0.5, name, transform=line[0].transAxes, ha="right", va="center", fontsize=10)
-    return png(figure, f"{count} training images in columns; rows from top to bottom: {', '.join(rows)}.")
+    return png(figure, f"{alt} rows from top to bottom: {', '.join(rows)}.")
 
 
 @styled

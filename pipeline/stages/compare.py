@@ -10,11 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipeline import runs
 from pipeline.config import Experiment
-from pipeline.datasets.splits import label_split
 from pipeline.errors import PipelineError
 from pipeline.modes import BASELINES, MODES, find_mode
 from pipeline.stages import baseline, data, graph, pretrain, train
@@ -36,19 +33,25 @@ PAIRS = (
 
 @dataclass(frozen=True)
 class Job:
-    """One entry of the grid: a cell, or a classical baseline."""
+    """One entry of the grid: a cell, or a classical baseline; ``watched`` is the cell's."""
 
     config: Experiment
     mode: str
     labels: int
     seed: int
+    watched: bool = False
+
+    @property
+    def cell(self) -> train.Cell:
+        """The cell; of a baseline, there is none."""
+        return train.Cell(self.config, self.mode, self.labels, self.seed, self.watched)
 
     @property
     def inputs(self) -> dict[str, Any]:
         """What its artefact is made from."""
         if self.mode in BASELINES:
             return baseline.inputs(self.config, self.mode, self.labels, self.seed)
-        return train.inputs(train.Cell(self.config, self.mode, self.labels, self.seed))
+        return train.inputs(self.cell)
 
     @property
     def folder(self) -> Path:
@@ -56,7 +59,7 @@ class Job:
         if self.mode in BASELINES:
             name = baseline.relative(self.mode, self.labels, self.seed)
         else:
-            name = train.relative(train.Cell(self.config, self.mode, self.labels, self.seed))
+            name = train.relative(self.cell)
         return runs.artefact_path(self.config.folder, name, self.inputs)
 
     def run(self, materials: Materials) -> None:
@@ -64,7 +67,7 @@ class Job:
         if self.mode in BASELINES:
             baseline.run(self.config, self.mode, self.labels, self.seed, materials)
         else:
-            train.train_cell(train.Cell(self.config, self.mode, self.labels, self.seed), materials)
+            train.train_cell(self.cell, materials)
 
 
 def run(config: Experiment) -> Path:
@@ -153,13 +156,9 @@ def _mark(jobs: list[Job]) -> str:
 def _check(config: Experiment) -> None:
     """Refuse a grid that cannot be trained before anything is."""
     modes = [find_mode(mode) for mode in config.grid.modes]
-    found = data.card(config)
     if any(mode.pretrained for mode in modes):
         pretrain.check(config)
-    # the class counts decide whether a budget is possible; no image is needed to tell
-    labels = np.repeat(np.arange(len(found["classes"])), found["train_per_class"])
-    for budget in config.grid.labels:
-        label_split(labels, budget, config.train.val_fraction, 0, len(found["classes"]))
+    data.check_budgets(config)
 
 
 def _finished(folder: Path, mark: str) -> dict[str, Any] | None:

@@ -6,9 +6,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline import runs
 from pipeline.config import Experiment, as_dict
 from pipeline.datasets import base
+from pipeline.datasets.splits import label_split
 from pipeline.errors import PipelineError
 
 
@@ -54,6 +57,18 @@ def find_card(experiment: Path, sha256: str) -> dict[str, Any]:
         if outcome["sha256"] == sha256:
             return outcome
     raise PipelineError(f"{experiment} holds no card of the data with SHA-256 {sha256[:8]}...; run `make data` for it")
+
+
+def check_budgets(config: Experiment) -> None:
+    """Refuse a label budget of the grid that cannot be drawn; the class counts tell, no image is needed.
+
+    Raises:
+        PipelineError: There is one, or the stage has not run.
+    """
+    found = card(config)
+    labels = np.repeat(np.arange(len(found["classes"])), found["train_per_class"])
+    for budget in config.grid.labels:
+        label_split(labels, budget, config.train.val_fraction, 0, len(found["classes"]))
 
 
 def load(config: Experiment) -> base.Dataset:

@@ -36,13 +36,14 @@ def run(config: Experiment) -> Path:
     """
     comparison = compare.load(config)
     encoder = pretrain.check(config) if any(MODES[mode].pretrained for mode in config.grid.modes) else None
-    mark = runs.fingerprint(_inputs(config, encoder))
+    verdicts = _verdicts(config)
+    mark = runs.fingerprint(_inputs(config, encoder, verdicts))
     if not runs.vouches(config.folder / RECORD, mark):
-        _make(config, comparison, encoder, mark)
+        _make(config, comparison, encoder, verdicts, mark)
     return config.folder / HTML
 
 
-def _inputs(config: Experiment, encoder: Path | None) -> dict[str, Any]:
+def _inputs(config: Experiment, encoder: Path | None, verdicts: list[Path]) -> dict[str, Any]:
     """All that the pages are made from: settings, results, encoder, and the code that sets them."""
     sources = [Path(__file__), *sorted(page.TEMPLATES.glob("*.py")), *sorted(page.TEMPLATES.glob("*.jinja"))]
     return {
@@ -52,7 +53,7 @@ def _inputs(config: Experiment, encoder: Path | None) -> dict[str, Any]:
         "settings": as_dict(config),
         "results": {name: runs.sha256_file(config.folder / name) for name in (compare.RESULTS, compare.COMPARISON)},
         "pretrained": runs.sha256_file(encoder / runs.MANIFEST) if encoder else None,
-        "studies": {str(path): runs.sha256_file(path) for path in _verdicts(config)},
+        "studies": {str(path): runs.sha256_file(path) for path in verdicts},
     }
 
 
@@ -62,16 +63,18 @@ def _verdicts(config: Experiment) -> list[Path]:
     found = []
     for path in Path(config.runs).glob(f"*/*/{study.VERDICT}"):
         verdict = runs.read_json(path, "run `make study` again")
-        if isinstance(verdict, dict) and verdict.get("data_sha256") == images:
+        if isinstance(verdict, dict) and verdict.get("data_sha256") == images and verdict.get("study") in STUDIES:
             found.append((list(STUDIES).index(verdict["study"]), path))
     return [path for _, path in sorted(found)]
 
 
-def _make(config: Experiment, comparison: dict[str, Any], encoder: Path | None, mark: str) -> None:
+def _make(
+    config: Experiment, comparison: dict[str, Any], encoder: Path | None, verdicts: list[Path], mark: str
+) -> None:
     from pipeline.report import evidence, story
 
     folder = config.folder
-    found = evidence.read(folder, as_dict(config), data.card(config), comparison, encoder, _verdicts(config))
+    found = evidence.read(folder, as_dict(config), data.card(config), comparison, encoder, verdicts)
     told = story.tell(found)
     runs.write_atomic(folder / MARKDOWN, page.markdown(told))
     runs.write_atomic(folder / HTML, page.html(told, _draw(config, found, encoder)))
@@ -138,9 +141,8 @@ def _reconstruct(config: Experiment, train: ImageData) -> dict[str, npt.NDArray[
     _, model = pretrain.restore(config, train.shape)
     held_out, seen = pretrain.divide(config, len(train))
     candidates = held_out if len(held_out) else seen
-    labels = train.labels[candidates].tolist()
-    firsts = sorted(labels.index(number) for number in set(labels) - {-1})[:RECONSTRUCTED] or [0]
-    clean = as_input(train.images[candidates[torch.tensor(firsts)]])
+    shown = train.examples(candidates, RECONSTRUCTED)
+    clean = as_input(train.images[shown if len(shown) else candidates[:1]])
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         distorted = model.corruption(clean)

@@ -5,25 +5,26 @@ from __future__ import annotations
 import functools
 import textwrap
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline import runs
-from pipeline.config import Experiment, as_dict
-from pipeline.datasets.splits import label_split
+from pipeline.config import Experiment, StudyConfig, as_dict, from_parsed
 from pipeline.errors import PipelineError
 from pipeline.modes import BASELINES, find_mode
-from pipeline.stages import baseline, data, pretrain, train, trained
+from pipeline.stages import data, pretrain, trained
+from pipeline.stages.compare import Job
 from pipeline.stages.fanout import Work, fan_out
 from pipeline.stages.materials import Materials
 from pipeline.studies import find_study
 
 if TYPE_CHECKING:
     from pipeline.models.deployed import Deployed
-    from pipeline.studies.base import Points, Study
+    from pipeline.studies import base
+    from pipeline.studies.base import Study
 
 VERDICT, RESULTS = "verdict.json", "results.csv"
 
@@ -38,12 +39,12 @@ def run(config: Experiment) -> Path:
             a point failed; the others are kept.
     """
     study = find_study(config.study.name)
-    jobs = plan(config, study)
+    points = plan(config, study)
     folder = config.folder / config.study.name
-    mark = runs.fingerprint({"stage": "study", "points": [job.inputs for job in jobs], "sources": _sources()})
+    mark = runs.fingerprint({"stage": "study", "points": [point.inputs for point in points], "sources": _sources()})
     if not runs.vouches(folder / VERDICT, mark):
-        _train_and_measure(config, study, jobs)
-        _conclude(config, study, jobs, mark)
+        _train_and_measure(config, points)
+        _conclude(config, study, _open(points), mark)
     _print(runs.read_json(folder / VERDICT, "run it again"))
     return folder / VERDICT
 
@@ -58,7 +59,7 @@ def _sources() -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Job:
+class Point:
     """One arm under one seed.
 
     Attributes:
@@ -66,8 +67,7 @@ class Job:
         config: The arm's, with its seed.
         arm: Its name.
         seed: Which pretraining and which draw of the labels.
-        cells: Its classifiers by "<mode>_<labels>".
-        baselines: Name and budget of its classical baselines by "<name>_<labels>".
+        jobs: Its classifiers and classical baselines, as in a comparison.
         judge: The study's judge; None where it has none.
     """
 
@@ -75,9 +75,13 @@ class Job:
     config: Experiment
     arm: str
     seed: int
-    cells: dict[str, train.Cell]
-    baselines: dict[str, tuple[str, int]]
-    judge: train.Cell | None
+    jobs: list[Job]
+    judge: Job | None
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return f"{self.arm}, seed {self.seed}"
 
     @property
     def relative(self) -> str:
@@ -92,9 +96,9 @@ class Job:
             "study": self.base.study.name,
             "seed": self.seed,
             "pretrained": runs.fingerprint(pretrain.inputs(self.config)),
-            "cells": [train.inputs(cell) for cell in self.cells.values()],
-            "baselines": [baseline.inputs(self.config, *which, self.seed) for which in self.baselines.values()],
-            "judge": train.inputs(self.judge) if self.judge else None,
+            "cells": [job.inputs for job in self.jobs if job.mode not in BASELINES],
+            "baselines": [job.inputs for job in self.jobs if job.mode in BASELINES],
+            "judge": self.judge.inputs if self.judge else None,
         }
 
     @property
@@ -103,59 +107,46 @@ class Job:
         return runs.artefact_path(self.base.folder, self.relative, self.inputs)
 
     def train(self) -> None:
-        """Pretrain, then train cells and baselines, unless it is done."""
+        """Pretrain, then train classifiers and baselines, unless it is done."""
         pretrain.run(self.config)
         materials = Materials(self.config)
-        for cell in self.cells.values():
-            train.train_cell(cell, materials)
-        for name, labels in self.baselines.values():
-            baseline.run(self.config, name, labels, self.seed, materials)
+        for job in self.jobs:
+            job.run(materials)
 
     def measure(self) -> None:
         """Measure what was trained, unless it is done."""
         runs.build(self.base.folder, self.relative, self.inputs, lambda folder: _measure(self, folder))
 
 
-def plan(config: Experiment, study: Study) -> list[Job]:
+def plan(config: Experiment, study: Study) -> list[Point]:
     """All points, arm by arm.
 
     Raises:
         PipelineError: An arm is missing or not what it may be, the grid is impossible, or stage data has not run.
     """
-    missing = [arm for arm in study.arms or ("at least one",) if study.arms and arm not in config.study.arms]
+    missing = [arm for arm in study.arms if arm not in config.study.arms]
     if missing or not config.study.arms:
         raise PipelineError(
             f"study.arms: {list(config.study.arms)} lacks {', '.join(missing) or 'any arm'}; configs/studies/ has a "
             f"complete example of {config.study.name}"
         )
     _check_grid(config, study)
-    judge = train.Cell(_settle(config), "scratch", max(config.grid.labels), 0) if study.judged else None
-    jobs = []
+    judge = Job(_settle(config), "scratch", max(config.grid.labels), 0) if study.judged else None
+    points = []
     for arm in config.study.arms:
         settings = arm_settings(config, arm)
         for seed in range(config.grid.draws):
             own = settings.pretrain.seed + (0 if study.one_encoder else seed)
             seeded = replace(settings, pretrain=replace(settings.pretrain, seed=own))
-            jobs.append(_job(config, study, seeded, arm, seed, judge))
-    return jobs
+            points.append(Point(config, seeded, arm, seed, _jobs(study, seeded, seed), judge))
+    return points
 
 
-def _job(config: Experiment, study: Study, settings: Experiment, arm: str, seed: int, judge: train.Cell | None) -> Job:
-    """A judged study's grid is its judge's, which belongs to no arm; there the arms have no classifiers."""
-    grid = config.grid
-    cells = {
-        f"{mode}_{labels}": train.Cell(settings, mode, labels, seed, study.watched)
-        for mode in grid.modes
-        for labels in grid.labels
-        if not study.judged
-    }
-    baselines = {
-        f"{name}_{labels}": (name, labels)
-        for name in BASELINES
-        for labels in grid.labels
-        if grid.baselines and not study.judged
-    }
-    return Job(config, settings, arm, seed, cells, baselines, judge)
+def _jobs(study: Study, settings: Experiment, seed: int) -> list[Job]:
+    """What an arm trains; nothing in a judged study, whose grid is its judge's, which belongs to no arm."""
+    grid = settings.grid
+    modes = () if study.judged else (*grid.modes, *(BASELINES if grid.baselines else ()))
+    return [Job(settings, mode, labels, seed, study.watched) for mode in modes for labels in grid.labels]
 
 
 def arm_settings(config: Experiment, arm: str) -> Experiment:
@@ -170,14 +161,11 @@ def arm_settings(config: Experiment, arm: str) -> Experiment:
         raise PipelineError(
             f"study.arms.{arm}: {', '.join(foreign)} cannot be changed by an arm; expected {' or '.join(ARM_SECTIONS)}"
         )
-    settled = _settle(config)
-    return _parse(_merged(as_dict(settled), changes), f"study.arms.{arm}")
+    return _parse(_merged(as_dict(_settle(config)), changes), f"study.arms.{arm}")
 
 
 def _settle(config: Experiment) -> Experiment:
     """Without the study, and on one thread: points are trained side by side."""
-    from pipeline.config import StudyConfig
-
     return replace(config, study=StudyConfig(), runtime=replace(config.runtime, threads=1, progress=False))
 
 
@@ -196,10 +184,9 @@ def _parse(settings: dict[str, Any], where: str) -> Experiment:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Experiment)
     try:
-        chosen = parser.instantiate(parser.parse_object(settings))
+        return from_parsed(parser.instantiate(parser.parse_object(settings)))
     except (ArgumentError, PipelineError) as error:
         raise PipelineError(f"{where}: {error}") from error
-    return Experiment(**{field.name: chosen[field.name] for field in fields(Experiment)})
 
 
 def _check_grid(config: Experiment, study: Study) -> None:
@@ -211,86 +198,65 @@ def _check_grid(config: Experiment, study: Study) -> None:
         )
     for mode in config.grid.modes:
         find_mode(mode)
-    card = data.card(config)
-    labels = np.repeat(np.arange(len(card["classes"])), card["train_per_class"])
-    for budget in config.grid.labels:
-        label_split(labels, budget, config.train.val_fraction, 0, len(card["classes"]))
+    data.check_budgets(config)
 
 
 # --- doing it -------------------------------------------------------------------------------------------------
 
 
-def _train_and_measure(config: Experiment, study: Study, jobs: Sequence[Job]) -> None:
-    missing = [job for job in jobs if not runs.is_finished(job.folder, runs.fingerprint(job.inputs))]
-    pieces = [Work(f"{job.arm}, seed {job.seed}", job.train) for job in missing]
+def _train_and_measure(config: Experiment, points: Sequence[Point]) -> None:
+    missing = [point for point in points if not runs.is_finished(point.folder, runs.fingerprint(point.inputs))]
+    pieces = [Work(point.name, point.train) for point in missing]
     if missing and missing[0].judge is not None:
         pieces.insert(0, Work("judge", functools.partial(_train_judge, missing[0].judge)))
     fan_out(config, pieces, f"{config.study.name}: training", "point")
-    fan_out(
-        config,
-        [Work(f"{job.arm}, seed {job.seed}", job.measure) for job in missing],
-        f"{config.study.name}: measuring",
-        "point",
-    )
+    pieces = [Work(point.name, point.measure) for point in missing]
+    fan_out(config, pieces, f"{config.study.name}: measuring", "point")
 
 
-def _train_judge(cell: train.Cell) -> None:
-    train.train_cell(cell, Materials(cell.config))
+def _train_judge(judge: Job) -> None:
+    judge.run(Materials(judge.config))
 
 
-def _measure(job: Job, folder: Path) -> dict[str, Any]:
+def _measure(point: Point, folder: Path) -> dict[str, Any]:
     """Fill a point's folder; all its numbers are the outcome."""
     from pipeline.studies.base import Subject
     from pipeline.training import threads
 
-    materials = Materials(job.config)
+    materials = Materials(point.config)
     dataset = materials.dataset
-    backbone, model = pretrain.restore(job.config, dataset.train.shape)
-    cells = {name: _open_cell(cell) for name, cell in job.cells.items()}
+    backbone, model = pretrain.restore(point.config, dataset.train.shape)
+    pretrained = runs.read_json(pretrain.check(point.config) / runs.MANIFEST, "run it again")["outcome"]
+    metrics = {
+        f"{job.mode}_{job.labels}": runs.open_artefact(job.folder, "run it again")["outcome"] for job in point.jobs
+    }
     subject = Subject(
-        config=job.config,
+        config=point.config,
         dataset=dataset,
-        held_out=pretrain.divide(job.config, len(dataset.train))[0],
+        held_out=pretrain.divide(point.config, len(dataset.train))[0],
         embeddings=materials.pretrained.embeddings,
         backbone=backbone,
         model=model,
-        histories={name: runs.read_columns(path / "history.csv") for name, (path, _) in cells.items()},
-        judge=_restore(job.judge) if job.judge else None,
-        seed=job.seed,
+        histories={
+            f"{job.mode}_{job.labels}": runs.read_columns(job.folder / "history.csv")
+            for job in point.jobs
+            if job.mode not in BASELINES
+        },
+        judge=_restore(point.judge) if point.judge else None,
+        seed=point.seed,
     )
     with threads(1):
-        measured = find_study(job.base.study.name).measure(subject)
+        measured = find_study(point.base.study.name).measure(subject)
     np.savez_compressed(folder / "arrays.npz", **measured.arrays)  # type: ignore[arg-type]
-    metrics = {name: metrics for name, (_, metrics) in cells.items()}
-    metrics |= {
-        name: runs.open_artefact(_baseline_folder(job, *which), "run it again")["outcome"]
-        for name, which in job.baselines.items()
-    }
     return {
-        **{name: value for name, value in _pretrained_outcome(job).items() if isinstance(value, int | float)},
+        **{name: value for name, value in pretrained.items() if isinstance(value, int | float)},
         **_errors(metrics),
         **measured.values,
     }
 
 
-def _restore(cell: train.Cell) -> Deployed:
-    folder, _ = _open_cell(cell)
-    return trained.restore(cell.config, folder, trained.describe(folder))
-
-
-def _open_cell(cell: train.Cell) -> tuple[Path, dict[str, Any]]:
-    folder = runs.artefact_path(cell.config.folder, train.relative(cell), train.inputs(cell))
-    return folder, runs.open_artefact(folder, "run it again")["outcome"]
-
-
-def _baseline_folder(job: Job, name: str, labels: int) -> Path:
-    made_from = baseline.inputs(job.config, name, labels, job.seed)
-    return runs.artefact_path(job.config.folder, baseline.relative(name, labels, job.seed), made_from)
-
-
-def _pretrained_outcome(job: Job) -> dict[str, Any]:
-    outcome: dict[str, Any] = runs.open_artefact(pretrain.check(job.config), "run it again")["outcome"]
-    return outcome
+def _restore(judge: Job) -> Deployed:
+    return trained.restore(judge.config, judge.folder, trained.describe(judge.folder))
 
 
 def _errors(metrics: dict[str, dict[str, Any]]) -> dict[str, float]:
@@ -306,9 +272,8 @@ def _errors(metrics: dict[str, dict[str, Any]]) -> dict[str, float]:
 # --- what it says ---------------------------------------------------------------------------------------------
 
 
-def _conclude(config: Experiment, study: Study, jobs: Sequence[Job], mark: str) -> None:
+def _conclude(config: Experiment, study: Study, points: base.Points, mark: str) -> None:
     """Write results and pictures, then the verdict, which vouches for them."""
-    points = _points(jobs)
     findings = study.conclude(points)
     pictures = {f"{name}.png": picture for name, picture in study.draw(points).items()}
     folder = config.folder / config.study.name
@@ -336,17 +301,23 @@ def _conclude(config: Experiment, study: Study, jobs: Sequence[Job], mark: str) 
     )
 
 
-def _points(jobs: Sequence[Job]) -> Points:
-    from pipeline.studies.base import Point, Points
+def _open(points: Sequence[Point]) -> base.Points:
+    """What was measured, after every file was checked."""
+    from pipeline.studies import base
 
-    opened = {job.folder: runs.open_artefact(job.folder, "run it again")["outcome"] for job in jobs}
-    return Points(
-        [Point(job.arm, job.seed, opened[job.folder], job.folder / "arrays.npz") for job in jobs],
-        {job.arm: job.config for job in jobs},
-    )
+    measured = [
+        base.Point(
+            point.arm,
+            point.seed,
+            runs.open_artefact(point.folder, "run it again")["outcome"],
+            point.folder / "arrays.npz",
+        )
+        for point in points
+    ]
+    return base.Points(measured, {point.arm: point.config for point in points})
 
 
-def _rows(points: Points) -> list[dict[str, object]]:
+def _rows(points: base.Points) -> list[dict[str, object]]:
     """One row a point; arms of different methods have different numbers, and a blank where others have one."""
     columns = list(dict.fromkeys(name for point in points.points for name in point.values))
     return [

@@ -110,7 +110,7 @@ def _blocks(points: Points, labels: int) -> Finding:
 
 
 def _draw(points: Points) -> dict[str, Picture]:
-    first = {arm: points.of(arm)[0].arrays() for arm in points.arms}
+    first = {arm: points.first(arm) for arm in points.arms}
     panels = {
         f"{arm}: mean sigma {found['sigma'].mean():.2g}": (_plane(found["mu"]), found["labels"])
         for arm, found in first.items()

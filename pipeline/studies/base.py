@@ -123,8 +123,12 @@ class Points:
         return self.interval(arm, name).mean
 
     def difference(self, first: str, second: str, name: str) -> Interval:
-        """Mean of first minus second over the same seeds, with a 95 % t interval."""
-        return paired_difference(self.values(first, name), self.values(second, name)).difference
+        """The same number of two arms, see ``difference``."""
+        return difference(self.values(first, name), self.values(second, name))
+
+    def first(self, arm: str) -> Arrays:
+        """What the pictures of an arm's first seed are drawn from."""
+        return self.of(arm)[0].arrays()
 
 
 @dataclass(frozen=True)
@@ -171,6 +175,11 @@ class Study:
     watched: bool = False
     one_encoder: bool = False
     modes: tuple[str, ...] = ()
+
+
+def difference(first: Sequence[float], second: Sequence[float]) -> Interval:
+    """Mean of first minus second over the same seeds, with a 95 % t interval."""
+    return paired_difference(first, second).difference
 
 
 def below(interval: Interval) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.evaluation.statistics import Interval, mean_interval
 from pipeline.report.drawing import Picture
+from pipeline.report.figures import image_rows
 from pipeline.studies import figures
-from pipeline.studies.base import Finding, Measured, Points, Study, Subject, above, below, points_of, show
+from pipeline.studies.base import Finding, Measured, Points, Study, Subject, above, below, difference, points_of, show
 from pipeline.studies.measures import budgets, examples, squared_error
 
 CLAIM = (
@@ -33,11 +33,11 @@ class _Map:
         self.depths = sorted({depth for depth, _ in self.place.values()})
         self.widths = sorted({width for _, width in self.place.values()})
 
-    def by_seed(self, name: str, depth: int | None = None, width: int | None = None) -> np.ndarray:
+    def by_seed(self, name: str, depth: int | None = None, width: int | None = None) -> list[float]:
         """A number by seed, averaged over the arms of this depth and width; None stands for all."""
         chosen = [arm for arm, (d, w) in self.place.items() if depth in (None, d) and width in (None, w)]
-        mean: np.ndarray = np.mean([self.points.values(arm, name) for arm in chosen], axis=0)
-        return mean
+        means: list[float] = np.mean([self.points.values(arm, name) for arm in chosen], axis=0).tolist()
+        return means
 
     def grid(self, name: str) -> np.ndarray:
         """Means over the seeds, shape (depths, widths); NaN where there is no such arm."""
@@ -59,7 +59,7 @@ def _conclude(points: Points) -> list[Finding]:
 def _deeper(arms: _Map, labels: int) -> Finding:
     name = f"frozen_{labels}_e_out"
     shallow, deep = arms.depths[0], arms.depths[-1]
-    gain = _difference(arms.by_seed(name, depth=deep), arms.by_seed(name, depth=shallow))
+    gain = difference(arms.by_seed(name, depth=deep), arms.by_seed(name, depth=shallow))
     return Finding(
         f"A deeper encoder's features serve a linear head on {labels} labels better.",
         f"E_out of {deep} hidden layers minus that of {shallow}, averaged over the widths: the interval over seeds "
@@ -72,7 +72,7 @@ def _deeper(arms: _Map, labels: int) -> Finding:
 def _wider(arms: _Map) -> Finding:
     narrow, wide = arms.widths[0], arms.widths[-1]
     parts = {
-        depth: _difference(
+        depth: difference(
             arms.by_seed("squared_error", depth, wide),
             arms.by_seed("squared_error", depth, narrow),
         )
@@ -91,10 +91,10 @@ def _wider(arms: _Map) -> Finding:
 def _best_region(arms: _Map, labels: int) -> Finding:
     """The width is chosen by validation labels, so that looking for the best does not flatter it."""
     name = f"frozen_{labels}_e_out"
-    validation = {width: arms.by_seed(f"frozen_{labels}_e_val", width=width).mean() for width in arms.widths}
+    validation = {width: np.mean(arms.by_seed(f"frozen_{labels}_e_val", width=width)) for width in arms.widths}
     best = min(validation, key=lambda width: validation[width])
     ends = [width for width in (arms.widths[0], arms.widths[-1]) if width != best]
-    losses = {end: _difference(arms.by_seed(name, width=end), arms.by_seed(name, width=best)) for end in ends}
+    losses = {end: difference(arms.by_seed(name, width=end), arms.by_seed(name, width=best)) for end in ends}
     listed = "; ".join(f"{end} dimensions err by {points_of(loss)} more" for end, loss in losses.items())
     return Finding(
         f"With {labels} labels, neither the narrowest nor the widest bottleneck gives the best features.",
@@ -105,10 +105,6 @@ def _best_region(arms: _Map, labels: int) -> Finding:
     )
 
 
-def _difference(first: np.ndarray, second: np.ndarray) -> Interval:
-    return mean_interval((first - second).tolist())
-
-
 def _draw(points: Points) -> dict[str, Picture]:
     arms = _Map(points)
     panels = {"squared reconstruction error an image": (arms.grid("squared_error"), 1)}
@@ -116,12 +112,12 @@ def _draw(points: Points) -> dict[str, Picture]:
         for quantity, name in (("E_in", "e_in"), ("E_out", "e_out")):
             panels[f"frozen {quantity}, {labels} labels, %"] = (100 * arms.grid(f"frozen_{labels}_{name}"), 1)
     deepest = {width: arm for arm, (depth, width) in arms.place.items() if depth == arms.depths[-1]}
-    rows = {"original": points.of(deepest[arms.widths[0]])[0].arrays()["original"]}
-    rows |= {f"{width}": points.of(deepest[width])[0].arrays()["reconstruction"] for width in sorted(deepest)}
+    rows = {"original": points.first(deepest[arms.widths[0]])["original"]}
+    rows |= {f"{width}": points.first(deepest[width])["reconstruction"] for width in sorted(deepest)}
     return {
         "map": figures.heatmaps(panels, "hidden layers", arms.depths, "latent dimensions", arms.widths),
-        "reconstructions": figures.image_rows(
-            rows, f"Held-out images and their reconstructions by number of latent dimensions, {arms.depths[-1]} layers."
+        "reconstructions": image_rows(
+            rows, f"Held-out images and their reconstructions by number of latent dimensions, {arms.depths[-1]} layers;"
         ),
     }
 

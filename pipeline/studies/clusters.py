@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.evaluation.statistics import paired_difference
 from pipeline.report.drawing import Picture
 from pipeline.studies import figures
-from pipeline.studies.base import Finding, Measured, Points, Study, Subject, above, points_of
+from pipeline.studies.base import Finding, Measured, Points, Study, Subject, above, difference, points_of
 
 CLAIM = "Without any label, an autoencoder learns to group the digits in its latent space."
 CLUSTERED, SHOWN = 10_000, 1000  # images; the map of more takes minutes and shows no more
@@ -45,7 +44,7 @@ def _conclude(points: Points) -> list[Finding]:
 
 def _groups(points: Points, arm: str) -> Finding:
     own, pixels = (points.values(arm, f"{prefix}kmeans_accuracy") for prefix in ("", "pixels_"))
-    difference = paired_difference(own, pixels).difference
+    gain = difference(own, pixels)
     shown = "; ".join(
         f"{where}: "
         + ", ".join(
@@ -59,13 +58,13 @@ def _groups(points: Points, arm: str) -> Finding:
         f"The latent space of the arm {arm} groups the classes better than pixels do.",
         "Accuracy of k-means with one cluster a class, best matched with the classes: on the latent minus on the first "
         f"{PCA_PIXELS} principal components of the pixels; the interval over seeds lies above 0.",
-        f"{points_of(difference)}. {shown[0].upper()}{shown[1:]}.",
-        above(difference),
+        f"{points_of(gain)}. {shown[0].upper()}{shown[1:]}.",
+        above(gain),
     )
 
 
 def _draw(points: Points) -> dict[str, Picture]:
-    first = {arm: points.of(arm)[0].arrays() for arm in points.arms}
+    first = {arm: points.first(arm) for arm in points.arms}
     names = {"kmeans_accuracy": "k-means accuracy, %", "mixture_accuracy": "mixture accuracy, %", "kmeans_nmi": "NMI"}
     bars = {
         title: {

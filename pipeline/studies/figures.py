@@ -124,18 +124,6 @@ def _tiled(images: Floats, columns: int) -> Any:
     return np.concatenate([np.concatenate([displayable(image) for image in line], axis=1) for line in lines])
 
 
-@styled
-def image_rows(rows: Mapping[str, Floats], alt: str) -> Picture:
-    """Images in named rows, one column an image; each of shape (N, C, H, W), intensities in [0, 1]."""
-    figure = Figure(figsize=(7.2, 0.7 * len(rows)), layout="constrained")
-    for axes, (name, images) in zip(figure.subplots(len(rows), 1, squeeze=False)[:, 0], rows.items(), strict=True):
-        axes.imshow(_tiled(images, len(images)), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.set_ylabel(name, rotation=0, ha="right", va="center")
-    return png(figure, f"{alt} Rows from top to bottom: {', '.join(rows)}.")
-
-
 @dataclass(frozen=True)
 class Curves:
     """Error by epoch.

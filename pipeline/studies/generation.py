@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.evaluation.statistics import Interval, paired_difference
+from pipeline.evaluation.statistics import Interval
 from pipeline.methods import find_method
 from pipeline.report.drawing import Picture
 from pipeline.studies import figures
-from pipeline.studies.base import Finding, Measured, Points, Study, Subject, above, below, show
+from pipeline.studies.base import Finding, Measured, Points, Study, Subject, above, below, difference, show
 
 if TYPE_CHECKING:
     from pipeline.models.generation import LatentGaussian
@@ -92,15 +92,15 @@ def _conclude(points: Points) -> list[Finding]:
 
 def _farther(points: Points, way: str) -> Finding:
     own, vae = points.values("autoencoder", f"frechet_{way}"), points.values("vae", f"frechet_{PRIOR}")
-    difference = paired_difference(own, vae).difference
+    farther = difference(own, vae)
     return Finding(
         f"An autoencoder's samples, its latents drawn from {WAYS[way]}, lie farther from real images than a VAE's.",
         "Fréchet distance to the test images in the judge's feature space, autoencoder minus VAE: the interval over "
         "seeds lies above 0.",
-        f"{np.mean(own):.1f} against {np.mean(vae):.1f}: {show(difference, digits=1)}; training against test images "
+        f"{np.mean(own):.1f} against {np.mean(vae):.1f}: {show(farther, digits=1)}; training against test images "
         f"{points.mean('vae', 'frechet_floor'):.1f}. Latents lie {points.mean('autoencoder', f'remoteness_{way}'):.1f} "
         "times as far from the nearest training code as those of unseen images.",
-        above(difference),
+        above(farther),
     )
 
 
@@ -116,7 +116,7 @@ def _fails(points: Points) -> Finding:
 
 def _works(points: Points) -> Finding:
     sure = points.values("vae", f"sure_{PRIOR}")
-    better = [paired_difference(points.values("autoencoder", f"sure_{way}"), sure).difference for way in WAYS]
+    better = [difference(points.values("autoencoder", f"sure_{way}"), sure) for way in WAYS]
     shares = [point.arrays()[f"shares_{PRIOR}"] for point in points.of("vae")]
     return Finding(
         "Most of a VAE's samples are digits, of every class.",
@@ -124,13 +124,13 @@ def _works(points: Points) -> Finding:
         "of an autoencoder's (intervals over seeds); every class is among them.",
         f"It is of {show(points.interval('vae', f'sure_{PRIOR}'), '%', 100, 1)}; their class histogram has the entropy "
         f"of {points.mean('vae', f'variety_{PRIOR}'):.1f} equally frequent classes of {len(shares[0])}.",
-        min(sure) > 0.5 and all(below(difference) for difference in better) and min(x.min() for x in shares) > 0,
+        min(sure) > 0.5 and all(below(interval) for interval in better) and min(x.min() for x in shares) > 0,
     )
 
 
 def _draw(points: Points) -> dict[str, Picture]:
     drawn = {f"autoencoder, {way}": ("autoencoder", way) for way in WAYS} | {"vae": ("vae", PRIOR)}
-    first = {name: points.of(arm)[0].arrays() for name, (arm, _) in drawn.items()}
+    first = {name: points.first(arm) for name, (arm, _) in drawn.items()}
 
     def panel(quantity: str, other: str, name: str) -> dict[str, Interval]:
         own = {label: points.interval(arm, f"{quantity}_{way}") for label, (arm, way) in drawn.items()}

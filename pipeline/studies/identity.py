@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pipeline.report.drawing import Picture
+from pipeline.report.figures import image_rows
 from pipeline.studies import figures
-from pipeline.studies.base import Finding, Measured, Points, Study, Subject, below, points_of
+from pipeline.studies.base import Finding, Measured, Points, Study, Subject, below, difference, points_of
 from pipeline.studies.measures import budgets, examples, squared_error
 
 CLAIM = (
@@ -53,33 +54,31 @@ def _copies(points: Points) -> Finding:
 
 def _no_better_than_pixels(points: Points, labels: int) -> Finding:
     features, pixels = (points.values("overcomplete", f"{mode}_{labels}_e_out") for mode in ("frozen", PIXELS))
-    from pipeline.evaluation.statistics import paired_difference
-
-    difference = paired_difference(features, pixels).difference
+    loss = difference(features, pixels)
     return Finding(
         f"With {labels} labels its features serve no better than pixels.",
         "E_out of a linear head on its features minus that of logistic regression on pixels, same draws: the interval "
         "over seeds does not lie below 0.",
-        f"{points_of(difference)}.",
-        not below(difference),
+        f"{points_of(loss)}.",
+        not below(loss),
     )
 
 
 def _learns(points: Points, arm: str, labels: int) -> Finding:
-    difference = points.difference(arm, "overcomplete", f"frozen_{labels}_e_out")
+    gain = points.difference(arm, "overcomplete", f"frozen_{labels}_e_out")
     means = {name: 100 * points.mean(name, f"frozen_{labels}_e_out") for name in (arm, "overcomplete")}
     return Finding(
         f"{arm.capitalize()} makes better features than copying does.",
         f"E_out of the {arm} arm minus that of the over-complete one, at {labels} labels: the interval over seeds lies "
         "below 0.",
-        f"{means[arm]:.2f} % against {means['overcomplete']:.2f} %: {points_of(difference)}.",
-        below(difference),
+        f"{means[arm]:.2f} % against {means['overcomplete']:.2f} %: {points_of(gain)}.",
+        below(gain),
     )
 
 
 def _draw(points: Points) -> dict[str, Picture]:
-    rows = {"original": points.of(points.arms[0])[0].arrays()["original"]}
-    rows |= {arm: points.of(arm)[0].arrays()["reconstruction"] for arm in points.arms}
+    rows = {"original": points.first(points.arms[0])["original"]}
+    rows |= {arm: points.first(arm)["reconstruction"] for arm in points.arms}
     panels = {"error unexplained, %": {arm: points.interval(arm, "unexplained") for arm in points.arms}}
     for labels in budgets(points):
         errors = {arm: points.interval(arm, f"frozen_{labels}_e_out") for arm in points.arms}
@@ -87,7 +86,7 @@ def _draw(points: Points) -> dict[str, Picture]:
         panels[f"E_out, {labels} labels, %"] = errors
     return {
         "errors": figures.bars(panels),
-        "reconstructions": figures.image_rows(rows, "Held-out images and what each arm makes of them."),
+        "reconstructions": image_rows(rows, "Held-out images and what each arm makes of them;"),
     }
 
 

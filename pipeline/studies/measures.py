@@ -29,7 +29,6 @@ def examples(subject: Subject) -> tuple[Floats, Floats]:
     from pipeline.models.generation import reconstruct
     from pipeline.models.inputs import as_input
 
-    labels = subject.dataset.train.labels[subject.held_out].tolist()
-    firsts = sorted(labels.index(number) for number in set(labels) - {-1})[:EXAMPLES]
-    images = subject.dataset.train.images[subject.held_out[firsts]]
+    train = subject.dataset.train
+    images = train.images[train.examples(subject.held_out, EXAMPLES)]
     return as_input(images).numpy(), reconstruct(subject.model, images).numpy()

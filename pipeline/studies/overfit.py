@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.evaluation.statistics import Interval, paired_difference
+from pipeline.evaluation.statistics import Interval
 from pipeline.report.drawing import Picture
 from pipeline.studies import figures
-from pipeline.studies.base import Finding, Measured, Points, Study, Subject, above, points_of
+from pipeline.studies.base import Finding, Measured, Points, Study, Subject, above, difference, points_of
 
 CLAIM = (
     "A frozen encoder has the larger E_in and the smaller gap to E_out; fine-tuning has the smaller E_in and the "
@@ -57,46 +57,46 @@ def _conclude(points: Points) -> list[Finding]:
 
 
 def _larger_e_in(points: Points, arm: str, labels: int) -> Finding:
-    difference = _modes(points, arm, labels, "e_in_selected")
+    gap = _modes(points, arm, labels, "e_in_selected")
     return Finding(
         f"With {labels} labels, frozen has the larger E_in (arm {arm}).",
         "E_in of frozen minus that of fine-tuned with early stopping: the interval over draws lies above 0.",
-        f"{_errors(points, arm, labels, 'e_in_selected')}: {points_of(difference)}.",
-        above(difference),
+        f"{_errors(points, arm, labels, 'e_in_selected')}: {points_of(gap)}.",
+        above(gap),
     )
 
 
 def _smaller_gap(points: Points, arm: str, labels: int) -> Finding:
-    difference = _modes(points, arm, labels, "gap_selected", FINETUNE, FROZEN)
+    gap = _modes(points, arm, labels, "gap_selected", FINETUNE, FROZEN)
     return Finding(
         f"With {labels} labels, frozen has the smaller gap (arm {arm}).",
         "Error on unseen images minus E_in, of fine-tuned with early stopping minus that of frozen: the interval over "
         "draws lies above 0.",
-        f"{_errors(points, arm, labels, 'gap_selected')}: fine-tuned is wider by {points_of(difference)}. On unseen "
+        f"{_errors(points, arm, labels, 'gap_selected')}: fine-tuned is wider by {points_of(gap)}. On unseen "
         f"images they err: {_errors(points, arm, labels, 'e_unseen_selected')}.",
-        above(difference),
+        above(gap),
     )
 
 
 def _recovers(points: Points, arm: str, labels: int) -> Finding:
     cell = f"{FINETUNE}_{labels}"
     last, selected = (points.values(arm, f"{cell}_e_unseen_{when}") for when in ("last", "selected"))
-    difference = paired_difference(last, selected).difference
+    loss = difference(last, selected)
     losses = {when: np.mean(points.values(arm, f"{cell}_loss_unseen_{when}")) for when in ("last", "selected")}
     epochs = ", ".join(f"{epoch:.0f}" for epoch in points.values(arm, f"{cell}_selected_epoch"))
     return Finding(
         f"With {labels} labels, early stopping recovers what fine-tuning to the end loses (arm {arm}).",
         "Error on unseen images at the last epoch minus that at the epoch which early stopping selects: the interval "
         "over draws lies above 0.",
-        f"{100 * np.mean(last):.2f} % against {100 * np.mean(selected):.2f} %: {points_of(difference)}; selected "
+        f"{100 * np.mean(last):.2f} % against {100 * np.mean(selected):.2f} %: {points_of(loss)}; selected "
         f"epochs {epochs}. Their cross-entropy there: {losses['last']:.3f} against {losses['selected']:.3f} nats.",
-        above(difference),
+        above(loss),
     )
 
 
 def _modes(points: Points, arm: str, labels: int, name: str, first: str = FROZEN, second: str = FINETUNE) -> Interval:
     values = {mode: points.values(arm, f"{mode}_{labels}_{name}") for mode in (first, second)}
-    return paired_difference(values[first], values[second]).difference
+    return difference(values[first], values[second])
 
 
 def _errors(points: Points, arm: str, labels: int, name: str) -> str:
