@@ -222,11 +222,18 @@ class _Recorder(pl.Callback):
     def __init__(self, measure: Callable[[], dict[str, float]], monitor: str | None) -> None:
         self.measure, self.monitor = measure, monitor
         self.history: History = []
+        self.losses: list[torch.Tensor] = []
         self.best, self.best_epoch = math.inf, 0
         self.best_weights: dict[str, torch.Tensor] | None = None
 
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.losses = []
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any) -> None:
+        self.losses.append(outputs["loss"])  # read at the epoch's end only: a device need not wait for it at each step
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        train_loss = float(trainer.callback_metrics["train_loss"])
+        train_loss = float(torch.stack(self.losses).mean())
         row = {"epoch": float(trainer.current_epoch + 1), "train_loss": train_loss, **self.measure()}
         broken = [name for name, value in row.items() if not math.isfinite(value)]
         if broken:

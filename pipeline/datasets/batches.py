@@ -41,6 +41,23 @@ class Batches:
             yield self.images[chunk], self.labels[chunk]
 
 
+class WholeEpoch:
+    """A loader whose one batch an epoch is all of the epoch's batches.
+
+    Args:
+        batches: They.
+    """
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[Batches]:
+        yield self.batches
+
+
 class InMemoryData(pl.LightningDataModule):
     """Puts the whole data on the trainer's device once, then slices it.
 
@@ -57,9 +74,10 @@ class InMemoryData(pl.LightningDataModule):
         self.images, self.labels, self.index = images, labels, index
         self.batch_size, self.seed = batch_size, seed
 
-    def train_dataloader(self) -> Batches:
-        """Shuffled batches on the trainer's device."""
+    def train_dataloader(self) -> Batches | WholeEpoch:
+        """Shuffled batches on the trainer's device; a whole epoch of them for a module that takes its own steps."""
         trainer = self.trainer
         assert trainer is not None
         images, labels, index = (x.to(trainer.strategy.root_device) for x in (self.images, self.labels, self.index))
-        return Batches(images, labels, index, self.batch_size, self.seed, lambda: trainer.current_epoch)
+        batches = Batches(images, labels, index, self.batch_size, self.seed, lambda: trainer.current_epoch)
+        return batches if trainer.lightning_module.automatic_optimization else WholeEpoch(batches)

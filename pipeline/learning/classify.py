@@ -181,14 +181,15 @@ def _fit(
     plan: Plan, settings: FitConfig, model: Classifier, x: Tensor, examples: Examples, targets: Targets
 ) -> FitResult:
     """Train on the targets, stop on the validation part, keep E_in and E_val of every epoch."""
-    parts = {"in": torch.from_numpy(examples.split.train), "val": torch.from_numpy(examples.split.val)}
+    parts = {"in": examples.split.train, "val": examples.split.val}
     if examples.unseen is not None:
-        parts["unseen"] = torch.from_numpy(examples.unseen)
+        parts["unseen"] = examples.unseen
+    measured = {name: (x[index], examples.labels[index]) for name, index in parts.items()}
 
     def measure() -> dict[str, float]:
         row: dict[str, float] = {}
-        for name, index in parts.items():
-            errors = evaluate(model, x[index], examples.labels[index], examples.classes)
+        for name, (inputs, labels) in measured.items():
+            errors = evaluate(model, inputs, labels, examples.classes)
             row |= {f"e_{name}": errors.error, f"loss_{name}": errors.loss}
         return row
 

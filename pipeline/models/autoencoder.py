@@ -45,5 +45,4 @@ class Autoencoder(Pretraining):
         """Loss of a corrupted batch; the labels beside the images are not read."""
         clean = as_input(batch[0])
         loss = self.reconstruction_loss(self.decoder(self.encoder(self.corruption(clean))), clean)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(clean))
         return loss

@@ -123,7 +123,6 @@ class VAE(Pretraining):
         """Loss of a corrupted batch; the labels beside the images are not read."""
         clean = self.likelihood.target(as_input(batch[0]))
         loss = self._objective(self.bound(clean, self.corruption(clean)), self.current_beta())
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(clean))
         return loss
 
     def _objective(self, bound: Bound, beta: float) -> Tensor:
