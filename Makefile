@@ -28,7 +28,7 @@ CHOSEN = $(if $(CELL),--cell "$(CELL)")
 STUDIES := bottleneck identity generation balance overfit clusters
 STUDY_CONFIG = configs/studies/$(STUDY).yaml
 
-.PHONY: all install check-dataset data pretrain sample frozen finetune scratch propagate compare report label-efficiency vae study studies predict export compare-runs doctor test test-slow lint format clean help
+.PHONY: all install check-dataset data pretrain sample frozen finetune scratch propagate compare report label-efficiency vae study studies predict export compare-runs doctor test test-slow bench lint format clean help
 
 all: report ## The main job: every stage, ending with the table and the path of the report (default)
 
@@ -95,6 +95,12 @@ test: $(INSTALLED) ## Run the tests (under five minutes)
 
 test-slow: $(INSTALLED) ## Run the tests that take minutes
 	$(VENV)/bin/python -m pytest -m slow
+
+bench: $(INSTALLED) ## Time the pipeline beside what people use now (half an hour; leave the machine alone)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	@$(VENV)/bin/python -m benchmarks $(ARGS)
+	@$(VENV)/bin/python -m benchmarks.growth
+	@$(VENV)/bin/python -m benchmarks.batch_sizes
 
 lint: $(INSTALLED) ## ruff and strict mypy
 	$(VENV)/bin/ruff check .

@@ -334,6 +334,8 @@ class RuntimeConfig:
     Attributes:
         accelerator: "auto", "cpu", "gpu", "mps": as Lightning understands it.
         precision: "auto" takes bfloat16 where the hardware computes it natively; "32" or "bf16" force one.
+        compile: Compile the steps of pretraining with torch.compile; needs a C++ compiler. The first epoch takes some
+            time longer, so it pays in long trainings only; docs/performance.md says from when on.
         threads: CPU threads of pretraining; 0 takes all cores. A cell always uses one, so that a cell trained
             alone equals the same cell trained among others.
         progress: Show progress bars; they are never shown where the output is not a terminal.
@@ -343,6 +345,7 @@ class RuntimeConfig:
 
     accelerator: str = "auto"
     precision: Literal["auto", "32", "bf16"] = "auto"
+    compile: bool = False
     threads: int = 0
     progress: bool = True
     tensorboard: bool = False

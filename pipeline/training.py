@@ -18,6 +18,7 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import EarlyStopping
 from torch import nn
+from torch._dynamo.exc import BackendCompilerFailed
 from tqdm import tqdm
 
 from pipeline import plugins
@@ -160,7 +161,7 @@ def fit(
         tensorboard: Folder for TensorBoard's events, the columns of history; None for none.
 
     Raises:
-        PipelineError: The loss became NaN or infinite, or the device is not there.
+        PipelineError: The loss became NaN or infinite, the device is not there, or the step cannot be compiled.
     """
     recorder = _Recorder(measure, monitor)
     callbacks: list[pl.Callback] = [recorder]
@@ -174,8 +175,11 @@ def fit(
         callbacks.append(SaveEpochs(checkpoint))  # last: what the others keep of an epoch belongs into it
     trainer = make_trainer(runtime, max_epochs, callbacks)
     start = checkpoint if usable(checkpoint) else None
+    if runtime.compile and model.automatic_optimization:
+        model.training_step = torch.compile(model.training_step)  # type: ignore[method-assign]
     _fit_or_stop(trainer, model.to(memory_format=torch.channels_last), data, start)
     model.trainer = None  # it holds the data, and a model outlives its training
+    vars(model).pop("training_step", None)  # a compiled one cannot be pickled
     return recorder.finish(model)
 
 
@@ -208,6 +212,9 @@ def _fit_or_stop(trainer: pl.Trainer, model: pl.LightningModule, data: InMemoryD
     try:
         with expected_warnings():
             trainer.fit(model, datamodule=data, ckpt_path=start)
+    except BackendCompilerFailed as error:
+        reason = str(error).splitlines()[0]
+        raise PipelineError(f"runtime.compile: {reason}; install a C++ compiler, or set it to false") from error
     except SystemExit as error:
         if isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None

@@ -44,5 +44,4 @@ class Autoencoder(Pretraining):
     def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Loss of a corrupted batch; the labels beside the images are not read."""
         clean = as_input(batch[0])
-        loss = self.reconstruction_loss(self.decoder(self.encoder(self.corruption(clean))), clean)
-        return loss
+        return self.reconstruction_loss(self.decoder(self.encoder(self.corruption(clean))), clean)

@@ -122,8 +122,7 @@ class VAE(Pretraining):
     def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Loss of a corrupted batch; the labels beside the images are not read."""
         clean = self.likelihood.target(as_input(batch[0]))
-        loss = self._objective(self.bound(clean, self.corruption(clean)), self.current_beta())
-        return loss
+        return self._objective(self.bound(clean, self.corruption(clean)), self.current_beta())
 
     def _objective(self, bound: Bound, beta: float) -> Tensor:
         return bound.objective(beta, self.free_bits, self.reconstruction)

@@ -37,12 +37,13 @@ def _checkpoint(folder: Path) -> Path:
 
 def inputs(config: Experiment) -> dict[str, Any]:
     """What the encoder is made from."""
-    return {
+    made_from = {
         "stage": "pretrain",
         "data": data.card(config)["sha256"],
         "pretrain": methods.inputs(config.pretrain),
         "precision": config.runtime.precision,
     }
+    return made_from | ({"compile": True} if config.runtime.compile else {})  # it draws other random numbers
 
 
 def describe(config: Experiment) -> str:
@@ -126,8 +127,10 @@ def divide(config: Experiment, images: int) -> tuple[torch.Tensor, torch.Tensor]
 
 def _make(config: Experiment, folder: Path) -> dict[str, Any]:
     from pipeline.learning.pretrain import pretrain
-    from pipeline.training import resolve_precision, threads
+    from pipeline.training import explain_precision, threads
 
+    precision, reason = explain_precision(config.runtime)
+    print(f"pretrain: precision {precision}, {reason}")
     settings, images = config.pretrain, data.load(config).train.images
     place = runs.artefact_path(config.folder, "pretrain", inputs(config))
     events = config.folder / "tensorboard" / place.name if config.runtime.tensorboard else None
@@ -143,7 +146,7 @@ def _make(config: Experiment, folder: Path) -> dict[str, Any]:
     return {
         "images": len(seen),
         "epochs": encoder.result.stopped_epoch,
-        "precision": resolve_precision(config.runtime),
+        "precision": precision,
         **encoder.result.history[-1],
         **findings,
     }

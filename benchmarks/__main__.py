@@ -1,0 +1,71 @@
+"""python -m benchmarks [name ...]: every comparison, or those that are named, into runs/bench/bench.json and a table.
+
+Rows of comparisons that are not run this time stay in the file as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from pathlib import Path
+from typing import Any
+
+from benchmarks.sides import alternate
+from pipeline import runs
+from pipeline.config import Experiment
+
+TOPICS = {
+    "overhead": "the Trainer beside a bare loop of PyTorch",
+    "recipe": "ours beside the usual Lightning recipe with torchvision and a DataLoader",
+    "pythae_vae": "our VAE beside pythae's (pip install pythae)",
+    "steps": "distortions and precision of the default pretraining",
+    "heads": "embedding, and frozen cells on embeddings beside the encoder at every step",
+    "compilation": "torch.compile beside none",
+}
+
+
+def main() -> None:
+    """Measure, print a row at a time, and keep them."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    listed = "; ".join(f"{name}: {what}" for name, what in TOPICS.items())
+    parser.add_argument("names", nargs="*", choices=[*TOPICS, []], help=listed)
+    parser.add_argument("--rounds", type=int, default=5, help="measurements of each side, after one to warm up")
+    arguments = parser.parse_args()
+    target = Path(Experiment().runs) / "bench" / "bench.json"
+    rows: list[dict[str, Any]] = []
+    for name in arguments.names or TOPICS:
+        try:
+            comparisons = list(importlib.import_module(f"benchmarks.{name}").comparisons())
+        except ModuleNotFoundError as error:
+            print(f"{name} is left out: {error}; pip install {error.name}")
+            continue
+        for comparison in comparisons:
+            rows = keep(target, alternate(comparison, arguments.rounds))
+    print(table(rows))
+    print(target)
+
+
+def keep(target: Path, row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Put a row into the file, in the place of an earlier one of that name; all rows there."""
+    rows = {old["what"]: old for old in runs.read_json(target, "delete it")} if target.is_file() else {}
+    rows[row["what"]] = row
+    runs.write_json(target, list(rows.values()))
+    return list(rows.values())
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """A line a comparison under the two sides, their ratio, its spread and its goal."""
+    lines = [f"{'ours':>12} {'other':>12} {'ratio':>7}  {'least to greatest':<17}  {'goal':>5}"]
+    for row in rows:
+        low, high = row["spread"]
+        goal = f"{row['goal']:>5}" if row["goal"] else ""
+        spread = f"{low:.2f} to {high:.2f}"
+        lines.append(
+            f"{row['ours']:>12,.2f} {row['other']:>12,.2f} {row['ratio']:>7.2f}  {spread:<17}  {goal}".rstrip()
+        )
+        lines.append(f"    {row['what']}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

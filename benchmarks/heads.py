@@ -1,0 +1,67 @@
+"""A frozen cell: a head on embeddings that were computed once, beside the encoder run anew at every step."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+
+from benchmarks.sides import Comparison, rate, seconds
+from benchmarks.subjects import DEFAULT, mnist, training_images
+from pipeline.config import DistortionConfig, RuntimeConfig, TrainConfig
+from pipeline.datasets.splits import label_split
+from pipeline.learning.classify import Examples, train_classifier
+from pipeline.learning.plan import Plan, Pretrained
+from pipeline.learning.pretrain import embed
+from pipeline.methods import find_method
+from pipeline.models.classifier import Backbone
+from pipeline.training import threads
+
+UNDISTORTED = DistortionConfig(0, 0, 0, 0, 0)  # with it the head is trained from images, which it leaves as they are
+
+
+def comparisons() -> Iterator[Comparison]:
+    """Embedding all images beside a frozen cell for each; then cells of 100 and 1000 labels, both ways."""
+    images = training_images()
+    yield Comparison(
+        "embedding 60,000 images with the default encoder: two threads, one (images/s)",
+        lambda: rate(len(images), lambda: _embed_with(2)),
+        lambda: rate(len(images), lambda: _embed_with(1)),
+    )
+    for labels in (100, 1000):
+        yield Comparison(
+            f"frozen cell of {labels} labels: embeddings once, encoder at every step (cells/s)",
+            functools.partial(_cells_a_second, labels, TrainConfig()),
+            functools.partial(_cells_a_second, labels, TrainConfig(augment=UNDISTORTED)),
+        )
+
+
+def _embed_with(count: int) -> None:
+    with threads(count):
+        embed(_backbone(), training_images())
+
+
+@functools.cache
+def _backbone() -> Backbone:
+    """Random weights serve: what they are does not change what a step takes."""
+    return find_method(DEFAULT).make_backbone(DEFAULT, (1, 28, 28)).eval()
+
+
+@functools.cache
+def _pretrained() -> Pretrained:
+    embeddings = embed(_backbone(), training_images())
+    _backbone().calibrate(embeddings)
+    return Pretrained(_backbone().state_dict(), embed(_backbone(), training_images()))
+
+
+def _cells_a_second(labels: int, settings: TrainConfig) -> float:
+    return 1 / cell_seconds(labels, settings)
+
+
+def cell_seconds(labels: int, settings: TrainConfig | None = None) -> float:
+    """How long the training of a frozen cell takes; data and embeddings are there already, as within a grid."""
+    train, settings = mnist().train, settings or TrainConfig()
+    split = label_split(train.labels.numpy(), labels, settings.val_fraction, 0, 10)
+    examples, pretrained = Examples(train.images, train.labels, 10, split), _pretrained()
+    plan = Plan("frozen", DEFAULT, settings, RuntimeConfig(precision="32", progress=False), 0)
+    with threads(1):
+        return seconds(lambda: train_classifier(plan, examples, pretrained))

@@ -1,0 +1,73 @@
+"""What the benchmarks claim rests on: both sides do the same work, and the figures are what they are called."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import __main__ as bench
+from benchmarks.growth import exponent
+from benchmarks.sides import Comparison, alternate
+from benchmarks.subjects import DEFAULT, train, train_bare
+from pipeline.errors import PipelineError
+
+
+def test_the_bare_loop_trains_the_same_network_to_the_same_bits() -> None:
+    config = dataclasses.replace(DEFAULT, epochs=2, batch_size=16)
+    images = torch.randint(0, 256, (50, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    ours, bare = (training(config, images).state_dict() for training in (train, train_bare))
+    assert all(torch.equal(value, bare[name]) for name, value in ours.items())
+
+
+def test_rounds_are_paired_and_the_first_does_not_count() -> None:
+    ours, other = iter([1000.0, 2.0, 30.0, 4.0]), iter([1.0, 1.0, 10.0, 4.0])
+    row = alternate(Comparison("x", lambda: next(ours), lambda: next(other)), rounds=3)
+    assert (row["ours"], row["other"]) == (4.0, 4.0)
+    assert (row["ratio"], row["spread"]) == (2.0, [1.0, 3.0])
+
+
+def test_an_exponent_is_the_power_that_figures_grow_with() -> None:
+    assert exponent([10, 100, 1000], [5 * n**1.5 for n in (10, 100, 1000)]) == pytest.approx(1.5)
+
+
+def test_rows_that_are_not_measured_anew_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    target = tmp_path / "runs" / "bench" / "bench.json"
+    for what, ours in (("a", 1.0), ("b", 2.0), ("a", 3.0)):
+        comparison = Comparison(what, lambda ours=ours: ours, lambda: 1.0, timed=False)  # type: ignore[misc]
+        bench.keep(target, alternate(comparison, 1))
+    assert [(row["what"], row["ours"]) for row in json.loads(target.read_text())] == [("a", 3.0), ("b", 2.0)]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # the compiler's own
+def test_a_compiled_pretraining_learns_the_same_and_can_be_pickled(tmp_path: Path) -> None:
+    import pickle
+
+    from pipeline.datasets import digits
+
+    images = torch.nn.functional.pad(digits.load(tmp_path).images, (10, 10, 10, 10))
+    config = dataclasses.replace(DEFAULT, epochs=5, batch_size=128, corruption=None)
+    plain, compiled = (train(config, images, compiled=compiled) for compiled in (False, True))
+    with torch.no_grad():
+        ours, theirs = (model.measure(images)["holdout_loss"] for model in (plain, compiled))
+    assert theirs == pytest.approx(ours, rel=0.02)
+    assert pickle.dumps(compiled)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # the compiler's own
+def test_without_a_compiler_compiling_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._inductor import config
+    from torch._inductor.utils import fresh_inductor_cache
+
+    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
+    with (
+        fresh_inductor_cache(),
+        pytest.raises(PipelineError, match=r"runtime\.compile: .*No working C\+\+ compiler.*set it to false"),
+    ):
+        train(DEFAULT, torch.zeros(64, 1, 28, 28, dtype=torch.uint8), compiled=True)
