@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import signal
 import sys
@@ -121,12 +122,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    parser, stage_parsers = make_parser()
-    namespace = parser.parse_args(arguments)
-    name = namespace.subcommand
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    name: str = _commands_parser().parse_args(words[:1]).stage
+    parser, stage = stage_parser(name), COMMANDS[name]
+    namespace = parser.parse_args(words[1:])
     try:
-        chosen = stage_parsers[name].instantiate(namespace[name])
-        stage = COMMANDS[name]
+        chosen = parser.instantiate(namespace)
         subject = chosen[stage.operands] if stage.operands else from_parsed(chosen)
         result = stage.run(subject, *(chosen[option] for option in stage.options))
     except PipelineError as error:
@@ -139,26 +140,31 @@ def _run(arguments: Sequence[str] | None) -> int:
     return 0
 
 
-def make_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
-    """The parser, and the parser of each stage."""
-    parser = ArgumentParser(
+def _commands_parser() -> argparse.ArgumentParser:
+    """The parser of the first word alone: making those of all stages would take longer than many a stage."""
+    parser = argparse.ArgumentParser(
         prog="python -m pipeline",
+        usage="python -m pipeline STAGE ...",
         description="Pretrain an autoencoder on unlabelled images, train classifiers on a few labels, compare E_in "
         "with E_out. Stages in order: " + ", ".join(STAGES) + ". A finished stage is recognised and not run again. "
         "Around them: " + ", ".join(TOOLS) + ".",
+        epilog="python -m pipeline STAGE --help explains a stage and every setting.",
     )
-    subcommands = parser.add_subcommands(required=True, metavar="STAGE")
-    stage_parsers = {name: _stage_parser(name, stage) for name, stage in COMMANDS.items()}
-    for name, stage_parser in stage_parsers.items():
-        subcommands.add_subcommand(name, stage_parser, help=COMMANDS[name].summary)
-    return parser, stage_parsers
+    stages = parser.add_subparsers(title="stages", metavar="STAGE", dest="stage", required=True)
+    for name, stage in COMMANDS.items():
+        stages.add_parser(name, help=stage.summary.replace("%", "%%"), add_help=False)
+    return parser
 
 
-def _stage_parser(name: str, stage: Stage) -> ArgumentParser:
+def stage_parser(name: str) -> ArgumentParser:
+    """The parser of what follows the name of a stage."""
+    stage = COMMANDS[name]
     # a usage line that lists every setting would bury the message below it
     own = "".join(f" [--{option} {option.upper()}]" for option in stage.options)
     subject = f"{stage.operands.upper()} ..." if stage.operands else f"[--config FILE]{own} [--section.field value ...]"
-    parser = ArgumentParser(description=stage.summary, usage=f"python -m pipeline {name} {subject}")
+    parser = ArgumentParser(
+        prog=f"python -m pipeline {name}", description=stage.summary, usage=f"python -m pipeline {name} {subject}"
+    )
     if stage.operands:
         parser.add_argument(stage.operands, nargs="+", type=str, help="experiments' folders, runs/<name>")
     else:

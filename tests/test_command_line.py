@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import config as settings
-from pipeline.cli import COMMANDS, make_parser
+from pipeline.cli import COMMANDS, main, stage_parser
 from tests.conftest import Run, tiny_arguments
 
 ROOT = Path(__file__).parent.parent
@@ -200,8 +200,8 @@ def test_a_flipped_byte_in_an_upstream_artefact_is_noticed_before_it_is_used(
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_shipped_config_parses_and_is_named_after_its_file(path: Path) -> None:
-    _, stages = make_parser()
-    chosen = stages["compare"].instantiate(stages["compare"].parse_args([f"--config={path}"]))
+    parser = stage_parser("compare")
+    chosen = parser.instantiate(parser.parse_args([f"--config={path}"]))
     if path.parent.name == "studies":
         assert (chosen.name, chosen.study.name) == ("studies", path.stem)
     else:
@@ -209,8 +209,7 @@ def test_every_shipped_config_parses_and_is_named_after_its_file(path: Path) -> 
 
 
 def test_the_default_experiment_is_the_shipped_one() -> None:
-    _, stages = make_parser()
-    parser = stages["compare"]
+    parser = stage_parser("compare")
     shipped = parser.instantiate(parser.parse_args([f"--config={ROOT / 'configs' / 'mnist.yaml'}"]))
     default = settings.Experiment()
     assert {name: shipped[name] for name in settings.as_dict(default)} == vars(default)
@@ -218,9 +217,8 @@ def test_the_default_experiment_is_the_shipped_one() -> None:
 
 @pytest.mark.parametrize("stage", [name for name, stage in COMMANDS.items() if not stage.operands])
 def test_help_explains_every_setting(stage: str, capsys: pytest.CaptureFixture[str]) -> None:
-    parser, _ = make_parser()
     with pytest.raises(SystemExit) as stop:
-        parser.parse_args([stage, "--help"])
+        main([stage, "--help"])
     assert stop.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "Share of the label budget that early stopping looks at" in text

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.cli import main, make_parser
+from pipeline.cli import main, stage_parser
 from pipeline.config import from_parsed
 from pipeline.evaluation.clustering import cluster, clustering_accuracy
 from pipeline.evaluation.posteriors import overlap
@@ -87,8 +87,8 @@ def test_every_shipped_config_is_a_study_and_the_other_way_round() -> None:
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_shipped_arm_is_an_experiment(path: Path) -> None:
-    _, stages = make_parser()
-    chosen = stages["study"].instantiate(stages["study"].parse_args([f"--config={path}"]))
+    parser = stage_parser("study")
+    chosen = parser.instantiate(parser.parse_args([f"--config={path}"]))
     config = from_parsed(chosen)
     settings = [arm_settings(config, arm) for arm in config.study.arms]
     assert len(settings) >= 2

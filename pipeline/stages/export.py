@@ -9,7 +9,6 @@ from typing import Any
 from pipeline import extras, runs
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
-from pipeline.report import model_card
 from pipeline.stages import compare, trained
 
 ONNX, CARD = "model.onnx", "README.md"
@@ -57,6 +56,8 @@ def _make(
     onnx: bool,
     folder: Path,
 ) -> dict[str, Any]:
+    from pipeline.report import model_card
+
     deviation = None
     if onnx:
         from pipeline import onnx_file
