@@ -168,7 +168,7 @@ def test_a_misspelt_key_in_a_file_is_named(tiny: Run, tmp_path: Path, capsys: py
     path = tmp_path / "mine.yaml"
     path.write_text("pretrain:\n  epochz: 3\n")
     assert tiny("data", f"--config={path}") == 2
-    assert "pretrain.epochz" in capsys.readouterr().err
+    assert "Group 'pretrain' does not accept option 'epochz'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["a file", "no such device"])
