@@ -96,11 +96,11 @@ test: $(INSTALLED) ## Run the tests (under five minutes)
 test-slow: $(INSTALLED) ## Run the tests that take minutes
 	$(VENV)/bin/python -m pytest -m slow
 
-bench: $(INSTALLED) ## Time the pipeline beside what people use now (half an hour; leave the machine alone)
+bench: $(INSTALLED) ## Time the pipeline beside what people use now (half an hour; ARGS=heads for one topic)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	@$(VENV)/bin/python -m benchmarks $(ARGS)
-	@$(VENV)/bin/python -m benchmarks.growth
-	@$(VENV)/bin/python -m benchmarks.batch_sizes
+	$(if $(ARGS),,@$(VENV)/bin/python -m benchmarks.growth)
+	$(if $(ARGS),,@$(VENV)/bin/python -m benchmarks.batch_sizes)
 
 lint: $(INSTALLED) ## ruff and strict mypy
 	$(VENV)/bin/ruff check .
