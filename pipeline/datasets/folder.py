@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.datasets.arrays import from_arrays
 from pipeline.datasets.base import ImageData
-from pipeline.datasets.files import existing, stack
+from pipeline.datasets.files import FORMATS, existing, picture, stack
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _Labelled = list[tuple[Path, str]]  # each picture with its class, "" for none
 
 
 def load(path: str, size: int | Sequence[int] | None = None) -> ImageData | tuple[ImageData, ImageData]:
-    """Pictures of any format that Pillow reads, named after their folders. Grey if all are, else colour.
+    """Pictures (PNG, JPEG, BMP, GIF, PPM, TIFF, WebP), named after their folders. Grey if all are, else colour.
 
     Args:
         path: A folder with a folder for each class, and one named unlabelled if there are pictures without a label;
@@ -90,9 +90,11 @@ def _folders(base: Path) -> list[Path]:
 def _files(folder: Path) -> list[Path]:
     from PIL import Image
 
-    endings = Image.registered_extensions()
+    endings = {ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS}
     files = sorted(
-        file for file in folder.rglob("*") if file.suffix.lower() in endings and not file.name.startswith(".")
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in endings and not file.name.startswith(".") and file.is_file()
     )
     if not files:
         raise PipelineError(f"data.args.path: {folder} holds no picture; fill it or remove it")
@@ -100,11 +102,9 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _open(pictures: _Labelled) -> Iterator[tuple[str, Image]]:
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
     for path, _ in pictures:
-        try:
-            with Image.open(path) as picture:
-                yield str(path), ImageOps.exif_transpose(picture)  # cameras store upright pictures lying on their side
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise PipelineError(f"{path} cannot be read as a picture ({error}); replace or remove it") from error
+        with picture(path) as found:
+            upright = ImageOps.exif_transpose(found)  # cameras store upright pictures lying on their side
+        yield str(path), upright
