@@ -18,8 +18,8 @@ class Batches:
         images: Shape (N, ...), any type.
         labels: Shape (N,).
         index: Which of the N to hand out, shape (M,).
-        batch_size: Upper limit; M images come in ceil(M / batch_size) batches whose sizes differ by one at most, so
-            that no batch is left with a single image, of which BatchNorm can make nothing.
+        batch_size: Upper limit; M images come in ceil(M / batch_size) batches whose sizes differ by one at most. One
+            that would hold a single image, of which BatchNorm can make nothing, joins another.
         seed: Of the order.
         epoch: Asked which epoch it is, from 0, whenever one begins.
     """
@@ -28,7 +28,7 @@ class Batches:
         self, images: Tensor, labels: Tensor, index: Tensor, batch_size: int, seed: int, epoch: Callable[[], int]
     ) -> None:
         self.images, self.labels, self.index, self.seed, self.epoch = images, labels, index, seed, epoch
-        self.count = -(-len(index) // batch_size)
+        self.count = min(-(-len(index) // batch_size), max(1, len(index) // 2))
 
     def __len__(self) -> int:
         return self.count

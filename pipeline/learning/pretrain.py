@@ -89,7 +89,10 @@ def pretrain(
         tensorboard=tensorboard,
     )
     model.eval()
-    return Encoder(backbone, model, _standardise(backbone, model, images), result)
+    embeddings = _standardise(backbone, model, images)
+    if not embeddings.isfinite().all():  # the last steps of the last epoch can do that, which no loss has seen
+        raise PipelineError("pretraining diverged: embeddings are not finite numbers; lower the learning rate")
+    return Encoder(backbone, model, embeddings, result)
 
 
 @torch.no_grad()
