@@ -25,6 +25,7 @@ from pipeline.stages import (
     predict,
     pretrain,
     report,
+    reproduce,
     sample,
     study,
     train,
@@ -100,6 +101,18 @@ TOOLS = {
             **trained.OPTIONS,
         },
     ),
+    "reproduce": Stage(
+        reproduce.run,
+        "train a cell again in a temporary place, from its manifest alone, and say whether the two match",
+        {
+            "cell": (str, "", "folder of a trained cell"),
+            "tolerance": (
+                float,
+                0.01,
+                "share of the test images that may be classified otherwise; on the same machine, none should be",
+            ),
+        },
+    ),
     "compare-runs": Stage(
         compare_runs.run,
         "put two or more finished experiments side by side; differences from the first are paired where they can be",
@@ -130,13 +143,23 @@ def _run(arguments: Sequence[str] | None) -> int:
         subject = chosen[stage.operands] if stage.operands else from_parsed(chosen)
         result = stage.run(subject, *(chosen[option] for option in stage.options))
     except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.status
+        return _refuse(str(error), error.status)
+    except OSError as error:  # names the path; nothing of ours is half-written, whichever it is
+        return _refuse(f"{error}; check that it is there, that it may be read and written, and that the disk has room")
+    except MemoryError as error:
+        return _refuse(f"the memory does not suffice ({error}); use fewer or smaller images, or another machine")
     except KeyboardInterrupt:
         print("interrupted; what is finished is kept, the same command goes on from there", file=sys.stderr)
         return 130
     print(f"{name}: {result}")
     return 0
+
+
+def _refuse(message: str, status: int = PipelineError.status) -> int:
+    """Print an error; what a terminal would obey, such as in a file's name that means harm, is written out."""
+    shown = (c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in message)
+    print(f"error: {''.join(shown)}", file=sys.stderr)
+    return status
 
 
 def make_parser() -> tuple[ArgumentParser, dict[str, ArgumentParser]]:

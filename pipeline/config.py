@@ -389,6 +389,22 @@ def from_parsed(chosen: Any) -> Experiment:
     return Experiment(**{field.name: chosen[field.name] for field in dataclasses.fields(Experiment)})
 
 
+def from_dict(settings: dict[str, Any], where: str) -> Experiment:
+    """The experiment of plain JSON types, checked like those of a file: the inverse of ``as_dict``.
+
+    Raises:
+        PipelineError: A setting is unknown or not allowed; the message starts with ``where``.
+    """
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(Experiment)
+    try:
+        return from_parsed(parser.instantiate(parser.parse_object(settings)))
+    except (ArgumentError, PipelineError) as error:
+        raise PipelineError(f"{where}: {error}") from error
+
+
 def as_dict(config: Any) -> dict[str, Any]:
     """The settings as plain JSON types, tuples as lists."""
     return {key: _plain(value) for key, value in dataclasses.asdict(config).items()}

@@ -93,12 +93,12 @@ def explain_precision(runtime: RuntimeConfig) -> tuple[Precision, str]:
 
 
 @contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Run a block with this many CPU threads; 0 leaves them as they are."""
+def threads(count: int) -> Iterator[int]:
+    """Run a block with this many CPU threads; 0 leaves them as they are. Gives their number."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:
-        yield
+        yield count or before
     finally:
         torch.set_num_threads(before)
 
@@ -142,6 +142,7 @@ def fit(
     patience: int = 0,
     description: str = "",
     checkpoint: Path | None = None,
+    apart: float = 0,
     tensorboard: Path | None = None,
 ) -> FitResult:
     """Train a model, measure it after every epoch and, with a monitor, stop early and restore the best weights.
@@ -156,7 +157,8 @@ def fit(
         patience: Epochs without a new minimum after which training stops.
         description: Shown beside the progress bar; empty for none.
         checkpoint: File that the training is saved to after each epoch, and goes on from if it is there; the result is
-            the same to the bit. None for trainings too short to be worth it.
+            the same to the bit. None for none.
+        apart: Seconds between two savings, at least.
         tensorboard: Folder for TensorBoard's events, the columns of history; None for none.
 
     Raises:
@@ -171,7 +173,7 @@ def fit(
     if tensorboard is not None:
         callbacks.append(_TensorBoard(tensorboard, recorder))
     if checkpoint is not None:
-        callbacks.append(SaveEpochs(checkpoint))  # last: what the others keep of an epoch belongs into it
+        callbacks.append(SaveEpochs(checkpoint, apart))  # last: what the others keep of an epoch belongs into it
     trainer = make_trainer(runtime, max_epochs, callbacks)
     start = checkpoint if usable(checkpoint) else None
     _fit_or_stop(trainer, model.to(memory_format=torch.channels_last), data, start)

@@ -11,6 +11,7 @@ unpack or download.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import math
@@ -44,6 +45,8 @@ BUILT_IN = {
 }
 ENTRY_POINTS = "pipeline.datasets"  # the group in which an installed package adds its own
 
+LONGEST_NAME = 200  # of a class, in letters
+
 TEST_FRACTION = 0.2  # held out of a data set that comes without an official test set
 _TEST_SEED = 20_000_000  # fixed: the test set is a property of the data, not of an experiment
 
@@ -58,7 +61,7 @@ class ImageData:
         class_names: One name a class, in the order of the labels.
 
     Raises:
-        PipelineError: A tensor has another type or shape, or a label is out of range.
+        PipelineError: A tensor has another type or shape, a label is out of range, or a name cannot be shown.
     """
 
     images: torch.Tensor
@@ -84,6 +87,12 @@ class ImageData:
             raise PipelineError(
                 f"labels: got {self.labels.dtype} of shape {tuple(self.labels.shape)}; "
                 f"expected int64 of shape ({len(self.images)},), one for each image"
+            )
+        strange = [name for name in self.class_names if not (name.isprintable() and 0 < len(name) <= LONGEST_NAME)]
+        if strange:
+            raise PipelineError(
+                f"class_names: {strange[0][:LONGEST_NAME]!r} is not allowed; expected 1 to {LONGEST_NAME} letters that "
+                "can be shown"
             )
         low, high = int(self.labels.min()), int(self.labels.max())
         if low < -1 or high >= len(self.class_names):
@@ -120,12 +129,20 @@ class Dataset:
         test: Images for E_out; all labelled.
         sha256: Of all images, labels and class names, before duplicates were left out.
         duplicates: Training images left out because the test set holds the same image.
+        repeats: Labels left out because another labelled training image is the same, so that no image is both trained
+            on and validated on; the image stays, without its label.
     """
 
     train: ImageData
     test: ImageData
     sha256: str
     duplicates: int
+    repeats: int
+
+    @functools.cached_property
+    def test_hashes(self) -> frozenset[bytes]:
+        """Digests of the test images."""
+        return frozenset(content_hashes(self.test.images))
 
 
 @dataclass(frozen=True)
@@ -155,7 +172,7 @@ class Loader:
     def _call(self, function: Callable[..., Any]) -> Any:
         try:
             return function(**self.arguments)
-        except PipelineError:
+        except (PipelineError, MemoryError):
             raise
         except Exception as error:  # the function is the user's: whatever it raises is what they have to see
             shown = plugins.own_traceback(error, __file__)
@@ -284,12 +301,29 @@ def assemble(train: ImageData, test: ImageData) -> Dataset:
             "labels: the labelled training images are all of one class, or there are none; expected two classes or more"
         )
     seen_in_test = set(content_hashes(test.images))
-    fresh = torch.tensor([digest not in seen_in_test for digest in content_hashes(train.images)])
+    hashes = content_hashes(train.images)
+    fresh = torch.tensor([digest not in seen_in_test for digest in hashes])
     if not fresh.any():
         raise PipelineError("every training image also lies in the test set")
     checksum = _checksum(train, test)
+    repeated = fresh & _repeated(hashes, train.labels)
+    if repeated.any():
+        train = ImageData(train.images, train.labels.masked_fill(repeated, -1), train.class_names)
     duplicates = int((~fresh).sum())
-    return Dataset(train[fresh] if duplicates else train, test, checksum, duplicates)
+    return Dataset(train[fresh] if duplicates else train, test, checksum, duplicates, int(repeated.sum()))
+
+
+def _repeated(hashes: list[bytes], labels: torch.Tensor) -> torch.Tensor:
+    """Which labelled images are the same as a labelled one before them, shape (N,)."""
+    import torch
+
+    seen: set[bytes] = set()
+    repeated = torch.zeros(len(hashes), dtype=torch.bool)
+    for number, (digest, label) in enumerate(zip(hashes, labels.tolist(), strict=True)):
+        if label >= 0:
+            repeated[number] = digest in seen
+            seen.add(digest)
+    return repeated
 
 
 def _checksum(*parts: ImageData) -> str:

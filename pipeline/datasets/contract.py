@@ -100,6 +100,7 @@ def _facts(
         "train_per_class": [counts["train"][c] for c in range(len(names))],
         "test_per_class": [counts["test"][c] for c in range(len(names))],
         "left_out_because_in_test": dataset.duplicates,
+        "labels_of_copies_left_out": dataset.repeats,
         "duplicates_in_train": len(hashes["train"]) - len(set(hashes["train"])),
         "duplicates_in_test": len(hashes["test"]) - len(set(hashes["test"])),
         "same_image_other_label": sum(len(labels) > 1 for labels in seen.values()),
@@ -152,7 +153,7 @@ def _remarks_on_copies(facts: dict[str, Any]) -> Iterator[str]:
     if n := facts["same_image_other_label"]:
         yield f"{n} images come with several labels: correct all but one of each"
     if n := facts["duplicates_in_train"]:
-        yield f"{n} training images repeat another one: a label spent on a copy teaches nothing"
+        yield f"{n} training images repeat another one: of copies one keeps its label, the others count as unlabelled"
     if n := facts["duplicates_in_test"]:
         yield f"{n} test images repeat another one: they count more than once in E_out"
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor, nn
 
+from pipeline import resuming
 from pipeline.config import FitConfig, GraphConfig
 from pipeline.datasets.batches import InMemoryData
 from pipeline.datasets.splits import Indices, LabelSplit
@@ -65,7 +67,11 @@ class Trained:
 
 
 def train_classifier(
-    plan: Plan, examples: Examples, pretrained: Pretrained | None = None, graph: sparse.csr_matrix | None = None
+    plan: Plan,
+    examples: Examples,
+    pretrained: Pretrained | None = None,
+    graph: sparse.csr_matrix | None = None,
+    checkpoint: Path | None = None,
 ) -> Trained:
     """Train one classifier, the way its mode says; the only way a classifier is trained.
 
@@ -76,6 +82,8 @@ def train_classifier(
         examples: On what.
         pretrained: Where the mode starts from a pretrained encoder.
         graph: Of nearest neighbours among the embeddings, shape (N, N), where the mode propagates.
+        checkpoint: File that the training is saved to now and then and goes on from, see ``training.fit``; None for
+            none.
 
     Raises:
         PipelineError: The training diverged, or an encoder changed against its mode.
@@ -89,12 +97,12 @@ def train_classifier(
     before = _digest(backbone)
     targets = _targets(plan, examples, graph)
     if not mode.trains_encoder:
-        result = _fit_head(plan, plan.settings, backbone, head, examples, pretrained, targets)
-    elif plan.settings.head_first:
-        _fit_head(plan, plan.train.frozen, backbone, head, examples, pretrained, targets)
+        result = _fit_head(plan, plan.settings, backbone, head, examples, pretrained, targets, checkpoint)
+    elif plan.settings.head_first and not resuming.usable(checkpoint):  # a checkpoint holds the head
+        _fit_head(plan, plan.train.frozen, backbone, head, examples, pretrained, targets, None)
     model = _classifier(plan, plan.settings, backbone, head, mode.trains_encoder)
     if mode.trains_encoder:
-        result = _fit(plan, plan.settings, model, examples.images, examples, targets)
+        result = _fit(plan, plan.settings, model, examples.images, examples, targets, checkpoint)
     digests = {"before": before, "after": _digest(backbone)}
     if (digests["before"] != digests["after"]) != mode.trains_encoder:
         raise PipelineError(
@@ -153,14 +161,15 @@ def _fit_head(
     examples: Examples,
     pretrained: Pretrained | None,
     targets: Targets,
+    checkpoint: Path | None,
 ) -> FitResult:
     """Fit the head on the frozen backbone: on embeddings computed once, or image by image if these are augmented."""
     if plan.train.augment is None:
         assert pretrained is not None
         model = _classifier(plan, settings, nn.Identity(), head, train_backbone=False)
-        return _fit(plan, settings, model, pretrained.embeddings, examples, targets)
+        return _fit(plan, settings, model, pretrained.embeddings, examples, targets, checkpoint)
     model = _classifier(plan, settings, backbone, head, train_backbone=False)
-    return _fit(plan, settings, model, examples.images, examples, targets)
+    return _fit(plan, settings, model, examples.images, examples, targets, checkpoint)
 
 
 def _classifier(
@@ -178,7 +187,13 @@ def _classifier(
 
 
 def _fit(
-    plan: Plan, settings: FitConfig, model: Classifier, x: Tensor, examples: Examples, targets: Targets
+    plan: Plan,
+    settings: FitConfig,
+    model: Classifier,
+    x: Tensor,
+    examples: Examples,
+    targets: Targets,
+    checkpoint: Path | None,
 ) -> FitResult:
     """Train on the targets, stop on the validation part, keep E_in and E_val of every epoch."""
     parts = {"in": torch.from_numpy(examples.split.train), "val": torch.from_numpy(examples.split.val)}
@@ -201,6 +216,8 @@ def _fit(
         measure,
         monitor="loss_val",
         patience=settings.patience,
+        checkpoint=checkpoint,
+        apart=resuming.BRIEF,
     )
 
 

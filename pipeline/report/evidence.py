@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import runs
-from pipeline.errors import PipelineError
+from pipeline import looks, runs
+from pipeline.looks import Looks
 from pipeline.modes import MODES
 
 
@@ -50,6 +49,7 @@ class Evidence:
         pretrained: Manifest of the pretrained encoder; None where no mode of the grid starts from one.
         losses: The pretraining's history.csv by column; empty where there is none.
         verdicts: Of the studies made of the same images, each with its folder.
+        looks: Who looked at the test set.
     """
 
     settings: dict[str, Any]
@@ -61,6 +61,7 @@ class Evidence:
     pretrained: dict[str, Any] | None
     losses: dict[str, list[float]]
     verdicts: list[tuple[Path, dict[str, Any]]]
+    looks: Looks
 
 
 def read(
@@ -84,7 +85,7 @@ def read(
     Raises:
         PipelineError: A file is missing or is not the one that its stage wrote.
     """
-    rows = _rows(folder / "results.csv")
+    rows = runs.read_rows(folder / "results.csv")
     firsts = [row for row in rows if row["mode"] in MODES and row["seed"] == rows[0]["seed"]]
     manifests = [_manifest(folder / row["cell"], "compare") for row in firsts]
     return Evidence(
@@ -97,15 +98,13 @@ def read(
         pretrained=_manifest(pretrained, "pretrain") if pretrained else None,
         losses=runs.read_columns(pretrained / "history.csv") if pretrained else {},
         verdicts=[(path.parent, _verdict(path)) for path in verdicts],
+        looks=looks.read(folder, card["sha256"]),
     )
 
 
 def _verdict(path: Path) -> dict[str, Any]:
     """A study's verdict, after the files that it vouches for were checked."""
-    verdict: dict[str, Any] = runs.read_json(path, "run `make study` again")
-    if not runs.vouches(path, verdict["fingerprint"]):
-        raise PipelineError(f"{path.parent} holds other files than its verdict speaks of; run `make study` again")
-    return verdict
+    return runs.read_record(path, "run `make study` again")
 
 
 def _manifest(folder: Path, stage: str) -> dict[str, Any]:
@@ -124,14 +123,3 @@ def _curve(folder: Path, row: dict[str, str]) -> Curve:
         e_in=tuple(history["e_in"]),
         e_val=tuple(history["e_val"]),
     )
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise PipelineError(f"{path} cannot be read ({error}); run `make compare` again") from error
-    if not rows:
-        raise PipelineError(f"{path} holds no rows; delete it and run its stage again")
-    return rows

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.looks import Looks
 from pipeline.modes import BASELINES, MODES
 from pipeline.report import tables
 from pipeline.report.evidence import Evidence
@@ -255,9 +256,7 @@ def _rules(evidence: Evidence) -> list[str]:
             f"Pretraining used {images} training images, no label and no test image; {card['train'] - images} "
             "training images were left out of it."
         )
-    rules.append(
-        f"The test set of {rows[0]['n_test']} images was opened once for each run, after its epoch had been selected."
-    )
+    rules += _looks(evidence.looks, int(rows[0]["n_test"]))
     if any(row["mode"] in BASELINES for row in rows):
         rules.append(
             "The classical baselines select nothing and need no validation labels: they train on the entire budget."
@@ -267,10 +266,29 @@ def _rules(evidence: Evidence) -> list[str]:
             f"{card['left_out_because_in_test']} training images were left out because the test set holds the "
             "same image."
         )
+    if card["labels_of_copies_left_out"]:
+        rules.append(
+            f"{card['labels_of_copies_left_out']} labels were left out because another labelled training image is the "
+            "same: no image is both trained on and validated on."
+        )
     rules.append(
         "E_in is measured on the training labels at the selected epoch, in evaluation mode and without augmentation."
     )
     return rules
+
+
+def _looks(looks: Looks, images: int) -> list[str]:
+    """Who looked at the test set, and who more than once."""
+    sentences = [f"The test set of {images} images is opened for a run after its epoch has been selected, and once."]
+    if looks.again:
+        cells = ", ".join(f"{cell} ({count} times)" for cell, count in sorted(looks.again.items()))
+        sentences.append(f"It was opened again for {cells}, whose folders were removed or whose processes were ended.")
+    if looks.settings > 1:
+        sentences.append(
+            f"In this experiment's folder the same mode, budget and draw was measured under up to {looks.settings} "
+            "settings: whoever picks among them by E_out has chosen by the test set, and E_out is too low."
+        )
+    return sentences
 
 
 def _chart(comparison: dict[str, Any]) -> str:

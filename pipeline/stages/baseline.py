@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import runs
+from pipeline import looks, runs
 from pipeline.config import Experiment
 from pipeline.datasets.splits import label_split
 from pipeline.stages import data
@@ -21,7 +21,7 @@ def run(config: Experiment, name: str, labels: int, seed: int, materials: Materi
         config.folder,
         relative(name, labels, seed),
         inputs(config, name, labels, seed),
-        lambda folder: _make(name, labels, seed, materials, folder),
+        lambda folder: _make(config, name, labels, seed, materials, folder),
     )
 
 
@@ -41,9 +41,10 @@ def inputs(config: Experiment, name: str, labels: int, seed: int) -> dict[str, A
     }
 
 
-def _make(name: str, labels: int, seed: int, materials: Materials, folder: Path) -> dict[str, Any]:
+def _make(config: Experiment, name: str, labels: int, seed: int, materials: Materials, folder: Path) -> dict[str, Any]:
     import torch
 
+    from pipeline.datasets.apart import check_apart
     from pipeline.evaluation.baselines import predict
 
     started = time.monotonic()
@@ -52,6 +53,9 @@ def _make(name: str, labels: int, seed: int, materials: Materials, folder: Path)
     split = label_split(train.labels.numpy(), labels, fraction, seed, len(train.class_names))
     index = np.sort(np.concatenate([split.train, split.val]))  # no early stopping: all labels are trained on
     labelled = train[torch.from_numpy(index)]
+    check_apart(materials.dataset, {"the labelled part": index})
+    made_from = inputs(config, name, labels, seed)
+    looks.take(config.folder, relative(name, labels, seed), runs.fingerprint(made_from), made_from["data"])
     predictions = predict(name, materials.pca, pixels(labelled), labelled.labels.numpy(), pixels(test))
     np.savez_compressed(
         folder / "predictions.npz",

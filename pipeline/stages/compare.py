@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import functools
-import hashlib
-import io
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +77,7 @@ def run(config: Experiment) -> Path:
     _check(config)
     jobs = grid(config)
     mark = _mark(jobs)
-    comparison = _finished(config.folder, mark)
+    comparison = runs.find_record(config.folder / COMPARISON, mark)
     if comparison is None:
         _train_missing(config, jobs)
         comparison = _compare(config, jobs, mark)
@@ -105,30 +102,28 @@ def load(config: Experiment) -> dict[str, Any]:
     Raises:
         PipelineError: The stage has not run with these settings.
     """
-    comparison = _finished(config.folder, _mark(grid(config)))
-    if comparison is None:
-        raise PipelineError(
-            f"{config.folder / COMPARISON} is missing or belongs to other settings; "
-            "run `python -m pipeline compare` with the same settings (or `make compare`) first"
-        )
-    return comparison
+    path = config.folder / COMPARISON
+    if path.exists():
+        comparison, _ = read(config.folder)
+        if comparison["fingerprint"] == _mark(grid(config)):
+            return comparison
+    raise PipelineError(
+        f"{path} is missing or belongs to other settings; run `python -m pipeline compare` with the same settings (or "
+        "`make compare`) first"
+    )
 
 
 def read(folder: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
     """The comparison that lies in an experiment's folder, whatever its settings were, and the rows of results.csv.
 
     Raises:
-        PipelineError: There is none, or the two files do not belong together.
+        PipelineError: There is none, or one of the two files was changed.
     """
-    comparison = runs.read_json(folder / COMPARISON, "run `make compare` for it first")
-    results, remedy = folder / RESULTS, f"delete {folder / COMPARISON} and run `make compare` again"
-    try:
-        content = results.read_bytes()
-    except OSError as error:
-        raise PipelineError(f"{results} cannot be read ({error}); {remedy}") from error
-    if not isinstance(comparison, dict) or comparison.get("results_sha256") != hashlib.sha256(content).hexdigest():
-        raise PipelineError(f"{results} is not the file that {folder / COMPARISON} speaks of; {remedy}")
-    return comparison, list(csv.DictReader(io.StringIO(content.decode())))
+    remedy = "run `make compare` for it first"
+    if (folder / COMPARISON).exists():
+        remedy = f"delete {folder / COMPARISON} and run `make compare` again"
+    comparison = runs.read_record(folder / COMPARISON, remedy)
+    return comparison, runs.read_rows(folder / RESULTS)
 
 
 def find_summary(folder: Path, cell: str) -> dict[str, Any] | None:
@@ -161,16 +156,6 @@ def _check(config: Experiment) -> None:
     data.check_budgets(config)
 
 
-def _finished(folder: Path, mark: str) -> dict[str, Any] | None:
-    """The comparison on disk, if it was made from these cells and its results are still the ones it speaks of."""
-    path, results = folder / COMPARISON, folder / RESULTS
-    if not path.is_file() or not results.is_file():
-        return None
-    comparison: dict[str, Any] = runs.read_json(path, f"delete {path} and run `make compare` again")
-    same = comparison.get("fingerprint") == mark and comparison.get("results_sha256") == runs.sha256_file(results)
-    return comparison if same else None
-
-
 # --- training the grid ----------------------------------------------------------------------------------------
 
 
@@ -200,10 +185,7 @@ def _materials(config: Experiment) -> Materials:
 
 def _compare(config: Experiment, jobs: list[Job], mark: str) -> dict[str, Any]:
     rows = [_row(config, job) for job in jobs]
-    runs.write_csv(config.folder / RESULTS, rows)
     comparison = {
-        "fingerprint": mark,
-        "results_sha256": runs.sha256_file(config.folder / RESULTS),
         "dataset": config.data.dataset,
         "pretraining": pretrain.describe(config),
         "level": 0.95,
@@ -211,8 +193,7 @@ def _compare(config: Experiment, jobs: list[Job], mark: str) -> dict[str, Any]:
         "summary": _summaries(rows),
         "paired": _paired(rows),
     }
-    runs.write_json(config.folder / COMPARISON, comparison)
-    return comparison
+    return runs.write_record(config.folder / COMPARISON, mark, comparison, {RESULTS: runs.as_csv(rows)})
 
 
 def _row(config: Experiment, job: Job) -> dict[str, Any]:

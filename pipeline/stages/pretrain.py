@@ -26,13 +26,8 @@ def run(config: Experiment) -> Path:
     if config.runtime.tensorboard:
         extras.require("tensorboard", "runtime.tensorboard")
     folder = runs.build(config.folder, "pretrain", inputs(config), lambda folder: _make(config, folder))
-    _checkpoint(folder).unlink(missing_ok=True)  # not before the artefact is in its place
+    runs.discard(runs.checkpoint_path(folder))  # not before the artefact is in its place
     return folder
-
-
-def _checkpoint(folder: Path) -> Path:
-    """Where the training of an artefact to be is saved after each epoch: beside it."""
-    return folder.with_name(f".{folder.name}.checkpoint")
 
 
 def inputs(config: Experiment) -> dict[str, Any]:
@@ -88,8 +83,17 @@ def find_architecture(experiment: Path, mark: str) -> dict[str, Any]:
     Raises:
         PipelineError: The folder does not hold it, or a file of it was changed.
     """
-    settings = runs.open_artefact(runs.marked_path(experiment, "pretrain", mark), _REMEDY)["inputs"]["pretrain"]
+    settings = find_manifest(experiment, mark)["inputs"]["pretrain"]
     return {**settings["encoder"], "latent": settings["latent"], "method": settings["method"]}
+
+
+def find_manifest(experiment: Path, mark: str) -> dict[str, Any]:
+    """The manifest of the artefact with this fingerprint, from the experiment's folder alone.
+
+    Raises:
+        PipelineError: The folder does not hold it, or a file of it was changed.
+    """
+    return runs.open_artefact(runs.marked_path(experiment, "pretrain", mark), _REMEDY)
 
 
 def new_backbone(config: Experiment, shape: tuple[int, int, int]) -> Backbone:
@@ -125,31 +129,29 @@ def divide(config: Experiment, images: int) -> tuple[torch.Tensor, torch.Tensor]
 
 
 def _make(config: Experiment, folder: Path) -> dict[str, Any]:
+    from pipeline.datasets.apart import check_apart
     from pipeline.learning.pretrain import pretrain
     from pipeline.training import resolve_precision, threads
 
-    settings, images = config.pretrain, data.load(config).train.images
+    dataset = data.load(config)
+    settings, images = config.pretrain, dataset.train.images
     place = runs.artefact_path(config.folder, "pretrain", inputs(config))
     events = config.folder / "tensorboard" / place.name if config.runtime.tensorboard else None
     held_out, seen = divide(config, len(images))
-    with threads(config.runtime.threads):
-        encoder = pretrain(settings, config.runtime, images, _checkpoint(place), events)
+    check_apart(dataset, {"pretraining": seen.numpy()})
+    with threads(config.runtime.threads) as used:
+        encoder = pretrain(settings, config.runtime, images, runs.checkpoint_path(place), events)
         examine = find_method(settings).examine
         findings = examine(settings, encoder.model, images[held_out], folder) if len(held_out) else {}
     for name, part in {"backbone": encoder.backbone, **encoder.model.parts()}.items():
-        _save(part.state_dict(), folder / f"{name}.safetensors")
-    _save({"train": encoder.embeddings}, folder / "embeddings.safetensors")
+        runs.write_tensors(folder / f"{name}.safetensors", part.state_dict())
+    runs.write_tensors(folder / "embeddings.safetensors", {"train": encoder.embeddings})
     runs.write_csv(folder / "history.csv", encoder.result.history)
     return {
         "images": len(seen),
         "epochs": encoder.result.stopped_epoch,
         "precision": resolve_precision(config.runtime),
+        "threads": used,
         **encoder.result.history[-1],
         **findings,
     }
-
-
-def _save(tensors: dict[str, torch.Tensor], path: Path) -> None:
-    from safetensors.torch import save_file
-
-    save_file({name: value.contiguous() for name, value in tensors.items()}, path)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pipeline
-from pipeline import runs
+from pipeline import looks, runs
 from pipeline.config import Experiment, as_dict
 from pipeline.modes import MODES
 from pipeline.report import page
@@ -38,7 +39,7 @@ def run(config: Experiment) -> Path:
     encoder = pretrain.check(config) if any(MODES[mode].pretrained for mode in config.grid.modes) else None
     verdicts = _verdicts(config)
     mark = runs.fingerprint(_inputs(config, encoder, verdicts))
-    if not runs.vouches(config.folder / RECORD, mark):
+    if runs.find_record(config.folder / RECORD, mark) is None:
         _make(config, comparison, encoder, verdicts, mark)
     return config.folder / HTML
 
@@ -53,6 +54,7 @@ def _inputs(config: Experiment, encoder: Path | None, verdicts: list[Path]) -> d
         "settings": as_dict(config),
         "results": {name: runs.sha256_file(config.folder / name) for name in (compare.RESULTS, compare.COMPARISON)},
         "pretrained": runs.sha256_file(encoder / runs.MANIFEST) if encoder else None,
+        "looks": asdict(looks.read(config.folder, data.card(config)["sha256"])),
         "studies": {str(path): runs.sha256_file(path) for path in verdicts},
     }
 
@@ -62,8 +64,8 @@ def _verdicts(config: Experiment) -> list[Path]:
     images = data.card(config)["sha256"]
     found = []
     for path in Path(config.runs).glob(f"*/*/{study.VERDICT}"):
-        verdict = runs.read_json(path, "run `make study` again")
-        if isinstance(verdict, dict) and verdict.get("data_sha256") == images and verdict.get("study") in STUDIES:
+        verdict = runs.read_record(path, "run `make study` again")
+        if verdict["data_sha256"] == images and verdict["study"] in STUDIES:
             found.append((list(STUDIES).index(verdict["study"]), path))
     return [path for _, path in sorted(found)]
 
@@ -76,10 +78,8 @@ def _make(
     folder = config.folder
     found = evidence.read(folder, as_dict(config), data.card(config), comparison, encoder, verdicts)
     told = story.tell(found)
-    runs.write_atomic(folder / MARKDOWN, page.markdown(told))
-    runs.write_atomic(folder / HTML, page.html(told, _draw(config, found, encoder)))
-    pages = {name: runs.sha256_file(folder / name) for name in (HTML, MARKDOWN)}
-    runs.write_json(folder / RECORD, {"fingerprint": mark, "files": pages})  # last: it vouches for the others
+    pages = {MARKDOWN: page.markdown(told), HTML: page.html(told, _draw(config, found, encoder))}
+    runs.write_record(folder / RECORD, mark, {}, pages)
 
 
 # --- pictures -------------------------------------------------------------------------------------------------

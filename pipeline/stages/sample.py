@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import runs
+from pipeline import looks, runs
 from pipeline.config import Experiment, check_seed
 from pipeline.errors import PipelineError
 from pipeline.methods import find_method
@@ -14,7 +14,7 @@ from pipeline.stages import data, pretrain
 if TYPE_CHECKING:
     import torch
 
-    from pipeline.datasets.base import ImageData
+    from pipeline.datasets.base import Dataset, ImageData
     from pipeline.models.classifier import Backbone
     from pipeline.models.generation import LatentGaussian
     from pipeline.models.pretraining import Pretraining
@@ -66,7 +66,7 @@ def _make(config: Experiment, count: int, seed: int, folder: Path) -> dict[str, 
         latent = generation.LatentGaussian.standard(config.pretrain.latent) if has_prior else _fitted(backbone)
         shown = _shown(config, dataset.train)
         pictures = _draw(model, latent, shown, count, seed)
-        found = _evaluate(config, model, dataset.test) if has_prior else {}
+        found = _evaluate(config, model, dataset) if has_prior else {}
     for name, (images, columns) in pictures.items():
         write_png(folder / f"{name}.png", images, columns)
     source = "the prior N(0, 1)" if has_prior else "a Gaussian fitted to the training embeddings"
@@ -114,12 +114,14 @@ def _draw(
     return pictures
 
 
-def _evaluate(config: Experiment, model: Any, test: ImageData) -> dict[str, float]:
+def _evaluate(config: Experiment, model: Any, dataset: Dataset) -> dict[str, float]:
     """Both bounds on the test images, opened here once, when nothing is left to be chosen."""
     from pipeline.evaluation.variational import importance_weighted_bound
     from pipeline.models.vae import evaluate_bound
 
-    samples = config.pretrain.vae.importance_samples
+    samples, test = config.pretrain.vae.importance_samples, dataset.test
+    made_from = pretrain.inputs(config)
+    looks.take(config.folder, "sample", runs.fingerprint(made_from), made_from["data"])
     bound = evaluate_bound(model, test.images)
     return {
         "test_images": len(test),

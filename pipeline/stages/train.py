@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import methods, runs
+from pipeline import looks, methods, runs
 from pipeline.config import Experiment, as_dict, check_seed
 from pipeline.datasets.splits import LabelSplit, label_split
 from pipeline.errors import PipelineError
@@ -85,8 +85,13 @@ def train_cell(cell: Cell, materials: Materials) -> Path:
     Raises:
         PipelineError: The mode is unknown, the budget is out of range, or an earlier stage has not run.
     """
-    config = cell.config
-    return runs.build(config.folder, relative(cell), inputs(cell), lambda folder: _make(cell, materials, folder))
+    experiment, made_from = cell.config.folder, inputs(cell)
+    checkpoint = runs.checkpoint_path(runs.artefact_path(experiment, relative(cell), made_from))
+    folder = runs.build(
+        experiment, relative(cell), made_from, lambda folder: _make(cell, materials, folder, checkpoint)
+    )
+    runs.discard(checkpoint)
+    return folder
 
 
 def relative(cell: Cell) -> str:
@@ -126,9 +131,7 @@ def inputs(cell: Cell) -> dict[str, Any]:
 # --- making a cell --------------------------------------------------------------------------------------------
 
 
-def _make(cell: Cell, materials: Materials, folder: Path) -> dict[str, Any]:
-    from safetensors.torch import save_file
-
+def _make(cell: Cell, materials: Materials, folder: Path, checkpoint: Path) -> dict[str, Any]:
     from pipeline.training import threads
 
     started = time.monotonic()
@@ -137,13 +140,12 @@ def _make(cell: Cell, materials: Materials, folder: Path) -> dict[str, Any]:
         train.labels.numpy(), cell.labels, cell.config.train.val_fraction, cell.seed, len(train.class_names)
     )
     with threads(1):
-        trained = _train(cell, materials, split)
+        trained = _train(cell, materials, split, checkpoint)
+        made_from = inputs(cell)
+        looks.take(cell.config.folder, relative(cell), runs.fingerprint(made_from), made_from["data"])
         errors = _measure(trained.model, materials.dataset, split)
     seconds = round(time.monotonic() - started, 3)
-    save_file(
-        {name: value.contiguous() for name, value in trained.model.state_dict().items()},
-        folder / "weights.safetensors",
-    )
+    runs.write_tensors(folder / "weights.safetensors", trained.model.state_dict())
     runs.write_csv(folder / "history.csv", trained.result.history)
     runs.write_json(folder / "split.json", _describe(split, materials.dataset))
     np.savez_compressed(
@@ -171,17 +173,21 @@ def _make(cell: Cell, materials: Materials, folder: Path) -> dict[str, Any]:
     return metrics
 
 
-def _train(cell: Cell, materials: Materials, split: LabelSplit) -> Trained:
+def _train(cell: Cell, materials: Materials, split: LabelSplit, checkpoint: Path) -> Trained:
     """The trained classifier, from what earlier stages left."""
+    from pipeline.datasets.apart import check_apart
     from pipeline.learning.classify import Examples, train_classifier
 
     mode, train = find_mode(cell.mode), materials.dataset.train
     watched = unseen(cell.config, train.labels, split) if cell.watched else None
+    parts = {"the labelled part": split.train, "the validation part": split.val}
+    check_apart(materials.dataset, parts if watched is None else {**parts, "the watched part": watched})
     return train_classifier(
         cell.plan,
         Examples(train.images, train.labels, len(train.class_names), split, watched),
         materials.pretrained if mode.pretrained else None,
         materials.graph if mode.propagates else None,
+        checkpoint,
     )
 
 
