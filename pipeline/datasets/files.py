@@ -109,7 +109,7 @@ def picture(path: Path, formats: tuple[str, ...] = FORMATS) -> Iterator[Image]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=formats) as found:
                 yield found
-    except PipelineError:
+    except (PipelineError, MemoryError):
         raise
     except Exception as error:  # decoders raise whatever comes to them of broken and hostile files
         reason = str(error).replace(str(path), "it")

@@ -79,6 +79,8 @@ def _read(source: Path, name: str) -> Any:
             with path.open("rb") as file:
                 return read_npy(file, path.stat().st_size)
         return read_npz(source, name)
+    except MemoryError:
+        raise
     except PipelineError as error:
         raise PipelineError(f"{name}: {source} holds {error}") from error
     except Exception as error:  # whatever numpy and zipfile raise of what is broken or hostile

@@ -162,7 +162,7 @@ def _load_numpy(path: Path) -> Array:
             held = ", ".join(names) or "nothing"
             raise PipelineError(f"images: {path} holds {held}; call the array of images `images`")
         return read_npz(path, names[0] if len(names) == 1 else "images")
-    except PipelineError:
+    except (PipelineError, MemoryError):
         raise
     except Exception as error:  # whatever numpy and zipfile raise of what is broken or hostile
         raise PipelineError(f"images: {path} cannot be read as a NumPy file ({error}); save it again") from error
