@@ -50,7 +50,7 @@ def comparison_table(comparison: dict[str, Any]) -> str:
         lines.append(
             f"{row['labels']:>6}  {label:<28} {with_half_width(row['difference']):>14}   p = {row['p_value']:.4f}"
         )
-    return "\n".join(lines)
+    return _cut(lines)
 
 
 def runs_table(compared: dict[str, Any]) -> str:
@@ -76,4 +76,9 @@ def runs_table(compared: dict[str, Any]) -> str:
         lines.append(f"{row['labels']:>6}  {row['mode']:<13} {label} {difference:>14}   p = {row['p_value']:.4f}")
     if not compared["paired"]:
         lines.append("none: no two other cells agree in data, draws and protocol")
+    return _cut(lines)
+
+
+def _cut(lines: list[str]) -> str:
+    """The lines as one text, none longer than the table may be."""
     return "\n".join(line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..." for line in lines)

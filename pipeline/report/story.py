@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.modes import BASELINES, MODES
-from pipeline.report import tables
+from pipeline.report import findings, tables
 from pipeline.report.evidence import Evidence
+from pipeline.report.findings import SIGNIFICANCE, Claim
 from pipeline.report.tables import Table
 from pipeline.table import percent
 
@@ -17,8 +19,6 @@ QUESTION = (
     "With few labels, is it better to freeze a pretrained encoder, to fine-tune it, or to train the same network "
     "from scratch?"
 )
-
-SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,13 @@ class Story:
         remarks: What has to be known to read the answer rightly.
         chart: How to read the chart of errors against labels.
         comparison: Every mode and baseline at every budget.
-        paired: Differences between modes over the same draws; None where the grid has a single mode.
-        epochs: The selected epoch of each cell whose learning curve is drawn.
+        modes: Name and a few words of each mode and baseline in it.
+        worth: What the modes are worth in labels; None where training from scratch has no two budgets.
+        correction: What was done about testing several differences at once, and what is left of them.
+        claims: Differences in E_out, with that correction; None where the grid has a single mode.
+        paired: All differences between modes over the same draws; None there, too.
+        epochs: Where training stopped.
+        confusions: The commonest ones of each mode at each budget.
         pretraining: What the encoder was pretrained on; empty where the grid uses none.
         studies: The claims that were put to the test on the same images.
         budget: How the labels were spent.
@@ -65,8 +70,13 @@ class Story:
     remarks: list[str]
     chart: str
     comparison: Table
+    modes: list[tuple[str, str]]
+    worth: Table | None
+    correction: str
+    claims: Table | None
     paired: Table | None
     epochs: Table
+    confusions: Table
     pretraining: list[str]
     studies: list[Study]
     budget: Table
@@ -80,15 +90,24 @@ class Story:
 def tell(evidence: Evidence) -> Story:
     """Put the evidence into words and tables."""
     comparison = evidence.comparison
+    claims, worths = findings.claims(comparison), findings.worths(evidence)
+    budgets = sorted({row["labels"] for row in comparison["summary"]})
     return Story(
         title=f"{evidence.card['dataset']}: E_in and E_out with few labels",
         question=QUESTION,
         answer=answer(comparison),
-        remarks=_remarks(comparison, evidence.pretrained is not None),
+        remarks=_remarks(comparison, claims, evidence.pretrained is not None),
         chart=_chart(comparison),
         comparison=tables.comparison_table(comparison),
-        paired=tables.paired_table(comparison) if comparison["paired"] else None,
+        modes=[
+            (name, tables.describe_mode(name)) for name in dict.fromkeys(row["mode"] for row in comparison["summary"])
+        ],
+        worth=tables.worth_table(worths, budgets, comparison["level"]) if worths else None,
+        correction=_correction(claims),
+        claims=tables.claims_table(claims) if claims else None,
+        paired=tables.paired_table(comparison) if claims else None,
         epochs=tables.epochs_table(evidence),
+        confusions=tables.confusions_table(evidence),
         pretraining=_pretraining(evidence),
         studies=[_study(verdict, folder) for folder, verdict in evidence.verdicts],
         budget=tables.budget_table(comparison),
@@ -108,7 +127,7 @@ def answer(comparison: dict[str, Any]) -> str:
     labels = min(row["labels"] for row in comparison["summary"])
     rows = [row for row in comparison["summary"] if row["labels"] == labels and row["mode"] in MODES]
     best = min(rows, key=lambda row: row["e_out"]["mean"])
-    who = f"With {labels} labels, {best['mode']} ({MODES[best['mode']].summary})"
+    who = f"With {labels} labels, {best['mode']}"
     rate = f"{percent(best['e_out']['mean'])} % over {_draws(best['draws'])}"
     if len(rows) == 1:
         return f"{who} has a mean E_out of {rate}; no other mode is in the grid to compare it with."
@@ -164,10 +183,35 @@ def _draws(count: int) -> str:
     return f"{count} draw{'s' * (count != 1)}"
 
 
-def _remarks(comparison: dict[str, Any], pretrained: bool) -> list[str]:
+def _correction(claims: Sequence[Claim]) -> str:
+    """What the correction does to the differences in E_out, and whether enough draws were made for it."""
+    if not claims:
+        return ""
+    count, supported = len(claims), sum(claim.supported for claim in claims)
+    found = (
+        f"Whoever looks at {count} differences finds some by chance. Holm's correction keeps the chance of even one "
+        f"false finding at {100 * SIGNIFICANCE:.0f} % at most. Of the {count} differences in E_out, the tests then "
+        f"support {supported or 'none'}."
+    )
+    draws, needed = claims[0].draws, findings.draws_needed(count)
+    if draws >= needed:
+        return found
+    return (
+        f"{found} With {_draws(draws)} they could not support any: the least p value that sign flips can have, "
+        f"{2 / 2**draws:.4f}, times {count} is too much. {needed} draws would do."
+    )
+
+
+def _remarks(comparison: dict[str, Any], claims: Sequence[Claim], pretrained: bool) -> list[str]:
     labels = min(row["labels"] for row in comparison["summary"])
     baselines = [row for row in comparison["summary"] if row["labels"] == labels and row["mode"] in BASELINES]
     remarks = []
+    if len(claims) > 1:
+        supported = sum(claim.supported for claim in claims)
+        remarks.append(
+            f"That looks at each difference by itself. Corrected for looking at all {len(claims)}, at every budget, "
+            f"the tests support {supported or 'none'} of them."
+        )
     if baselines:
         best = min(baselines, key=lambda row: row["e_out"]["mean"])
         remarks.append(

@@ -55,7 +55,6 @@ def run(config: Experiment, count: int, seed: int) -> Path:
 
 
 def _make(config: Experiment, count: int, seed: int, folder: Path) -> dict[str, Any]:
-    from pipeline.models import generation
     from pipeline.report.pictures import write_png
     from pipeline.training import threads
 
@@ -63,7 +62,7 @@ def _make(config: Experiment, count: int, seed: int, folder: Path) -> dict[str, 
     has_prior = find_method(config.pretrain).has_prior
     with threads(config.runtime.threads):
         backbone, model = pretrain.restore(config, dataset.train.shape)
-        latent = generation.LatentGaussian.standard(config.pretrain.latent) if has_prior else _fitted(backbone)
+        latent = latent_gaussian(config, backbone)
         shown = _shown(config, dataset.train)
         pictures = _draw(model, latent, shown, count, seed)
         found = _evaluate(config, model, dataset.test) if has_prior else {}
@@ -73,11 +72,13 @@ def _make(config: Experiment, count: int, seed: int, folder: Path) -> dict[str, 
     return {"latents_from": source, **found}
 
 
-def _fitted(backbone: Backbone) -> LatentGaussian:
-    """Mean and standard deviation of the training embeddings; standardisation has measured them."""
+def latent_gaussian(config: Experiment, backbone: Backbone) -> LatentGaussian:
+    """What latents are drawn from: the prior, or else the mean and standard deviation of the training embeddings."""
     from pipeline.models.generation import LatentGaussian
 
-    mean, variance = backbone.norm.running_mean, backbone.norm.running_var
+    if find_method(config.pretrain).has_prior:
+        return LatentGaussian.standard(config.pretrain.latent)
+    mean, variance = backbone.norm.running_mean, backbone.norm.running_var  # standardisation has measured them
     assert mean is not None
     assert variance is not None
     return LatentGaussian.independent(mean, variance.sqrt())
