@@ -1,4 +1,4 @@
-"""Takes the README's pictures from finished runs of the main job: python -m docs.screenshots"""
+"""Takes the README's pictures from finished runs of the main job: python -m docs.screenshots."""
 
 from __future__ import annotations
 

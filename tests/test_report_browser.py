@@ -100,7 +100,7 @@ def test_pointing_at_an_image_shows_it_with_its_label_and_what_the_modes_say(bro
 def test_points_of_the_picture_lie_where_the_script_looks_for_them(browser: Browser, data: Any) -> None:
     for key, places in data["points"].items():
         drawn = browser.evaluate(
-            f"""[...document.querySelectorAll("[data-projection={key}] .points > use")]
+            f"""[...document.querySelectorAll("[data-projection={key}] .points use")]
             .map((dot) => [Number(dot.getAttribute("x")), Number(dot.getAttribute("y"))])"""
         )
         assert len(drawn) == len(places) == 360

@@ -53,7 +53,7 @@ def equivalent_labels(
     # the reference may still err more where the interval begins, and must not err less before it ends
     low = _first(mean <= half, points)
     high = _last(mean >= -half, points)
-    return Interval(labels, low, max(low, high))
+    return Interval(labels, min(low, labels), max(high, labels))  # draws that agree cross between two steps
 
 
 def _first(fits: npt.NDArray[np.bool_], points: npt.NDArray[np.float64]) -> float:

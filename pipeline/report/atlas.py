@@ -68,6 +68,6 @@ class Atlas:
     def place(self, tile: int) -> str:
         """Where a tile lies, as a style sheet's background-position."""
         return " ".join(
-            f"{100 * step / (count - 1) if count > 1 else 0:.4f}%"
+            f"{round(100 * step / (count - 1), 3) if count > 1 else 0:g}%"
             for step, count in ((tile % self.columns, self.columns), (tile // self.columns, self.rows))
         )

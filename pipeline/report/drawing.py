@@ -33,6 +33,7 @@ GREY = "#767676"
 _CLASS_NAMES = ("blue", "vermilion", "green", "purple", "orange", "sky", "ink", "wine", "olive", "indigo")
 _NAMES = {color.lower(): name for color, name in zip(CLASS_PALETTE, _CLASS_NAMES, strict=True)}
 _NAMES |= {GREY: "grey", "#ffffff": "paper", "#e4e4e4": "grid"}
+NUMBERED = 30  # classes; the numbers of more would hide the points
 SHAPES = ("circle", "square", "diamond")  # the next ten classes have other markers, in the picture and beside it
 
 STYLE: Any = {
@@ -119,7 +120,7 @@ def class_look(number: int) -> tuple[str, str]:
 
 
 def scatter_classes(axes: Axes, points: Floats, labels: npt.NDArray[np.int64]) -> None:
-    """Points of shape (N, 2), coloured and numbered by class; unlabelled ones, -1, in grey.
+    """Points of shape (N, 2), coloured by class, and numbered unless that are many; unlabelled ones, -1, in grey.
 
     In lines they are elements of their own, class after class, in groups of the style sheet's class ``points``.
     """
@@ -132,7 +133,7 @@ def scatter_classes(axes: Axes, points: Floats, labels: npt.NDArray[np.int64]) -
         own = points[labels == number]
         look: Any = {"s": 11, "color": color, "marker": markers[shape], "alpha": 0.6, "linewidths": 0}
         axes.scatter(own[:, 0], own[:, 1], clip_on=False, gid="points", **look)
-    for number in classes:  # over all points
+    for number in classes if len(classes) <= NUMBERED else ():  # over all points
         x, y = np.median(points[labels == number], axis=0)
         box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": class_look(number)[0], "alpha": 0.9}
         axes.text(x, y, str(number), ha="center", va="center", fontsize=10, weight="bold", bbox=box)
@@ -150,7 +151,7 @@ def svg(figure: Figure, alt: str) -> Picture:
     lines = "".join(content.getvalue().partition("<svg")[1:])
     lines = re.sub(r' (?:width|height)="[\d.]+pt"', "", lines, count=2)
     lines = re.sub(r"<style.*?</style>", "", lines, flags=re.S)
-    lines = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", lines)  # of groups that nothing refers to
+    lines = re.sub(r' id="([A-Za-z0-9.]+_\d+|image[0-9a-f]+)"', "", lines)  # of groups that nothing refers to
     lines = lines.replace(' id="points"', ' class="points"')
     lines = re.sub(r"font-family: [^;\"]+;? ?", "", lines)
     lines = re.sub(r"(?<=: )#[0-9a-f]{6}", lambda found: color_variable(found[0]), lines)

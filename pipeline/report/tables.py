@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from pipeline.modes import BASELINES, MODES
@@ -203,7 +203,7 @@ def epochs_table(evidence: Evidence) -> Table:
             percent(run.e_in[run.best_epoch - 1]),
             percent(run.e_val[run.best_epoch - 1]),
             percent(run.e_val[-1]),
-            with_half_width(cost_of_training_on(draws).__dict__),
+            with_half_width(asdict(cost_of_training_on(draws))),
             _stopped_early(evidence, draws),
             run.cell,
         )

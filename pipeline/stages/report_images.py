@@ -73,12 +73,15 @@ def reconstruct(config: Experiment, train: ImageData) -> dict[str, npt.NDArray[n
 
 def draw_samples(config: Experiment, shape: tuple[int, int, int]) -> Atlas | None:
     """Images of latents drawn from the prior; None where there is none."""
+    import torch
+
     from pipeline.models import generation
 
     if not find_method(config.pretrain).has_prior:
         return None
     backbone, model = pretrain.restore(config, shape)
-    return _sheet(generation.sample(model, sample.latent_gaussian(config, backbone), SAMPLED))
+    images = generation.sample(model, sample.latent_gaussian(config, backbone), SAMPLED)
+    return _sheet(torch.nn.functional.pad(images, (1, 1, 1, 1), value=0.5))  # a grey frame keeps them apart
 
 
 def draw_manifold(config: Experiment, shape: tuple[int, int, int]) -> Manifold | None:

@@ -37,6 +37,7 @@ function unfold() {
   document.getElementById(location.hash.slice(1))?.closest("details")?.setAttribute("open", "");
 }
 addEventListener("hashchange", unfold);
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((each) => (each.open = true)));
 unfold();
 
 // --- moving over a picture by mouse, finger and keys ---
@@ -70,7 +71,7 @@ function startMap(root) {
   let current = -1;
 
   for (const figure of root.querySelectorAll("[data-projection]"))
-    dots[figure.dataset.projection] = [...figure.querySelectorAll(".points > use, .points > path")];
+    dots[figure.dataset.projection] = [...figure.querySelectorAll(".points use")];
   const ring = document.createElementNS("http://www.w3.org/2000/svg", "circle");
   ring.setAttribute("class", "ring");
   ring.setAttribute("r", 5);
