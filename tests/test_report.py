@@ -222,7 +222,7 @@ def test_confusions_and_mistakes_are_those_of_the_predictions(folder: Path) -> N
     first = next(attributes for tag, attributes in shown.tags if tag == "article")
     assert first["id"] == "at-50-frozen"
     metrics = [json.loads((cell / "metrics.json").read_text()) for cell in folder.glob("cells/frozen-50-*")]
-    counted = sum(np.array(each["confusion"]) for each in metrics)
+    counted = np.sum([each["confusion"] for each in metrics], axis=0)
     titles = [str(attributes.get("title")) for tag, attributes in shown.tags if tag == "td" and "title" in attributes]
     expected = [
         f"{true} taken for {given}: {counted[true, given]} of {counted[true].sum()}"

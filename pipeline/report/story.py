@@ -207,10 +207,11 @@ def _remarks(comparison: dict[str, Any], claims: Sequence[Claim], pretrained: bo
     baselines = [row for row in comparison["summary"] if row["labels"] == labels and row["mode"] in BASELINES]
     remarks = []
     if len(claims) > 1:
-        supported = sum(claim.supported for claim in claims)
+        supported, draws = sum(claim.supported for claim in claims), claims[0].draws
+        too_few = f": {_draws(draws)} are too few" if 1 < draws < findings.draws_needed(len(claims)) else ""
         remarks.append(
             f"That looks at each difference by itself. Corrected for looking at all {len(claims)}, at every budget, "
-            f"the tests support {supported or 'none'} of them."
+            f"the tests support {supported or 'none'} of them{too_few}."
         )
     if baselines:
         best = min(baselines, key=lambda row: row["e_out"]["mean"])
