@@ -184,7 +184,7 @@ def test_claims_are_corrected_by_holm_and_two_draws_support_none(folder: Path) -
     assert len(claims) == 1 + 2 * 3
     corrected = [float(row[4]) for row in claims[1:]]
     assert corrected == [1.0] * 6  # six times one half, the least that two draws can have
-    assert {row[5] for row in claims[1:]} == {"not supported"}
+    assert {row[5] for row in claims[1:]} == {"neither"}
     assert "With 2 draws they could not support any" in shown.text
     assert "8 draws would do" in shown.text
     assert "the tests support none of them" in shown.text

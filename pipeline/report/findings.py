@@ -60,11 +60,11 @@ class Claim:
         return apart and self.corrected <= SIGNIFICANCE
 
     @property
-    def verdict(self) -> str:
-        """What may be said after looking at all the claims."""
+    def better(self) -> str:
+        """The mode that errs less, where that may be said after looking at all the claims."""
         if not self.supported:
-            return "not supported"
-        return f"supported: {self.first if self.mean < 0 else self.second} errs less"
+            return "neither"
+        return self.first if self.mean < 0 else self.second
 
 
 def claims(comparison: dict[str, Any]) -> list[Claim]:
@@ -84,6 +84,12 @@ def claims(comparison: dict[str, Any]) -> list[Claim]:
         )
         for row, value in zip(rows, corrected, strict=True)
     ]
+
+
+def how_many_supported(claims: Sequence[Claim]) -> str:
+    """In a word."""
+    supported = sum(claim.supported for claim in claims)
+    return {0: "none", len(claims): "all"}.get(supported, str(supported))
 
 
 def draws_needed(count: int) -> int:

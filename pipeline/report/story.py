@@ -187,11 +187,11 @@ def _correction(claims: Sequence[Claim]) -> str:
     """What the correction does to the differences in E_out, and whether enough draws were made for it."""
     if not claims:
         return ""
-    count, supported = len(claims), sum(claim.supported for claim in claims)
+    count = len(claims)
     found = (
         f"Whoever looks at {count} differences finds some by chance. Holm's correction keeps the chance of even one "
         f"false finding at {100 * SIGNIFICANCE:.0f} % at most. Of the {count} differences in E_out, the tests then "
-        f"support {supported or 'none'}."
+        f"support {findings.how_many_supported(claims)}."
     )
     draws, needed = claims[0].draws, findings.draws_needed(count)
     if draws >= needed:
@@ -207,11 +207,11 @@ def _remarks(comparison: dict[str, Any], claims: Sequence[Claim], pretrained: bo
     baselines = [row for row in comparison["summary"] if row["labels"] == labels and row["mode"] in BASELINES]
     remarks = []
     if len(claims) > 1:
-        supported, draws = sum(claim.supported for claim in claims), claims[0].draws
+        draws = claims[0].draws
         too_few = f": {_draws(draws)} are too few" if 1 < draws < findings.draws_needed(len(claims)) else ""
         remarks.append(
             f"That looks at each difference by itself. Corrected for looking at all {len(claims)}, at every budget, "
-            f"the tests support {supported or 'none'} of them{too_few}."
+            f"the tests support {findings.how_many_supported(claims)} of them{too_few}."
         )
     if baselines:
         best = min(baselines, key=lambda row: row["e_out"]["mean"])

@@ -144,10 +144,10 @@ def claims_table(claims: Sequence[Claim]) -> Table:
         Column("Points", "number"),
         Column("p", "number"),
         Column("p, corrected", "number"),
-        Column("After the correction"),
+        Column("Supported to err less"),
     )
     rows = [
-        (str(claim.labels), claim.name, claim.points, f"{claim.p_value:.4f}", f"{claim.corrected:.4f}", claim.verdict)
+        (str(claim.labels), claim.name, claim.points, f"{claim.p_value:.4f}", f"{claim.corrected:.4f}", claim.better)
         for claim in claims
     ]
     return Table("E_out, in percentage points; p values of the sign-flip test, as they are and by Holm.", columns, rows)
