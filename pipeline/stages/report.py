@@ -83,9 +83,13 @@ def _make(
         folder, as_dict(config), data.card(config), comparison, dataset.test.labels.numpy(), encoder, verdicts
     )
     told = story.tell(found)
-    runs.write_atomic(folder / MARKDOWN, page.markdown(told))
-    runs.write_atomic(folder / HTML, page.html(told, _draw(config, found, dataset, encoder is not None)))
-    pages = {name: runs.sha256_file(folder / name) for name in (HTML, MARKDOWN)}
+    contents = {
+        HTML: page.html(told, _draw(config, found, dataset, encoder is not None)),
+        MARKDOWN: page.markdown(told),
+    }
+    for name, content in contents.items():
+        runs.write_atomic(folder / name, content)
+    pages = {name: runs.sha256_file(folder / name) for name in contents}
     runs.write_json(folder / RECORD, {"fingerprint": mark, "files": pages})  # last: it vouches for the others
 
 
@@ -143,7 +147,8 @@ def _map(found: Evidence, plane: Plane, tiles: list[str]) -> Space:
         ],
         tiles,
         f"{len(plane.shown)} of the {len(found.truth)} test images, drawn at random, as the pretrained encoder embeds "
-        "them before a label was seen. Class labels colour the points, they did not place them. t-SNE keeps near "
+        "them before a label was seen; predictions are those of the first draw. Class labels colour the points, they did "
+        "not place them. t-SNE keeps near "
         "neighbours together, and distances between far groups mean little"
         + (f"; the principal components hold {100 * held:.0f} % of the variance." if np.isfinite(held) else "."),
     )
