@@ -147,8 +147,7 @@ def _map(found: Evidence, plane: Plane, tiles: list[str]) -> Space:
         ],
         tiles,
         f"{len(plane.shown)} of the {len(found.truth)} test images, drawn at random, as the pretrained encoder embeds "
-        "them before a label was seen; predictions are those of the first draw. Class labels colour the points, they did "
-        "not place them. t-SNE keeps near "
-        "neighbours together, and distances between far groups mean little"
+        "them before a label was seen; predictions are those of the first draw. Class labels colour the points, they "
+        "did not place them. t-SNE keeps near neighbours together, and distances between far groups mean little"
         + (f"; the principal components hold {100 * held:.0f} % of the variance." if np.isfinite(held) else "."),
     )
