@@ -46,13 +46,18 @@ class DataConfig:
         root: Folder for raw data files that are unpacked or downloaded.
         args: Keyword arguments handed to the loader. Readers take path, such as --data.args.path photos; folder also
             size, to resize to; numpy and csv also shape, of images in rows, and white, the brightest value;
-            torchvision takes name, such as SVHN, and the class's own arguments. See docs/datasets.md.
+            torchvision takes name, such as SVHN, and the class's own arguments; huggingface a path or a name on the
+            hub, and maybe the names of columns and splits. See docs/datasets.md.
+        streaming: "auto" reads images into memory unless they would take more than half of what is available, and else
+            leaves them in files (.npy, or pictures that are converted once into data.root) and reads a batch at a time;
+            "always" and "never" force it. The results are the same.
     """
 
     dataset: str = "mnist"
     root: str = "data"
     args: dict[str, Any] = field(default_factory=dict, hash=False)
 
+    streaming: Literal["auto", "always", "never"] = "auto"
 
 @dataclass(frozen=True)
 class NetworkConfig:

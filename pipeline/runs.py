@@ -54,14 +54,23 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     Raises:
         PipelineError: The folder cannot be written to, or the disk is full.
     """
-    data = content.encode() if isinstance(content, str) else content
+    write_pieces(path, [content.encode() if isinstance(content, str) else content])
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+    """The same for a file that is made piece by piece, being too large to be in memory as a whole.
+
+    Raises:
+        PipelineError: The folder cannot be written to, or the disk is full.
+    """
     with _readable_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(data)
+                for piece in pieces:
+                    file.write(piece)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.chmod(0o666 & ~_umask())  # mkstemp's files are for their owner alone

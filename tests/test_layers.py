@@ -20,7 +20,7 @@ LAYERS = (
     ("training", "methods", "evaluation", "report", "table", "onnx_file"),
     ("resuming",),
     ("models", "datasets"),
-    ("modes", "runs", "plugins"),
+    ("modes", "runs", "plugins", "tensor_file"),
     ("config", "errors", "extras", "_torchvision_repair", "__init__"),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

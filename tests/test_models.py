@@ -12,7 +12,7 @@ from pipeline.models.encoders import ConvEncoder, MLPEncoder, Shape
 from pipeline.models.losses import binary_cross_entropy, squared_error
 
 
-@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 33, 21), (1, 96, 96)])
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 33, 21), (4, 96, 9), (1, 96, 96)])
 @pytest.mark.parametrize("depth", [1, 2, 4])
 def test_encoders_and_decoders_fit_any_image(shape: Shape, depth: int) -> None:
     images = torch.rand(3, *shape)

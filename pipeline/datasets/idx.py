@@ -44,24 +44,29 @@ def load(
     return from_arrays(**arrays, white=white)
 
 
+class NoIDXError(PipelineError):
+    """A file is of another kind."""
+
+
 def read(path: Path) -> npt.NDArray[Any]:
-    """The array in an IDX file.
+    """The array in an IDX file, plain or gzipped.
 
     Raises:
-        PipelineError: The file is not IDX, or not whole.
+        NoIDXError: The file is not IDX.
+        PipelineError: It is not whole.
     """
     try:
         content = path.read_bytes()
-        content = gzip.decompress(content) if path.suffix == ".gz" else content
+        content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
     except (OSError, EOFError, zlib.error) as error:
         raise PipelineError(f"{path} cannot be read ({error}); get the file again") from error
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in _TYPES:
-        raise PipelineError(f"{path} is no IDX file (it starts with {content[:4].hex(' ')}); get the file again")
+        raise NoIDXError(f"{path} is no IDX file (it starts with {content[:4].hex(' ')}); get the file again")
     start = 4 + 4 * content[3]
-    shape = np.frombuffer(content[4:start], ">u4").tolist()
+    shape = np.frombuffer(content[4:start].ljust(start - 4, b"\0"), ">u4").tolist()
     kind = np.dtype(_TYPES[content[2]])
     expected = start + kind.itemsize * math.prod(shape)
-    if len(shape) != content[3] or len(content) != expected:
+    if len(content) != expected:
         raise PipelineError(f"{path} has {len(content)} bytes, its header says {expected}; get the file again")
     return np.frombuffer(content, kind, offset=start).reshape(shape).astype(kind.newbyteorder("="))
 

@@ -5,11 +5,6 @@ Whatever is wrong with them is said before the first one is classified, as far a
 
 from __future__ import annotations
 
-import gzip
-import math
-import struct
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.datasets import idx
+from pipeline.datasets.numpy_files import array_names, read_array
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -165,41 +162,25 @@ def _check_values(path: Path, array: npt.NDArray[Any]) -> type[np.generic]:
 
 
 def _load_numpy(path: Path) -> npt.NDArray[Any]:
-    try:
-        if path.suffix.lower() == ".npy":
-            return np.lib.format.open_memmap(path, mode="r")  # read as it is needed; refuses Python objects
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            name = arrays.files[0] if len(arrays.files) == 1 else "images"
-            if name not in arrays.files:
-                held = ", ".join(arrays.files) or "nothing"
-                raise PipelineError(f"images: {path} holds {held}; call the array of images `images`")
-            array: npt.NDArray[Any] = arrays[name]
-            return array
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise PipelineError(f"images: {path} cannot be read as a NumPy file ({error}); save it again") from error
+    if path.suffix.lower() == ".npy":
+        return read_array(path, path.name)
+    names = array_names(path)
+    name = names[0] if len(names) == 1 else "images"
+    if name not in names:
+        raise PipelineError(f"images: {path} holds {', '.join(names) or 'nothing'}; call the array of images `images`")
+    return read_array(path, name)
 
 
-def _load_idx(path: Path) -> npt.NDArray[np.uint8]:
-    """The format of MNIST's files: two zero bytes, 8 for unsigned bytes, the number of dimensions, their sizes."""
+def _load_idx(path: Path) -> npt.NDArray[Any]:
     try:
-        content = path.read_bytes()
-        content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-    except (OSError, EOFError, zlib.error) as error:
-        raise PipelineError(f"images: {path} cannot be read ({error}); get the file again") from error
-    if content[:4] == b"\0\0\x08\x01":
-        raise PipelineError(f"images: {path} is an IDX file of labels; name the one of images")
-    if content[:4] not in (b"\0\0\x08\x03", b"\0\0\x08\x04"):
+        array = idx.read(path)
+    except idx.NoIDXError as error:
         raise PipelineError(
             f"images: {path} is no PNG, JPEG, .npy, .npz or IDX file of images; convert it to one of these"
-        )
-    start = 4 + 4 * content[3]
-    sizes = struct.unpack(f">{content[3]}I", content[4:start].ljust(start - 4, b"\0"))
-    if len(content) - start != math.prod(sizes):
-        raise PipelineError(
-            f"images: {path} is an IDX file of {len(content)} bytes where {start + math.prod(sizes)} are due; "
-            "get the file again"
-        )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(sizes)
+        ) from error
+    if array.ndim == 1:
+        raise PipelineError(f"images: {path} is an IDX file of labels; name the one of images")
+    return array
 
 
 # --- the shape that a classifier takes ------------------------------------------------------------------------

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from pipeline.models.inputs import Images, chunks
+
 CHUNK = 1000  # images a forward pass
 
 
@@ -42,18 +44,18 @@ class SplitErrors:
 
 
 @torch.no_grad()
-def evaluate(model: pl.LightningModule, inputs: Tensor, labels: Tensor, classes: int) -> SplitErrors:
+def evaluate(model: pl.LightningModule, inputs: Images, labels: Tensor, classes: int) -> SplitErrors:
     """Measure a classifier in eval mode, without augmentation.
 
     Args:
         model: Inputs to logits, shape (B, classes).
-        inputs: What the model takes, shape (n, ...).
+        inputs: What the model takes, shape (n, ...); so many at a time are in memory.
         labels: True classes, shape (n,), int64.
         classes: Number of classes.
     """
     was_training = model.training
     model.eval()
-    logits = torch.cat([model(chunk.to(model.device)).float().cpu() for chunk in torch.split(inputs, CHUNK)])
+    logits = torch.cat([model(chunk.to(model.device)).float().cpu() for chunk in chunks(inputs, CHUNK)])
     model.train(was_training)
     labels = labels.cpu()
     predictions = logits.argmax(1)

@@ -21,6 +21,7 @@ from pipeline.models.classifier import Backbone, Classifier, make_head
 from pipeline.models.encoders import Shape
 from pipeline.models.propagation import Floats, nearest_neighbours, soft_labels, spread
 from pipeline.modes import find_mode
+from pipeline.models.inputs import Images
 from pipeline.training import FitResult, fit, make_distortion, seed_everything
 
 
@@ -29,14 +30,14 @@ class Examples:
     """What a classifier learns from.
 
     Attributes:
-        images: uint8 or floats in [0, 1], shape (N, C, H, W).
+        images: uint8 or floats in [0, 1], shape (N, C, H, W); a tensor, or in files.
         labels: int64, shape (N,); those outside the split are not trained on, nor is anything chosen by them.
         classes: Number of classes.
         split: Which labels are trained on, and which early stopping looks at.
         unseen: Labelled images on which the error is told epoch by epoch, for the eyes only; None for none.
     """
 
-    images: Tensor
+    images: Images
     labels: Tensor
     classes: int
     split: LabelSplit
@@ -178,7 +179,7 @@ def _classifier(
 
 
 def _fit(
-    plan: Plan, settings: FitConfig, model: Classifier, x: Tensor, examples: Examples, targets: Targets
+    plan: Plan, settings: FitConfig, model: Classifier, x: Images, examples: Examples, targets: Targets
 ) -> FitResult:
     """Train on the targets, stop on the validation part, keep E_in and E_val of every epoch."""
     parts = {"in": torch.from_numpy(examples.split.train), "val": torch.from_numpy(examples.split.val)}
@@ -187,8 +188,9 @@ def _fit(
 
     def measure() -> dict[str, float]:
         row: dict[str, float] = {}
-        for name, index in parts.items():
-            errors = evaluate(model, x[index], examples.labels[index], examples.classes)
+    measured = {name: (x[index], examples.labels[index]) for name, index in parts.items()}
+        for name, (inputs, labels) in measured.items():
+            errors = evaluate(model, inputs, labels, examples.classes)
             row |= {f"e_{name}": errors.error, f"loss_{name}": errors.loss}
         return row
 

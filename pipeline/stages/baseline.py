@@ -14,6 +14,8 @@ from pipeline.datasets.splits import label_split
 from pipeline.stages import data
 from pipeline.stages.materials import Materials, pixels
 
+CHUNK = 10_000  # test images that are floats at a time
+
 
 def run(config: Experiment, name: str, labels: int, seed: int, materials: Materials) -> Path:
     """Train one baseline unless it is done, and return its folder."""
@@ -42,17 +44,17 @@ def inputs(config: Experiment, name: str, labels: int, seed: int) -> dict[str, A
 
 
 def _make(name: str, labels: int, seed: int, materials: Materials, folder: Path) -> dict[str, Any]:
-    import torch
-
     from pipeline.evaluation.baselines import predict
+    from pipeline.models.inputs import chunks
 
     started = time.monotonic()
     train, test = materials.dataset.train, materials.dataset.test
     fraction = materials.config.train.val_fraction
     split = label_split(train.labels.numpy(), labels, fraction, seed, len(train.class_names))
     index = np.sort(np.concatenate([split.train, split.val]))  # no early stopping: all labels are trained on
-    labelled = train[torch.from_numpy(index)]
-    predictions = predict(name, materials.pca, pixels(labelled), labelled.labels.numpy(), pixels(test))
+    labels_in = train.labels.numpy()[index]
+    tested = map(pixels, chunks(test.images, CHUNK))
+    predictions = predict(name, materials.pca, pixels(train.images[index]), labels_in, tested)
     np.savez_compressed(
         folder / "predictions.npz",
         train_index=index,
@@ -65,7 +67,7 @@ def _make(name: str, labels: int, seed: int, materials: Materials, folder: Path)
         "mode": name,
         "labels": labels,
         "seed": seed,
-        "e_in": _count(predictions.train, labelled.labels.numpy()),
+        "e_in": _count(predictions.train, labels_in),
         "e_val": None,
         "e_out": _count(predictions.test, test.labels.numpy()),
         "best_epoch": None,

@@ -89,6 +89,7 @@ def load(config: Experiment) -> base.Dataset:
 
 def _make(config: Experiment, folder: Path) -> dict[str, Any]:
     dataset = base.load(config.data)
+    print(f"{config.data.dataset}: {dataset.whereabouts}")
     names = dataset.train.class_names
     counts = Counter(dataset.train.labels.tolist())
     found = {

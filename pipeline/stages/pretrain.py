@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import extras, methods, runs
 from pipeline.config import Experiment
+from pipeline.datasets import base
 from pipeline.errors import PipelineError
 from pipeline.learning.plan import Pretrained
 from pipeline.methods import find_method
@@ -125,20 +127,24 @@ def divide(config: Experiment, images: int) -> tuple[torch.Tensor, torch.Tensor]
 
 
 def _make(config: Experiment, folder: Path) -> dict[str, Any]:
+    from pipeline import tensor_file
     from pipeline.learning.pretrain import pretrain
     from pipeline.training import resolve_precision, threads
 
-    settings, images = config.pretrain, data.load(config).train.images
+    settings, dataset = config.pretrain, data.load(config)
+    images = dataset.train.images
+    if base.is_streamed(dataset.train):
+        print(f"{config.data.dataset}: {dataset.whereabouts}")
     place = runs.artefact_path(config.folder, "pretrain", inputs(config))
     events = config.folder / "tensorboard" / place.name if config.runtime.tensorboard else None
     held_out, seen = divide(config, len(images))
+    embeddings = functools.partial(tensor_file.create, folder / "embeddings.safetensors", "train")
     with threads(config.runtime.threads):
-        encoder = pretrain(settings, config.runtime, images, _checkpoint(place), events)
+        encoder = pretrain(settings, config.runtime, images, _checkpoint(place), events, embeddings)
         examine = find_method(settings).examine
         findings = examine(settings, encoder.model, images[held_out], folder) if len(held_out) else {}
     for name, part in {"backbone": encoder.backbone, **encoder.model.parts()}.items():
         _save(part.state_dict(), folder / f"{name}.safetensors")
-    _save({"train": encoder.embeddings}, folder / "embeddings.safetensors")
     runs.write_csv(folder / "history.csv", encoder.result.history)
     return {
         "images": len(seen),

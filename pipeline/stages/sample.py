@@ -86,7 +86,9 @@ def _fitted(backbone: Backbone) -> LatentGaussian:
 def _shown(config: Experiment, train: ImageData) -> torch.Tensor:
     """The first training images held out of pretraining, or of those it saw if there is no pair of others."""
     held_out, seen = pretrain.divide(config, len(train))
-    return train.images[(held_out if len(held_out) > 1 else seen)[: max(3 * COLUMNS, 2 * PAIRS)]]
+    chosen = held_out if len(held_out) > 1 else seen
+    shown: torch.Tensor = train.images[chosen[: max(3 * COLUMNS, 2 * PAIRS)]]
+    return shown
 
 
 def _draw(

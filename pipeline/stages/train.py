@@ -216,11 +216,11 @@ def _measure(model: Classifier, dataset: Dataset, split: LabelSplit) -> dict[str
 
 def _describe(split: LabelSplit, dataset: Dataset) -> dict[str, Any]:
     """Which labels were seen: indices into the training images, and the SHA-256 of the images they name."""
-    images = dataset.train.images.numpy()
+    images = dataset.train.images
     return {
         name: {
             "index": index.tolist(),
-            "sha256": hashlib.sha256(images[index].tobytes()).hexdigest(),
+            "sha256": hashlib.sha256(images[index].numpy().tobytes()).hexdigest(),
         }
         for name, index in (("train", split.train), ("val", split.val))
     }
