@@ -41,8 +41,9 @@ class DataConfig:
 
     Attributes:
         dataset: A data set by name (mnist, digits, fashion_mnist, kmnist, emnist_letters, usps, svhn, cifar10); a
-            reader of your files (numpy, folder, idx, csv); "torchvision" for any class of torchvision.datasets; a name
-            that an installed package adds; or the import path "module:function" of your own loader.
+            reader of your files (numpy, folder, idx, csv); "torchvision" for any class of torchvision.datasets;
+            "huggingface" for data sets of that library; a name that an installed package adds; or the import path
+            "module:function" of your own loader.
         root: Folder for raw data files that are unpacked or downloaded.
         args: Keyword arguments handed to the loader. Readers take path, such as --data.args.path photos; folder also
             size, to resize to; numpy and csv also shape, of images in rows, and white, the brightest value;

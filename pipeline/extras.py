@@ -6,7 +6,11 @@ from importlib.util import find_spec
 
 from pipeline.errors import PipelineError
 
-EXTRAS = {"onnx": ("onnx", "onnxruntime", "onnxscript"), "tensorboard": ("tensorboard",)}
+EXTRAS = {
+    "onnx": ("onnx", "onnxruntime", "onnxscript"),
+    "tensorboard": ("tensorboard",),
+    "huggingface": ("datasets",),
+}
 
 
 def missing(extra: str) -> list[str]:

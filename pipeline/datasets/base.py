@@ -45,6 +45,7 @@ BUILT_IN = {
     "idx": "pipeline.datasets.idx:load",
     "csv": "pipeline.datasets.csv_file:load",
     "torchvision": "pipeline.datasets.downloaded:load",
+    "huggingface": "pipeline.datasets.huggingface:load",
 }
 ENTRY_POINTS = "pipeline.datasets"  # the group in which an installed package adds its own
 
