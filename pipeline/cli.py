@@ -12,9 +12,9 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+from pipeline import modes
 from pipeline.config import Experiment, from_parsed
 from pipeline.errors import PipelineError
-from pipeline.modes import MODES
 from pipeline.stages import (
     check_dataset,
     compare,
@@ -47,7 +47,7 @@ class Stage:
 
 
 _STUDIES = "; ".join(f"{name}: {summary}" for name, summary in STUDIES.items())
-_MODES = "; ".join(f"{name}: {mode.summary}" for name, mode in MODES.items())
+_MODES = "; ".join(f"{name}: {mode.summary}" for name, mode in modes.BUILT_IN.items())
 
 STAGES = {
     "check-dataset": Stage(check_dataset.run, "hold a data set against the contract, describe it, show what is in it"),

@@ -57,8 +57,8 @@ class DataConfig:
     dataset: str = "mnist"
     root: str = "data"
     args: dict[str, Any] = field(default_factory=dict, hash=False)
-
     streaming: Literal["auto", "always", "never"] = "auto"
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
@@ -264,6 +264,8 @@ class TrainConfig:
         propagate: Pretrained encoder, untouched; the head is trained on labels that were spread over all images.
         scratch: The same architecture from random weights.
         graph: How labels spread.
+        added: How modes that installed packages add are trained, by the mode's name; as the package says if it is not
+            named here.
     """
 
     val_fraction: float = 0.2
@@ -276,6 +278,7 @@ class TrainConfig:
     propagate: FitConfig = field(default_factory=lambda: FitConfig(head_lr=0.003, max_epochs=10, patience=10))
     scratch: FitConfig = field(default_factory=lambda: FitConfig(encoder_lr=0.003, head_lr=0.003))
     graph: GraphConfig = field(default_factory=GraphConfig)
+    added: dict[str, FitConfig] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         _require(0 < self.val_fraction < 1, "train.val_fraction", self.val_fraction, "a share between 0 and 1")
@@ -291,7 +294,7 @@ class GridConfig:
     """The cells that compare trains: modes x labels x draws.
 
     Attributes:
-        modes: Any of frozen, finetune, propagate, scratch.
+        modes: Any of frozen, finetune, propagate, scratch, and those that installed packages add.
         labels: Label budgets, validation included.
         draws: Random draws of the labelled subset, seeds 0, 1, ...; every mode sees the same. Six is the least with
             which the exact paired test can fall below p = 0.05.

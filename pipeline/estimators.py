@@ -30,10 +30,10 @@ from pipeline.datasets.splits import label_split
 from pipeline.errors import PipelineError
 from pipeline.evaluation.errors import CHUNK
 from pipeline.learning.classify import Examples, Trained, neighbours, train_classifier
-from pipeline.learning.plan import Plan, Pretrained
+from pipeline.learning.plan import Plan, Pretrained, fit_settings
 from pipeline.learning.pretrain import embed, pretrain
 from pipeline.models.propagation import similarity_graph
-from pipeline.modes import find_mode
+from pipeline.modes import BUILT_IN, find_mode
 from pipeline.training import threads
 
 Array = npt.NDArray[Any]
@@ -293,8 +293,9 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
     def _plan(self) -> Plan:
         seed, train = self._seed(), TrainConfig() if self.train is None else self.train
         given = _given(head_lr=self.head_lr, encoder_lr=self.encoder_lr, max_epochs=self.max_epochs)
-        fit = dataclasses.replace(getattr(train, self.mode), **given)
-        train = dataclasses.replace(train, **{self.mode: fit})
+        fit = dataclasses.replace(fit_settings(train, self.mode), **given)
+        changed = {self.mode: fit} if self.mode in BUILT_IN else {"added": train.added | {self.mode: fit}}
+        train = dataclasses.replace(train, **changed)
         return Plan(self.mode, self._pretrain_settings(seed), train, self._runtime_settings(), seed)
 
 

@@ -1,10 +1,19 @@
-"""The modes: which encoder a classifier starts from, and what of it is trained. A mode is an entry in this table."""
+"""The modes: which encoder a classifier starts from, and what of it is trained.
+
+A mode is an entry in this table, or a ``Mode`` that an installed package names as an entry point ``pipeline.modes``.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
 
+from pipeline import plugins
+from pipeline.config import FitConfig
 from pipeline.errors import PipelineError
+
+ENTRY_POINTS = "pipeline.modes"
 
 
 @dataclass(frozen=True)
@@ -16,15 +25,20 @@ class Mode:
         trains_encoder: Whether the encoder is trained along with the head.
         summary: A few words for tables and help.
         propagates: Whether the labels are first spread over the images without labels, which are then trained on.
+        fit: How it trains; of those in the table, ``TrainConfig`` says it.
+        classifier: Import path of the ``Classifier`` that is trained, or of a subclass with another loss and no weights
+            of its own.
     """
 
     pretrained: bool
     trains_encoder: bool
     summary: str
     propagates: bool = False
+    fit: FitConfig = field(default_factory=FitConfig)
+    classifier: str = "pipeline.models.classifier:Classifier"
 
 
-MODES = {
+BUILT_IN = {
     "frozen": Mode(pretrained=True, trains_encoder=False, summary="pretrained encoder frozen, head trained"),
     "finetune": Mode(pretrained=True, trains_encoder=True, summary="pretrained encoder and head trained"),
     "scratch": Mode(pretrained=False, trains_encoder=True, summary="same network from random weights"),
@@ -37,11 +51,41 @@ MODES = {
 }
 
 
+class _Modes(Mapping[str, Mode]):
+    """Those built in, and then those of installed packages, which are imported when they are asked for."""
+
+    def __getitem__(self, name: str) -> Mode:
+        if name in BUILT_IN:
+            return BUILT_IN[name]
+        if name not in self._added():
+            raise KeyError(name)
+        mode = plugins.find("mode", name, {}, ENTRY_POINTS)
+        if not isinstance(mode, Mode):
+            raise PipelineError(f"mode: {name!r} is a {type(mode).__name__}; expected a pipeline.modes.Mode")
+        return mode
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys([*BUILT_IN, *self._added()]))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __contains__(self, name: object) -> bool:
+        return name in BUILT_IN or name in self._added()
+
+    @staticmethod
+    def _added() -> list[str]:
+        return sorted(entry.name for entry in metadata.entry_points(group=ENTRY_POINTS))
+
+
+MODES = _Modes()
+
+
 def find_mode(name: str) -> Mode:
     """The mode of this name.
 
     Raises:
-        PipelineError: There is none.
+        PipelineError: There is none, or the package that adds it cannot be imported.
     """
     if name not in MODES:
         raise PipelineError(f"mode: {name!r} is unknown; expected one of {', '.join(MODES)}")

@@ -55,7 +55,8 @@ def test_the_walk_through_works(
             if language == "python":
                 runpy.run_path(str(path))
         elif language == "toml":
-            assert set(tomllib.loads(text)["project"]["entry-points"]) == {"pipeline.datasets", "pipeline.encoders"}
+            groups = {"pipeline.datasets", "pipeline.encoders", "pipeline.modes"}
+            assert set(tomllib.loads(text)["project"]["entry-points"]) == groups
         else:
             assert language == "sh"
             for arguments in (arguments for line in text.splitlines() for arguments in commands(line)):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import pkgutil
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +21,9 @@ from pipeline.learning.plan import Plan, Pretrained
 from pipeline.methods import find_method
 from pipeline.models.classifier import Backbone, Classifier, make_head
 from pipeline.models.encoders import Shape
+from pipeline.models.inputs import Images
 from pipeline.models.propagation import Floats, nearest_neighbours, soft_labels, spread
 from pipeline.modes import find_mode
-from pipeline.models.inputs import Images
 from pipeline.training import FitResult, fit, make_distortion, seed_everything
 
 
@@ -167,7 +169,8 @@ def _fit_head(
 def _classifier(
     plan: Plan, settings: FitConfig, backbone: nn.Module, head: nn.Module, train_backbone: bool
 ) -> Classifier:
-    return Classifier(
+    factory: Callable[..., Classifier] = pkgutil.resolve_name(find_mode(plan.mode).classifier)
+    return factory(
         backbone,
         head,
         train_backbone,
@@ -185,10 +188,10 @@ def _fit(
     parts = {"in": torch.from_numpy(examples.split.train), "val": torch.from_numpy(examples.split.val)}
     if examples.unseen is not None:
         parts["unseen"] = torch.from_numpy(examples.unseen)
+    measured = {name: (x[index], examples.labels[index]) for name, index in parts.items()}
 
     def measure() -> dict[str, float]:
         row: dict[str, float] = {}
-    measured = {name: (x[index], examples.labels[index]) for name, index in parts.items()}
         for name, (inputs, labels) in measured.items():
             errors = evaluate(model, inputs, labels, examples.classes)
             row |= {f"e_{name}": errors.error, f"loss_{name}": errors.loss}

@@ -6,10 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.config import FitConfig, PretrainConfig, RuntimeConfig, TrainConfig
-from pipeline.modes import find_mode
+from pipeline.modes import BUILT_IN, find_mode
 
 if TYPE_CHECKING:
     import torch
+
+
+def fit_settings(train: TrainConfig, mode: str) -> FitConfig:
+    """How a mode trains."""
+    if mode in BUILT_IN:
+        settings: FitConfig = getattr(train, mode)
+        return settings
+    return train.added.get(mode, find_mode(mode).fit)
 
 
 @dataclass(frozen=True)
@@ -33,8 +41,7 @@ class Plan:
     @property
     def settings(self) -> FitConfig:
         """How this mode trains."""
-        settings: FitConfig = getattr(self.train, self.mode)
-        return settings
+        return fit_settings(self.train, self.mode)
 
     @property
     def head_widths(self) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import time
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pipeline.config import Experiment, as_dict, check_seed
 from pipeline.datasets.splits import LabelSplit, label_split
 from pipeline.errors import PipelineError
 from pipeline.learning.plan import Plan
-from pipeline.modes import MODES, find_mode
+from pipeline.modes import BUILT_IN, find_mode
 from pipeline.stages import data, pretrain
 from pipeline.stages.materials import Materials
 from pipeline.table import percent
@@ -98,8 +99,9 @@ def inputs(cell: Cell) -> dict[str, Any]:
     """What the cell is made from. What it does not use is left out, so that changing that does not retrain it."""
     mode, config = find_mode(cell.mode), cell.config
     common = as_dict(config.train)
-    fits = {name: common.pop(name) for name in MODES}
+    fits = {name: common.pop(name) for name in BUILT_IN}
     spreading = common.pop("graph")
+    common.pop("added")
     made_from: dict[str, Any] = {
         "stage": "train",
         "data": data.card(config)["sha256"],
@@ -108,8 +110,10 @@ def inputs(cell: Cell) -> dict[str, Any]:
         "labels": cell.labels,
         "seed": cell.seed,
         "train": common,
-        "fit": fits[cell.mode],
+        "fit": as_dict(cell.plan.settings),
     }
+    if cell.mode not in BUILT_IN:
+        made_from["added"] = dataclasses.asdict(mode)
     if cell.plan.settings.head_first:
         made_from["head_fit"] = fits["frozen"]
     if mode.propagates:
