@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import logging
 import math
 import signal
@@ -62,9 +63,18 @@ def _make_network(part: str, config: NetworkConfig, built_in: dict[str, str], *p
         if config.name == "conv":
             arguments["hidden"] = config.hidden
     try:
-        network: nn.Module = factory(*positional, **arguments)
-    except (TypeError, ValueError) as error:
+        inspect.signature(factory).bind(*positional, **arguments)
+    except TypeError as error:
         raise PipelineError(f"pretrain.{part}: {config.name} was called with {arguments}: {error}") from error
+    try:
+        network: nn.Module = factory(*positional, **arguments)
+    except Exception as error:  # the network is the user's: whatever it raises is what they have to see
+        shown = plugins.own_traceback(error, __file__)
+        raise PipelineError(f"pretrain.{part}: {config.name} failed\n{shown}") from error
+    if part == "encoder" and not isinstance(getattr(network, "out_features", None), int):
+        raise PipelineError(
+            f"pretrain.encoder: {config.name} has no .out_features; expected how many features it makes"
+        )
     return network
 
 
