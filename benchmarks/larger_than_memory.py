@@ -1,10 +1,11 @@
 """Pretraining on images that are larger than the memory it may take: how much memory, how fast.
 
-    python -m benchmarks.larger_than_memory --gigabytes 20
+    python -m benchmarks.larger_than_memory --gigabytes 20 --seconds 600
 
-Makes a memory-mapped set of random images in a folder, runs the stages data and pretrain on it from there, each in a
-process of its own under a limit of its private memory (RLIMIT_DATA), prints the peaks that Linux recorded, and deletes
-the folder. The networks are small and nothing is distorted: what is measured is how images come to the training.
+Makes a file of random images, runs the stages data and pretrain on it from there, each in a process of its own under a
+limit of its private memory (RLIMIT_DATA), and prints what Linux recorded of memory and bytes read. Pretraining is ended
+after so many seconds, if it is not done before. The folder is deleted. The networks are small and nothing is distorted:
+what is measured is how images come to the training.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import re
 import shutil
 import subprocess
 import sys
@@ -26,25 +26,18 @@ SHAPE = (3, 64, 64)
 BLOCK = 2**26  # bytes that are written at a time
 NETWORK = "{name: mlp, widths: [64], hidden: []}"
 
-# a process of its own: import what is needed, then see what the stage takes beyond that
+# a process of its own: import what is needed, say what that takes, then see what the stage takes beyond it
 STAGE = """
-import resource, sys, time
+import resource, sys
 from pathlib import Path
 import pipeline.learning.pretrain, pipeline.datasets.arrays, sklearn.model_selection, safetensors.torch
 from pipeline.cli import main
 
-def status(name):
-    return int(Path("/proc/self/status").read_text().split(name + ":")[1].split()[0]) * 1024
-
-limit, arguments = int(sys.argv[1]), sys.argv[2:]
-before = status("VmRSS")
-used = status("VmData")
-resource.setrlimit(resource.RLIMIT_DATA, (used + limit, used + limit))
-Path("/proc/self/clear_refs").write_text("5")  # peaks count from here
-started = time.monotonic()
-code = main(arguments)
-print("MEASURED", before, status("VmHWM"), status("RssAnon"), time.monotonic() - started)
-sys.exit(code)
+used = int(Path("/proc/self/status").read_text().split("VmData:")[1].split()[0]) * 1024
+limit = used + int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+print("ready", flush=True)
+sys.exit(main(sys.argv[2:]))
 """
 
 
@@ -64,28 +57,56 @@ def make(folder: Path, gigabytes: float) -> int:
     return count
 
 
-def run(stage: str, folder: Path, limit: int, extra: list[str]) -> dict[str, float]:
-    """One stage in a process of its own: seconds, and bytes of memory at its peak and before."""
+def recorded(process: int) -> dict[str, int]:
+    """Bytes that are resident, and have been at the most, how much of that is private, and bytes read so far."""
+    lines = Path(f"/proc/{process}/status").read_text() + Path(f"/proc/{process}/io").read_text()
+    found = dict(line.split(":", 1) for line in lines.splitlines())
+    kilobytes = {"resident": "VmRSS", "peak": "VmHWM", "private": "RssAnon"}
+    return {name: int(found[key].split()[0]) * 1024 for name, key in kilobytes.items()} | {"read": int(found["rchar"])}
+
+
+def run(stage: str, folder: Path, limit: int, seconds: float) -> dict[str, float]:
+    """One stage, ended after so many seconds: what it took beyond what the imports had taken."""
     arguments = [
         stage,
         "--data.dataset=numpy",
         f"--data.args.path={folder}",
         f"--data.root={folder}",
         f"--runs={folder / 'runs'}",
+        "--data.streaming=always",
         "--pretrain.epochs=1",
         "--pretrain.latent=32",
         "--pretrain.corruption=null",
         f"--pretrain.encoder={NETWORK}",
         f"--pretrain.decoder={NETWORK}",
-        "--data.streaming=always",
-        *extra,
     ]
     command = [sys.executable, "-c", STAGE, str(limit), *arguments]
-    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        before, started = recorded(process.pid), time.monotonic()
+        last, private = before, before["private"]
+        while process.poll() is None and time.monotonic() - started < seconds:
+            time.sleep(0.2)
+            try:
+                last = recorded(process.pid)
+            except (KeyError, FileNotFoundError):  # it is just ending
+                break
+            private = max(private, last["private"])
+        took = time.monotonic() - started
+        if ended := process.poll() is None and took >= seconds:
+            process.terminate()
+        said = process.stdout.read()
+    if process.returncode and not ended:
+        raise SystemExit(f"{stage} failed: {said}")
     print(said, end="")
-    [measured] = re.findall(r"^MEASURED (.*)$", said, re.MULTILINE)
-    before, peak, anonymous, seconds = map(float, measured.split())
-    return {"seconds": seconds, "resident_before": before, "resident_peak": peak, "private_at_the_end": anonymous}
+    return {
+        "seconds": round(took, 1),
+        "finished": not ended,
+        "resident_peak_mib": (last["peak"] - before["resident"]) >> 20,
+        "private_peak_mib": (private - before["private"]) >> 20,
+        "gigabytes_read": round((last["read"] - before["read"]) / 1e9, 2),
+    }
 
 
 def main() -> None:
@@ -93,17 +114,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gigabytes", type=float, default=20)
     parser.add_argument("--limit", type=float, default=2, help="GiB of private memory that a stage may take")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="after which pretraining is ended")
     parser.add_argument("--folder", type=Path, default=Path("runs/larger_than_memory"))
-    parser.add_argument("--batch_size", type=int, default=256)
     options = parser.parse_args()
     options.folder.mkdir(parents=True)
     try:
         started = time.monotonic()
-        count = make(options.folder, options.gigabytes)
-        found = {"images": count, "write_seconds": time.monotonic() - started}
-        extra, limit = [f"--pretrain.batch_size={options.batch_size}"], int(options.limit * 2**30)
-        stages = {stage: run(stage, options.folder, limit, extra) for stage in ("data", "pretrain")}
-        print(json.dumps(found | stages, indent=2))
+        found = {"images": make(options.folder, options.gigabytes), "write_seconds": round(time.monotonic() - started)}
+        print(json.dumps(found), flush=True)
+        limits = {"data": math.inf, "pretrain": options.seconds}
+        for stage, seconds in limits.items():
+            measured = run(stage, options.folder, int(options.limit * 2**30), seconds)
+            print(json.dumps({stage: measured}), flush=True)
     finally:
         shutil.rmtree(options.folder)
 

@@ -75,7 +75,7 @@ def test_an_unknown_name_lists_what_packages_add_and_built_in_names_stay(
     site: Path, tiny: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert tiny("data", "--data.dataset=nope", f"--runs={tmp_path / 'runs'}") == 2
-    assert "csv, torchvision, flowers, or the import path" in capsys.readouterr().err
+    assert "csv, torchvision, huggingface, flowers, or the import path" in capsys.readouterr().err
     assert tiny("data", "--data.dataset=digits", f"--runs={tmp_path / 'runs'}") == 0
     assert "1437 training" in capsys.readouterr().out
 
@@ -83,8 +83,9 @@ def test_an_unknown_name_lists_what_packages_add_and_built_in_names_stay(
 def test_an_installed_package_adds_a_mode(
     site: Path, tiny: Run, runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert tiny("compare", "--grid.modes=[frozen,smooth]", "--grid.labels=[50]", "--grid.baselines=false") == 0
-    assert tiny("report", "--grid.modes=[frozen,smooth]", "--grid.labels=[50]", "--grid.baselines=false") == 0
+    grid = ("--grid.modes=[frozen,smooth]", "--grid.labels=[50]", "--grid.draws=1", "--grid.baselines=false")
+    assert tiny("compare", *grid) == 0
+    assert tiny("report", *grid) == 0
     assert "frozen, labels smoothed" in (runs / "tiny" / "report.md").read_text()
     frozen, smooth = (json.loads(next(runs.glob(f"tiny/cells/{m}-50-0-*/metrics.json")).read_text()) for m in MODES)
     assert smooth["stopped_epoch"] == 3
