@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -58,6 +58,7 @@ def same(first: Dataset, second: Dataset) -> bool:
 # --- rows in files --------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)  # files are read
 @given(
     parts=st.lists(st.integers(1, 12), min_size=1, max_size=3),
     indices=st.lists(st.lists(st.integers(0, 10**6), max_size=12), min_size=1, max_size=3),
