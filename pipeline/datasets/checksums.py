@@ -27,7 +27,8 @@ def examine(train: ImageData, test: ImageData, storage: Storage) -> dict[str, An
     Streamed images are read for that once, and again only if their files were changed.
     """
     if isinstance(train.images, Streamed) or isinstance(test.images, Streamed):
-        return storage.recall([_mark(train), _mark(test)], lambda: _examine(train, test))
+        found: dict[str, Any] = storage.recall([_mark(train), _mark(test)], lambda: _examine(train, test))
+        return found
     return _examine(train, test)
 
 

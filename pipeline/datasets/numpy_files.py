@@ -6,7 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -59,7 +59,7 @@ def load(
                 f"data.args.{role}: {source} holds no array {name!r}; it holds {', '.join(there) or 'none'}: "
                 f"name the right one with data.args.{role}"
             )
-    arrays = {role: read_array(source, name) for role, name in names.items()}
+    arrays: dict[str, Any] = {role: read_array(source, name) for role, name in names.items()}
     return from_arrays(**arrays, shape=shape, white=white, storage=storage)
 
 
