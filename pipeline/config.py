@@ -199,7 +199,11 @@ class FitConfig:
         max_epochs: Upper limit; early stopping usually ends sooner.
         patience: Epochs without a lower validation loss after which training stops.
         head_first: Fit the head on the frozen encoder before training everything. Without it a random head's
-            gradients harm a good encoder when labels are few: try it. Only for finetune.
+            gradients harm a good encoder when labels are few: try it. Only where a pretrained encoder is trained.
+        layer_decay: Factor of the learning rate from each layer of the encoder to the one below it, towards the image
+            (Howard and Ruder 2018); null for one rate.
+        averaging: Share of its value that a running average of the weights keeps at each step; the average is what is
+            measured and kept (Polyak and Juditsky 1992). null keeps the weights themselves.
     """
 
     encoder_lr: float = 0.0
@@ -208,6 +212,8 @@ class FitConfig:
     max_epochs: int = 200
     patience: int = 20
     head_first: bool = False
+    layer_decay: float | None = None
+    averaging: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("encoder_lr", "weight_decay"):
@@ -217,6 +223,9 @@ class FitConfig:
         for name in ("max_epochs", "patience"):
             value = getattr(self, name)
             _require(value > 0, name, value, "at least 1 epoch")
+        decay, averaging = self.layer_decay, self.averaging
+        _require(decay is None or 0 < decay <= 1, "layer_decay", decay, "a factor above 0, at most 1, or null")
+        _require(averaging is None or 0 < averaging < 1, "averaging", averaging, "a share between 0 and 1, or null")
 
 
 @dataclass(frozen=True)
@@ -245,11 +254,44 @@ class GraphConfig:
 
 
 @dataclass(frozen=True)
+class AgreementConfig:
+    """How a classifier learns from images without labels to agree with itself; read where the mode does that.
+
+    Attributes:
+        strong: Distortion of the images that are trained on, labelled and not.
+        weak: Distortion of the images that the averaged network judges; null shows it the images as they are.
+        threshold: Least probability of the averaged network's class for an image to be learnt from.
+        weight: Of these images' cross-entropy beside that of the labelled ones.
+        reconstruction: Weight of drawing the clean image from the distorted one, as pretraining did, in nats a pixel;
+            0 leaves the decoder out.
+        batch_size: Images a step, beside train.batch_size labelled ones; an epoch is a pass over all images.
+    """
+
+    strong: DistortionConfig = field(default_factory=DistortionConfig)
+    weak: DistortionConfig | None = None
+    threshold: float = 0.95
+    weight: float = 1.0
+    reconstruction: float = 0.0
+    batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.threshold < 1, "train.agreement.threshold", self.threshold, "a probability below 1")
+        for name in ("weight", "reconstruction"):
+            value = getattr(self, name)
+            _require(0 <= value < math.inf, f"train.agreement.{name}", value, "a number of at least 0")
+        _require(self.batch_size > 1, "train.agreement.batch_size", self.batch_size, "at least 2 images")
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """How a classifier is trained on the labelled subset, the same for every mode but for the rates.
 
     Attributes:
-        val_fraction: Share of the label budget that early stopping looks at; the rest is trained on.
+        validation: How the stopping epoch is chosen within the label budget: "holdout" trains on a part of the labels
+            and stops by the rest; "kfold" leaves each fold out of one training, stops where these trainings do best
+            together, and trains again on all labels for as many epochs.
+        val_fraction: Share of the label budget that early stopping looks at; the rest is trained on. Of holdout.
+        folds: Of kfold.
         head_widths: Hidden layers of the head; none makes it linear. Where labels are spread, graph has its own.
         batch_size: Labelled images a step.
         augment: Distortion of the labelled images, the same for every mode; null for none.
@@ -257,10 +299,17 @@ class TrainConfig:
         finetune: Pretrained encoder, everything is trained.
         propagate: Pretrained encoder, untouched; the head is trained on labels that were spread over all images.
         scratch: The same architecture from random weights.
+        probe_finetune: Pretrained encoder; the head is fitted first, then everything is trained, lower layers slower,
+            and the weights are averaged.
+        consistency: Pretrained encoder, everything is trained, also to agree with itself on images without labels.
+        self_train: As consistency, from a head that was trained on labels that were spread over all images.
         graph: How labels spread.
+        agreement: How consistency and self_train learn from images without labels.
     """
 
+    validation: Literal["holdout", "kfold"] = "holdout"
     val_fraction: float = 0.2
+    folds: int = 5
     head_widths: tuple[int, ...] = ()
     batch_size: int = 32
     augment: DistortionConfig | None = None
@@ -269,15 +318,36 @@ class TrainConfig:
     finetune: FitConfig = field(default_factory=lambda: FitConfig(encoder_lr=0.0003, head_lr=0.001, head_first=True))
     propagate: FitConfig = field(default_factory=lambda: FitConfig(head_lr=0.003, max_epochs=10, patience=10))
     scratch: FitConfig = field(default_factory=lambda: FitConfig(encoder_lr=0.003, head_lr=0.003))
+    probe_finetune: FitConfig = field(
+        default_factory=lambda: FitConfig(
+            encoder_lr=0.001, head_lr=0.001, head_first=True, layer_decay=0.7, averaging=0.95
+        )
+    )
+    consistency: FitConfig = field(
+        default_factory=lambda: FitConfig(
+            encoder_lr=0.001, head_lr=0.001, max_epochs=6, patience=6, head_first=True, averaging=0.995
+        )
+    )
+    self_train: FitConfig = field(
+        default_factory=lambda: FitConfig(
+            encoder_lr=0.001, head_lr=0.001, max_epochs=6, patience=6, head_first=True, averaging=0.995
+        )
+    )
     graph: GraphConfig = field(default_factory=GraphConfig)
+    agreement: AgreementConfig = field(default_factory=AgreementConfig)
 
     def __post_init__(self) -> None:
         _require(0 < self.val_fraction < 1, "train.val_fraction", self.val_fraction, "a share between 0 and 1")
+        _require(self.folds > 1, "train.folds", self.folds, "at least 2")
         _require(self.batch_size > 1, "train.batch_size", self.batch_size, "at least 2 images")
         _require(all(w > 0 for w in self.head_widths), "train.head_widths", self.head_widths, "positive sizes")
         for mode in ("frozen", "propagate", "scratch"):
             head_first = getattr(self, mode).head_first
             _require(not head_first, f"train.{mode}.head_first", head_first, "false; it is for finetune")
+        _require(self.probe_finetune.head_first, "train.probe_finetune.head_first", False, "true; else use finetune")
+        for mode in ("consistency", "self_train"):
+            averaging = getattr(self, mode).averaging
+            _require(averaging is not None, f"train.{mode}.averaging", averaging, "a share; the average is the judge")
 
 
 @dataclass(frozen=True)
@@ -285,7 +355,7 @@ class GridConfig:
     """The cells that compare trains: modes x labels x draws.
 
     Attributes:
-        modes: Any of frozen, finetune, propagate, scratch.
+        modes: Any of frozen, finetune, scratch, propagate, probe_finetune, consistency, self_train.
         labels: Label budgets, validation included.
         draws: Random draws of the labelled subset, seeds 0, 1, ...; every mode sees the same. Six is the least with
             which the exact paired test can fall below p = 0.05.

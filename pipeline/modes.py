@@ -1,4 +1,13 @@
-"""The modes: which encoder a classifier starts from, and what of it is trained. A mode is an entry in this table."""
+"""The modes: which encoder a classifier starts from, and what of it is trained. A mode is an entry in this table.
+
+Where they come from: ``finetune`` fits the head first, as Kumar et al. 2022 (arXiv 2202.10054) advise;
+``probe_finetune`` adds to that rates that fall from layer to layer (Howard and Ruder 2018, arXiv 1801.06146) and
+averaged weights (Polyak and Juditsky 1992). ``propagate`` is label spreading (Zhou et al. 2004) with the weights of
+Iscen et al. 2019 (arXiv 1904.04717). ``consistency`` is FixMatch (Sohn et al. 2020, arXiv 2001.07685) with the
+averaged network of mean teacher (Tarvainen and Valpola 2017, arXiv 1703.01780) for a judge and, as a setting, the
+Ladder network's reconstruction (Rasmus et al. 2015, arXiv 1507.02672); ``self_train`` is that, from the head of
+``propagate``.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +24,15 @@ class Mode:
         pretrained: Whether the encoder starts from its pretrained weights; otherwise from random ones.
         trains_encoder: Whether the encoder is trained along with the head.
         summary: A few words for tables and help.
-        propagates: Whether the labels are first spread over the images without labels, which are then trained on.
+        propagates: Whether the labels are first spread over the images without labels, which the head then learns.
+        agrees: Whether the classifier also learns from images without labels to agree with itself, however distorted.
     """
 
     pretrained: bool
     trains_encoder: bool
     summary: str
     propagates: bool = False
+    agrees: bool = False
 
 
 MODES = {
@@ -33,6 +44,24 @@ MODES = {
         trains_encoder=False,
         summary="labels spread over a graph of embeddings, head trained on them",
         propagates=True,
+    ),
+    "probe_finetune": Mode(
+        pretrained=True,
+        trains_encoder=True,
+        summary="head fitted first, then all trained, lower layers slower, weights averaged",
+    ),
+    "consistency": Mode(
+        pretrained=True,
+        trains_encoder=True,
+        summary="all trained on the labels and to agree with itself on distorted images without labels",
+        agrees=True,
+    ),
+    "self_train": Mode(
+        pretrained=True,
+        trains_encoder=True,
+        summary="labels spread over a graph of embeddings, head trained on them, then consistency",
+        propagates=True,
+        agrees=True,
     ),
 }
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.config import FitConfig, PretrainConfig, RuntimeConfig, TrainConfig
+from pipeline.datasets.splits import Indices, LabelSplit, fold_splits, label_split
 from pipeline.modes import find_mode
 
 if TYPE_CHECKING:
@@ -37,6 +38,19 @@ class Plan:
         return settings
 
     @property
+    def head_mode(self) -> str | None:
+        """The mode by whose settings the head is fitted alone, before the encoder is trained too, if that ever is.
+
+        None where the head is never fitted alone.
+        """
+        mode = find_mode(self.mode)
+        if not mode.trains_encoder:
+            return self.mode
+        if not self.settings.head_first:
+            return None
+        return "propagate" if mode.propagates else "frozen"
+
+    @property
     def head_widths(self) -> tuple[int, ...]:
         """Hidden layers of the head."""
         return self.train.graph.head_widths if find_mode(self.mode).propagates else self.train.head_widths
@@ -49,7 +63,27 @@ class Pretrained:
     Attributes:
         weights: Of the ``Backbone``: encoder and standardisation.
         embeddings: Standardised features of all training images, float32, shape (N, features).
+        decoder: Weights of what drew images from latents.
     """
 
     weights: dict[str, torch.Tensor]
     embeddings: torch.Tensor
+    decoder: dict[str, torch.Tensor]
+
+
+def spend(train: TrainConfig, labels: Indices, budget: int, seed: int, classes: int) -> list[LabelSplit]:
+    """How a label budget is spent: one split into training and validation, or one for each fold.
+
+    Args:
+        train: Says which, and how many.
+        labels: Labels of all training images, shape (N,), -1 for unlabelled.
+        budget: Labels to be seen in all.
+        seed: Which draw.
+        classes: Number of classes.
+
+    Raises:
+        PipelineError: The budget is out of range or cannot be divided so.
+    """
+    if train.validation == "kfold":
+        return fold_splits(labels, budget, train.folds, seed, classes)
+    return [label_split(labels, budget, train.val_fraction, seed, classes)]

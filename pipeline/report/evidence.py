@@ -62,6 +62,11 @@ class Evidence:
     losses: dict[str, list[float]]
     verdicts: list[tuple[Path, dict[str, Any]]]
 
+    @property
+    def cross_validates(self) -> bool:
+        """Whether the epochs were chosen by a cross-validation."""
+        return bool(self.settings["train"]["validation"] == "kfold")
+
 
 def read(
     folder: Path,

@@ -247,6 +247,13 @@ def _rules(evidence: Evidence) -> list[str]:
         "Validation labels, which early stopping and the choice of the epoch look at, are paid for within the "
         "budget: a budget of 100 labels means that 100 labels were seen in all.",
     ]
+    if evidence.cross_validates:
+        rules.append(
+            f"The labels were cross-validated in {evidence.settings['train']['folds']} folds: each was left out of one "
+            "training and judged it, the epoch is the one at which these trainings had the lowest mean loss on what "
+            "they left out, and the classifier was then trained on all labels for as many epochs. Learning curves show "
+            "means over the folds; E_val is the error on the labels left out."
+        )
     if evidence.pretrained is None:
         rules.append("No mode of this grid uses a pretrained encoder.")
     else:

@@ -145,8 +145,9 @@ def epochs_table(evidence: Evidence) -> Table:
         )
         for curve in evidence.curves
     ]
+    kept = "for as many of which the classifier was trained" if evidence.cross_validates else "whose weights were kept"
     return Table(
-        "First draw: the epoch with the lowest validation loss, whose weights were kept, and the errors there in %.",
+        f"First draw: the epoch with the lowest validation loss, {kept}, and the errors there in %.",
         columns,
         rows,
     )
@@ -187,7 +188,10 @@ def budget_table(comparison: dict[str, Any]) -> Table:
     rows = [
         (str(labels), str(row["n_train"]), str(row["n_val"]), row["one_run"]["cell"]) for labels, row in budgets.items()
     ]
-    return Table("Labels that each mode was shown, by budget.", columns, rows)
+    caption = "Labels that each mode was shown, by budget."
+    if any(row["n_train"] + row["n_val"] > labels for labels, row in budgets.items()):
+        caption += " In a cross-validation each label is trained on, and validates in the fold that leaves it out."
+    return Table(caption, columns, rows)
 
 
 def runs_table(evidence: Evidence) -> Table:

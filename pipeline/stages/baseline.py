@@ -10,7 +10,8 @@ import numpy as np
 
 from pipeline import runs
 from pipeline.config import Experiment
-from pipeline.datasets.splits import label_split
+from pipeline.datasets.splits import whole
+from pipeline.learning.plan import spend
 from pipeline.stages import data
 from pipeline.stages.materials import Materials, pixels
 
@@ -48,9 +49,8 @@ def _make(name: str, labels: int, seed: int, materials: Materials, folder: Path)
 
     started = time.monotonic()
     train, test = materials.dataset.train, materials.dataset.test
-    fraction = materials.config.train.val_fraction
-    split = label_split(train.labels.numpy(), labels, fraction, seed, len(train.class_names))
-    index = np.sort(np.concatenate([split.train, split.val]))  # no early stopping: all labels are trained on
+    split = whole(spend(materials.config.train, train.labels.numpy(), labels, seed, len(train.class_names)))
+    index = np.union1d(split.train, split.val)  # no early stopping: all labels are trained on
     labelled = train[torch.from_numpy(index)]
     predictions = predict(name, materials.pca, pixels(labelled), labelled.labels.numpy(), pixels(test))
     np.savez_compressed(

@@ -21,14 +21,9 @@ from pipeline.table import comparison_table
 
 RESULTS, COMPARISON = "results.csv", "comparison.json"
 
-PAIRS = (
-    ("frozen", "finetune"),
-    ("frozen", "propagate"),
-    ("finetune", "propagate"),
-    ("frozen", "scratch"),
-    ("finetune", "scratch"),
-    ("propagate", "scratch"),
-)
+# every two modes; scratch last, for a difference reads best when what is tried comes before what it is tried against
+_ORDER = sorted(MODES, key=lambda mode: mode == "scratch")
+PAIRS = [(first, second) for place, second in enumerate(_ORDER) for first in _ORDER[:place]]
 
 
 @dataclass(frozen=True)

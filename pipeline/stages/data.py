@@ -11,8 +11,8 @@ import numpy as np
 from pipeline import runs
 from pipeline.config import Experiment, as_dict
 from pipeline.datasets import base
-from pipeline.datasets.splits import label_split
 from pipeline.errors import PipelineError
+from pipeline.learning.plan import spend
 
 
 def run(config: Experiment) -> Path:
@@ -68,7 +68,7 @@ def check_budgets(config: Experiment) -> None:
     found = card(config)
     labels = np.repeat(np.arange(len(found["classes"])), found["train_per_class"])
     for budget in config.grid.labels:
-        label_split(labels, budget, config.train.val_fraction, 0, len(found["classes"]))
+        spend(config.train, labels, budget, 0, len(found["classes"]))
 
 
 def load(config: Experiment) -> base.Dataset:

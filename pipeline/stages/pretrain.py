@@ -79,7 +79,10 @@ def load(config: Experiment) -> Pretrained:
     from safetensors.torch import load_file
 
     folder = _verified(config)
-    return Pretrained(load_file(folder / "backbone.safetensors"), load_file(folder / "embeddings.safetensors")["train"])
+    backbone, embeddings, decoder = (
+        load_file(folder / f"{name}.safetensors") for name in ("backbone", "embeddings", "decoder")
+    )
+    return Pretrained(backbone, embeddings["train"], decoder)
 
 
 def find_architecture(experiment: Path, mark: str) -> dict[str, Any]:
