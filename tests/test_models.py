@@ -104,7 +104,7 @@ def test_the_average_answers_in_eval_mode_and_is_what_is_kept() -> None:
         path.append(first.detach().clone())
         model.after_step()
         with torch.no_grad():
-            first += 1.0
+            first.add_(1.0)
     by_hand = 0.75 * (0.75 * path[0] + 0.25 * path[1]) + 0.25 * path[2]
     answer = model.eval()(images)
     model.keep_average()

@@ -169,8 +169,8 @@ class Fitting:
             labels, index = targets(network.split)
             shares.append(Share(classifier, labels, torch.from_numpy(index)))
             used.append(index)
-        index = torch.from_numpy(np.unique(np.concatenate(used)))
-        batches = InMemoryData(x, torch.arange(len(x)), index, batch_size, self.plan.seed)
+        union = torch.from_numpy(np.unique(np.concatenate(used)))
+        batches = InMemoryData(x, torch.arange(len(x)), union, batch_size, self.plan.seed)
 
         def measure() -> dict[str, float]:
             rows = [self._measure(*pair, x) for pair in zip(networks, classifiers, strict=True)]
