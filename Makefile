@@ -28,7 +28,7 @@ CHOSEN = $(if $(CELL),--cell "$(CELL)")
 STUDIES := bottleneck identity generation balance overfit clusters
 STUDY_CONFIG = configs/studies/$(STUDY).yaml
 
-.PHONY: all install check-dataset data pretrain sample frozen finetune scratch propagate probe_finetune consistency self_train compare report label-efficiency vae study studies predict export compare-runs doctor test test-slow lint format clean help
+.PHONY: all install check-dataset data pretrain sample frozen finetune scratch propagate probe_finetune consistency compare report label-efficiency vae study studies predict export compare-runs doctor test test-slow lint format clean help
 
 all: report ## The main job: every stage, ending with the table and the path of the report (default)
 
@@ -54,8 +54,8 @@ sample: pretrain ## Draw samples, reconstructions and interpolations from the pr
 	@$(RUN) sample $(SETTINGS)
 
 frozen finetune propagate: pretrain ## Train one classifier on LABELS labels, draw SEED: frozen, fine-tuned, labels spread
-probe_finetune consistency self_train: pretrain ## ... fine-tuned more carefully, made to agree with itself, and that from spread labels
-frozen finetune propagate probe_finetune consistency self_train:
+probe_finetune consistency: pretrain ## ... fine-tuned more carefully, or made to agree with itself
+frozen finetune propagate probe_finetune consistency:
 	@$(RUN) train --mode $@ --labels $(LABELS) --seed $(SEED) $(SETTINGS)
 
 scratch: data ## The same network without pretraining, on LABELS labels, draw SEED

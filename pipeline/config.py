@@ -302,9 +302,8 @@ class TrainConfig:
         probe_finetune: Pretrained encoder; the head is fitted first, then everything is trained, lower layers slower,
             and the weights are averaged.
         consistency: Pretrained encoder, everything is trained, also to agree with itself on images without labels.
-        self_train: As consistency, from a head that was trained on labels that were spread over all images.
         graph: How labels spread.
-        agreement: How consistency and self_train learn from images without labels.
+        agreement: How consistency learns from images without labels.
     """
 
     validation: Literal["holdout", "kfold"] = "holdout"
@@ -328,11 +327,6 @@ class TrainConfig:
             encoder_lr=0.001, head_lr=0.001, max_epochs=6, patience=6, head_first=True, averaging=0.995
         )
     )
-    self_train: FitConfig = field(
-        default_factory=lambda: FitConfig(
-            encoder_lr=0.001, head_lr=0.001, max_epochs=6, patience=6, head_first=True, averaging=0.995
-        )
-    )
     graph: GraphConfig = field(default_factory=GraphConfig)
     agreement: AgreementConfig = field(default_factory=AgreementConfig)
 
@@ -345,9 +339,8 @@ class TrainConfig:
             head_first = getattr(self, mode).head_first
             _require(not head_first, f"train.{mode}.head_first", head_first, "false; it is for finetune")
         _require(self.probe_finetune.head_first, "train.probe_finetune.head_first", False, "true; else use finetune")
-        for mode in ("consistency", "self_train"):
-            averaging = getattr(self, mode).averaging
-            _require(averaging is not None, f"train.{mode}.averaging", averaging, "a share; the average is the judge")
+        averaging = self.consistency.averaging
+        _require(averaging is not None, "train.consistency.averaging", averaging, "a share; the average is the judge")
 
 
 @dataclass(frozen=True)
@@ -355,7 +348,7 @@ class GridConfig:
     """The cells that compare trains: modes x labels x draws.
 
     Attributes:
-        modes: Any of frozen, finetune, scratch, propagate, probe_finetune, consistency, self_train.
+        modes: Any of frozen, finetune, scratch, propagate, probe_finetune, consistency.
         labels: Label budgets, validation included.
         draws: Random draws of the labelled subset, seeds 0, 1, ...; every mode sees the same. Six is the least with
             which the exact paired test can fall below p = 0.05.

@@ -5,8 +5,7 @@ Where they come from: ``finetune`` fits the head first, as Kumar et al. 2022 (ar
 averaged weights (Polyak and Juditsky 1992). ``propagate`` is label spreading (Zhou et al. 2004) with the weights of
 Iscen et al. 2019 (arXiv 1904.04717). ``consistency`` is FixMatch (Sohn et al. 2020, arXiv 2001.07685) with the
 averaged network of mean teacher (Tarvainen and Valpola 2017, arXiv 1703.01780) for a judge and, as a setting, the
-Ladder network's reconstruction (Rasmus et al. 2015, arXiv 1507.02672); ``self_train`` is that, from the head of
-``propagate``.
+Ladder network's reconstruction (Rasmus et al. 2015, arXiv 1507.02672).
 """
 
 from __future__ import annotations
@@ -54,13 +53,6 @@ MODES = {
         pretrained=True,
         trains_encoder=True,
         summary="all trained on the labels and to agree with itself on distorted images without labels",
-        agrees=True,
-    ),
-    "self_train": Mode(
-        pretrained=True,
-        trains_encoder=True,
-        summary="labels spread over a graph of embeddings, head trained on them, then consistency",
-        propagates=True,
         agrees=True,
     ),
 }

@@ -73,7 +73,7 @@ def test_reconstruction_asks_for_the_clean_image_and_trains_the_decoder() -> Non
 
 # --- as modes -------------------------------------------------------------------------------------------------
 
-MODES = ("probe_finetune", "consistency", "self_train")
+MODES = ("probe_finetune", "consistency")
 SHORT = tuple(f"--train.{mode}.max_epochs=2" for mode in MODES)
 
 
@@ -83,7 +83,7 @@ def test_the_modes_train_the_encoder_within_the_budget_and_leave_a_plain_classif
     grid = (f"--grid.modes=[{','.join(MODES)}]", "--grid.labels=[50]", "--grid.draws=1", "--grid.baselines=false")
     extra = ("--train.agreement.reconstruction=0.1",)
     assert tiny("compare", *grid, *SHORT, *extra) == 0
-    assert "consistency - self_train" in capsys.readouterr().out
+    assert "probe_finetune - consistency" in capsys.readouterr().out
     with (runs / "tiny" / "results.csv").open() as file:
         rows = {row["mode"]: row for row in csv.DictReader(file)}
     assert set(rows) == set(MODES)
@@ -101,7 +101,7 @@ def test_the_modes_train_the_encoder_within_the_budget_and_leave_a_plain_classif
     ("setting", "message"),
     [
         ("--train.consistency.averaging=null", "train.consistency.averaging: None is not allowed"),
-        ("--train.self_train.averaging=1", "averaging: 1.0 is not allowed"),
+        ("--train.consistency.averaging=1", "averaging: 1.0 is not allowed"),
         ("--train.agreement.threshold=1", "train.agreement.threshold: 1.0 is not allowed"),
         ("--train.agreement.reconstruction=-1", "train.agreement.reconstruction: -1.0 is not allowed"),
         ("--train.probe_finetune.head_first=false", "train.probe_finetune.head_first: False is not allowed"),

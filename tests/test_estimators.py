@@ -116,8 +116,7 @@ def test_an_estimator_has_the_bits_of_the_command_line(
     stored = load_file(cell / "weights.safetensors")
 
     settings = PretrainConfig(encoder=NetworkConfig(widths=(8, 16), hidden=(32,)), epochs=1)
-    heads = {name: replace(getattr(TrainConfig(), name), max_epochs=2) for name in ("frozen", "propagate")}
-    train = TrainConfig(**heads)  # what trains the encoder begins with them
+    train = TrainConfig(frozen=replace(TrainConfig().frozen, max_epochs=2))  # which fine-tuning begins with
     ours = SemiSupervisedClassifier(mode, pretrain=settings, train=train, max_epochs=2, random_state=3).fit(images, y)
     assert ours.model_.state_dict().keys() == stored.keys()
     for name, value in ours.model_.state_dict().items():

@@ -43,12 +43,9 @@ class Plan:
 
         None where the head is never fitted alone.
         """
-        mode = find_mode(self.mode)
-        if not mode.trains_encoder:
+        if not find_mode(self.mode).trains_encoder:
             return self.mode
-        if not self.settings.head_first:
-            return None
-        return "propagate" if mode.propagates else "frozen"
+        return "frozen" if self.settings.head_first else None
 
     @property
     def head_widths(self) -> tuple[int, ...]:
