@@ -5,6 +5,7 @@
 #   make finetune LABELS=1000 SEED=3           one classifier
 #   make compare ARGS="--grid.draws 10"        any setting; python -m pipeline compare --help lists them
 #   make predict IMAGES=my_images              the best classifier on images of yours; CELL=<folder> names another
+#   make reproduce RUN=<folder of a cell>      train it again, elsewhere, and compare
 
 CONFIG ?= configs/mnist.yaml
 LABELS ?= 100
@@ -14,11 +15,13 @@ ARGS ?=
 IMAGES ?=
 CELL ?=
 RUNS ?=
+RUN ?=
 PYTHON ?= python3
 
 VENV := .venv
 INSTALLED := $(VENV)/.installed
-RUN := $(VENV)/bin/python -m pipeline
+PIPELINE := $(VENV)/bin/python -m pipeline
+AUDIT := $(VENV)/audit/bin/pip-audit
 SETTINGS = --config $(CONFIG) $(ARGS)
 CHOSEN = $(if $(CELL),--cell "$(CELL)")
 
@@ -28,7 +31,7 @@ CHOSEN = $(if $(CELL),--cell "$(CELL)")
 STUDIES := bottleneck identity generation balance overfit clusters
 STUDY_CONFIG = configs/studies/$(STUDY).yaml
 
-.PHONY: all install check-dataset data pretrain sample frozen finetune scratch propagate compare report label-efficiency vae study studies predict export compare-runs doctor test test-slow bench lint format clean help
+.PHONY: all install check-dataset data pretrain sample frozen finetune scratch propagate probe_finetune consistency compare report label-efficiency vae study studies predict export reproduce compare-runs doctor test test-slow audit bench lint format clean help
 
 all: report ## The main job: every stage, ending with the table and the path of the report (default)
 
@@ -42,25 +45,27 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 check-dataset: $(INSTALLED) ## Describe the data set of CONFIG, and say what is wrong with it
-	@$(RUN) check-dataset $(SETTINGS)
+	@$(PIPELINE) check-dataset $(SETTINGS)
 
 data: $(INSTALLED) ## Unpack (MNIST) or download the images and check them
-	@$(RUN) data $(SETTINGS)
+	@$(PIPELINE) data $(SETTINGS)
 
 pretrain: data ## Pretrain the autoencoder on images without labels
-	@$(RUN) pretrain $(SETTINGS)
+	@$(PIPELINE) pretrain $(SETTINGS)
 
 sample: pretrain ## Draw samples, reconstructions and interpolations from the pretrained latent space
-	@$(RUN) sample $(SETTINGS)
+	@$(PIPELINE) sample $(SETTINGS)
 
 frozen finetune propagate: pretrain ## Train one classifier on LABELS labels, draw SEED: frozen, fine-tuned, labels spread
-	@$(RUN) train --mode $@ --labels $(LABELS) --seed $(SEED) $(SETTINGS)
+probe_finetune consistency: pretrain ## ... fine-tuned more carefully, or made to agree with itself
+frozen finetune propagate probe_finetune consistency:
+	@$(PIPELINE) train --mode $@ --labels $(LABELS) --seed $(SEED) $(SETTINGS)
 
 scratch: data ## The same network without pretraining, on LABELS labels, draw SEED
-	@$(RUN) train --mode $@ --labels $(LABELS) --seed $(SEED) $(SETTINGS)
+	@$(PIPELINE) train --mode $@ --labels $(LABELS) --seed $(SEED) $(SETTINGS)
 
 compare: pretrain ## Train the grid of modes x labels x draws; print E_in and E_out side by side
-	@$(RUN) compare $(SETTINGS)
+	@$(PIPELINE) compare $(SETTINGS)
 
 label-efficiency: ## Frozen, fine-tuned, labels spread, from scratch: four budgets, ten draws
 	@$(MAKE) --no-print-directory report CONFIG=configs/mnist_label_efficiency.yaml
@@ -69,26 +74,37 @@ vae: ## The same on a variational autoencoder (configs/mnist_vae.yaml)
 	@$(MAKE) --no-print-directory report CONFIG=configs/mnist_vae.yaml
 
 study: $(INSTALLED) ## Put one claim to the test: STUDY=bottleneck, identity, generation, balance, overfit or clusters
-	@$(RUN) data --config $(STUDY_CONFIG) $(ARGS)
-	@$(RUN) study --config $(STUDY_CONFIG) $(ARGS)
+	@$(PIPELINE) data --config $(STUDY_CONFIG) $(ARGS)
+	@$(PIPELINE) study --config $(STUDY_CONFIG) $(ARGS)
 
 studies: $(INSTALLED) ## Put every claim to the test; the report then has a section on each
 	@set -e; for study in $(STUDIES); do $(MAKE) --no-print-directory study STUDY=$$study; done
 
 report: compare ## Write report.html and report.md
-	@$(RUN) report $(SETTINGS)
+	@$(PIPELINE) report $(SETTINGS)
 
 predict: $(if $(CELL),$(INSTALLED),compare) ## Classify IMAGES (a folder, .npy, .npz, IDX) with the best classifier, or CELL
-	@$(RUN) predict --images "$(IMAGES)" $(CHOSEN) $(SETTINGS)
+	@$(PIPELINE) predict --images "$(IMAGES)" $(CHOSEN) $(SETTINGS)
 
 export: $(if $(CELL),$(INSTALLED),compare) ## Put the best classifier, or CELL, into a folder: weights, card, ONNX
-	@$(RUN) export $(CHOSEN) $(SETTINGS)
+	@$(PIPELINE) export $(CHOSEN) $(SETTINGS)
+
+reproduce: $(INSTALLED) ## Train the cell in the folder RUN again, elsewhere, and say whether the two match
+	@$(PIPELINE) reproduce --cell "$(RUN)" $(SETTINGS)
 
 compare-runs: $(INSTALLED) ## Put the experiments in RUNS="runs/a runs/b ..." side by side
-	@$(RUN) compare-runs $(RUNS)
+	@$(PIPELINE) compare-runs $(RUNS)
 
 doctor: $(INSTALLED) ## Check versions, devices, data, folders and disk
-	@$(RUN) doctor $(SETTINGS)
+	@$(PIPELINE) doctor $(SETTINGS)
+
+audit: $(AUDIT) ## Look the pinned versions up among the known holes (asks PyPI)
+	@$(AUDIT) --strict --requirement constraints.txt --no-deps --disable-pip --progress-spinner off || { status=$$?; \
+	echo 'audit: a hole was found, or the advisories could not be had; which of the two stands above' >&2; exit $$status; }
+
+$(AUDIT): $(INSTALLED)
+	@$(PYTHON) -m venv $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
 
 test: $(INSTALLED) ## Run the tests (under five minutes)
 	$(VENV)/bin/python -m pytest -m "not slow" -n auto --dist loadfile
@@ -116,7 +132,7 @@ clean: ## Remove .venv and caches; data/ and runs/ stay
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## This list
-	@awk -F':.*## ' '/^[a-z][a-z -]*:.*## / { printf "  %-26s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z][a-z_ -]*:.*## / { printf "  %-38s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  CONFIG=$(CONFIG)  LABELS=$(LABELS)  SEED=$(SEED)  STUDY=$(STUDY)  ARGS="--section.field value ..."'
-	@echo '  IMAGES=<path>  CELL=<folder of a cell or an export>'
+	@echo '  IMAGES=<path>  CELL=<folder of a cell or an export>  RUN=<folder of a cell>'

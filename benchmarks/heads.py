@@ -9,7 +9,8 @@ from benchmarks.sides import Comparison, rate, seconds
 from benchmarks.subjects import DEFAULT, mnist, training_images
 from pipeline.config import DistortionConfig, RuntimeConfig, TrainConfig
 from pipeline.datasets.splits import label_split
-from pipeline.learning.classify import Examples, train_classifier
+from pipeline.learning.classify import train_classifier
+from pipeline.learning.fitting import Examples
 from pipeline.learning.plan import Plan, Pretrained
 from pipeline.learning.pretrain import embed
 from pipeline.methods import find_method
@@ -50,7 +51,7 @@ def _backbone() -> Backbone:
 def _pretrained() -> Pretrained:
     embeddings = embed(_backbone(), training_images())
     _backbone().calibrate(embeddings)
-    return Pretrained(_backbone().state_dict(), embed(_backbone(), training_images()))
+    return Pretrained(_backbone().state_dict(), embed(_backbone(), training_images()), {})
 
 
 def _cells_a_second(labels: int, settings: TrainConfig) -> float:
@@ -61,7 +62,7 @@ def cell_seconds(labels: int, settings: TrainConfig | None = None) -> float:
     """How long the training of a frozen cell takes; data and embeddings are there already, as within a grid."""
     train, settings = mnist().train, settings or TrainConfig()
     split = label_split(train.labels.numpy(), labels, settings.val_fraction, 0, 10)
-    examples, pretrained = Examples(train.images, train.labels, 10, split), _pretrained()
+    examples, pretrained = Examples(train.images, train.labels, 10, [split]), _pretrained()
     plan = Plan("frozen", DEFAULT, settings, RuntimeConfig(precision="32", progress=False), 0)
     with threads(1):
         return seconds(lambda: train_classifier(plan, examples, pretrained))

@@ -51,7 +51,8 @@ def mnist() -> base.Dataset:
 
 def training_images() -> Tensor:
     """60,000 images, uint8, shape (60000, 1, 28, 28)."""
-    return mnist().train.images
+    images: Tensor = mnist().train.images[:]
+    return images
 
 
 def new_model(config: PretrainConfig) -> Any:

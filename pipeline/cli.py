@@ -13,9 +13,9 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+from pipeline import modes
 from pipeline.config import Experiment, from_parsed
 from pipeline.errors import PipelineError
-from pipeline.modes import MODES
 from pipeline.stages import (
     check_dataset,
     compare,
@@ -26,6 +26,7 @@ from pipeline.stages import (
     predict,
     pretrain,
     report,
+    reproduce,
     sample,
     study,
     train,
@@ -48,7 +49,7 @@ class Stage:
 
 
 _STUDIES = "; ".join(f"{name}: {summary}" for name, summary in STUDIES.items())
-_MODES = "; ".join(f"{name}: {mode.summary}" for name, mode in MODES.items())
+_MODES = "; ".join(f"{name}: {mode.summary}" for name, mode in modes.BUILT_IN.items())
 
 STAGES = {
     "check-dataset": Stage(check_dataset.run, "hold a data set against the contract, describe it, show what is in it"),
@@ -101,6 +102,18 @@ TOOLS = {
             **trained.OPTIONS,
         },
     ),
+    "reproduce": Stage(
+        reproduce.run,
+        "train a cell again in a temporary place, from its manifest alone, and say whether the two match",
+        {
+            "cell": (str, "", "folder of a trained cell"),
+            "tolerance": (
+                float,
+                0.01,
+                "share of the test images that may be classified otherwise; on the same machine, none should be",
+            ),
+        },
+    ),
     "compare-runs": Stage(
         compare_runs.run,
         "put two or more finished experiments side by side; differences from the first are paired where they can be",
@@ -125,19 +138,32 @@ def _run(arguments: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     name: str = _commands_parser().parse_args(words[:1]).stage
     parser, stage = stage_parser(name), COMMANDS[name]
-    namespace = parser.parse_args(words[1:])
+    try:
+        namespace = parser.parse_args(words[1:])
+    except UnicodeDecodeError as error:
+        return _refuse(f"--config: the file is no text in UTF-8 ({error}); expected YAML")
     try:
         chosen = parser.instantiate(namespace)
         subject = chosen[stage.operands] if stage.operands else from_parsed(chosen)
         result = stage.run(subject, *(chosen[option] for option in stage.options))
     except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.status
+        return _refuse(str(error), error.status)
+    except OSError as error:  # names the path; nothing of ours is half-written, whichever it is
+        return _refuse(f"{error}; check that it is there, that it may be read and written, and that the disk has room")
+    except MemoryError as error:
+        return _refuse(f"the memory does not suffice ({error}); use fewer or smaller images, or another machine")
     except KeyboardInterrupt:
         print("interrupted; what is finished is kept, the same command goes on from there", file=sys.stderr)
         return 130
     print(f"{name}: {result}")
     return 0
+
+
+def _refuse(message: str, status: int = PipelineError.status) -> int:
+    """Print an error; what a terminal would obey, such as in a file's name that means harm, is written out."""
+    shown = (c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in message)
+    print(f"error: {''.join(shown)}", file=sys.stderr)
+    return status
 
 
 def _commands_parser() -> argparse.ArgumentParser:

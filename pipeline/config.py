@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,17 +41,23 @@ class DataConfig:
 
     Attributes:
         dataset: A data set by name (mnist, digits, fashion_mnist, kmnist, emnist_letters, usps, svhn, cifar10); a
-            reader of your files (numpy, folder, idx, csv); "torchvision" for any class of torchvision.datasets; a name
-            that an installed package adds; or the import path "module:function" of your own loader.
+            reader of your files (numpy, folder, idx, csv); "torchvision" for any class of torchvision.datasets;
+            "huggingface" for data sets of that library; a name that an installed package adds; or the import path
+            "module:function" of your own loader.
         root: Folder for raw data files that are unpacked or downloaded.
         args: Keyword arguments handed to the loader. Readers take path, such as --data.args.path photos; folder also
             size, to resize to; numpy and csv also shape, of images in rows, and white, the brightest value;
-            torchvision takes name, such as SVHN, and the class's own arguments. See docs/datasets.md.
+            torchvision takes name, such as SVHN, and the class's own arguments; huggingface a path or a name on the
+            hub, and maybe the names of columns and splits. See docs/datasets.md.
+        streaming: "auto" reads images into memory unless they would take more than half of what is available, and else
+            leaves them in files (.npy, or pictures that are converted once into data.root) and reads a batch at a time;
+            "always" and "never" force it. The results are the same.
     """
 
     dataset: str = "mnist"
     root: str = "data"
     args: dict[str, Any] = field(default_factory=dict, hash=False)
+    streaming: Literal["auto", "always", "never"] = "auto"
 
 
 @dataclass(frozen=True)
@@ -155,7 +161,7 @@ class PretrainConfig:
             autoencoder; a VAE has a likelihood instead.
         vae: What a VAE has beyond an autoencoder.
         epochs: Passes over the unlabelled images.
-        batch_size: Images a step.
+        batch_size: Images a step, in all processes together.
         learning_rate: Peak of the one-cycle schedule (AdamW).
         weight_decay: AdamW's.
         holdout: Training images left out of pretraining, on which reconstruction is measured.
@@ -199,7 +205,11 @@ class FitConfig:
         max_epochs: Upper limit; early stopping usually ends sooner.
         patience: Epochs without a lower validation loss after which training stops.
         head_first: Fit the head on the frozen encoder before training everything. Without it a random head's
-            gradients harm a good encoder when labels are few: try it. Only for finetune.
+            gradients harm a good encoder when labels are few: try it. Only where a pretrained encoder is trained.
+        layer_decay: Factor of the learning rate from each layer of the encoder to the one below it, towards the image
+            (Howard and Ruder 2018); null for one rate.
+        averaging: Share of its value that a running average of the weights keeps at each step; the average is what is
+            measured and kept (Polyak and Juditsky 1992). null keeps the weights themselves.
     """
 
     encoder_lr: float = 0.0
@@ -208,6 +218,8 @@ class FitConfig:
     max_epochs: int = 200
     patience: int = 20
     head_first: bool = False
+    layer_decay: float | None = None
+    averaging: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("encoder_lr", "weight_decay"):
@@ -217,6 +229,9 @@ class FitConfig:
         for name in ("max_epochs", "patience"):
             value = getattr(self, name)
             _require(value > 0, name, value, "at least 1 epoch")
+        decay, averaging = self.layer_decay, self.averaging
+        _require(decay is None or 0 < decay <= 1, "layer_decay", decay, "a factor above 0, at most 1, or null")
+        _require(averaging is None or 0 < averaging < 1, "averaging", averaging, "a share between 0 and 1, or null")
 
 
 @dataclass(frozen=True)
@@ -245,11 +260,44 @@ class GraphConfig:
 
 
 @dataclass(frozen=True)
+class AgreementConfig:
+    """How a classifier learns from images without labels to agree with itself; read where the mode does that.
+
+    Attributes:
+        strong: Distortion of the images that are trained on, labelled and not.
+        weak: Distortion of the images that the averaged network judges; null shows it the images as they are.
+        threshold: Least probability of the averaged network's class for an image to be learnt from.
+        weight: Of these images' cross-entropy beside that of the labelled ones.
+        reconstruction: Weight of drawing the clean image from the distorted one, as pretraining did, in nats a pixel;
+            0 leaves the decoder out.
+        batch_size: Images a step, beside train.batch_size labelled ones; an epoch is a pass over all images.
+    """
+
+    strong: DistortionConfig = field(default_factory=DistortionConfig)
+    weak: DistortionConfig | None = None
+    threshold: float = 0.95
+    weight: float = 1.0
+    reconstruction: float = 0.0
+    batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.threshold < 1, "train.agreement.threshold", self.threshold, "a probability below 1")
+        for name in ("weight", "reconstruction"):
+            value = getattr(self, name)
+            _require(0 <= value < math.inf, f"train.agreement.{name}", value, "a number of at least 0")
+        _require(self.batch_size > 1, "train.agreement.batch_size", self.batch_size, "at least 2 images")
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """How a classifier is trained on the labelled subset, the same for every mode but for the rates.
 
     Attributes:
-        val_fraction: Share of the label budget that early stopping looks at; the rest is trained on.
+        validation: How the stopping epoch is chosen within the label budget: "holdout" trains on a part of the labels
+            and stops by the rest; "kfold" leaves each fold out of one training, stops where these trainings do best
+            together, and trains again on all labels for as many epochs.
+        val_fraction: Share of the label budget that early stopping looks at; the rest is trained on. Of holdout.
+        folds: Of kfold.
         head_widths: Hidden layers of the head; none makes it linear. Where labels are spread, graph has its own.
         batch_size: Labelled images a step.
         augment: Distortion of the labelled images, the same for every mode; null for none.
@@ -257,10 +305,18 @@ class TrainConfig:
         finetune: Pretrained encoder, everything is trained.
         propagate: Pretrained encoder, untouched; the head is trained on labels that were spread over all images.
         scratch: The same architecture from random weights.
+        probe_finetune: Pretrained encoder; the head is fitted first, then everything is trained, lower layers slower,
+            and the weights are averaged.
+        consistency: Pretrained encoder, everything is trained, also to agree with itself on images without labels.
         graph: How labels spread.
+        agreement: How consistency learns from images without labels.
+        added: How modes that installed packages add are trained, by the mode's name; as the package says if it is not
+            named here.
     """
 
+    validation: Literal["holdout", "kfold"] = "holdout"
     val_fraction: float = 0.2
+    folds: int = 5
     head_widths: tuple[int, ...] = ()
     batch_size: int = 32
     augment: DistortionConfig | None = None
@@ -269,15 +325,31 @@ class TrainConfig:
     finetune: FitConfig = field(default_factory=lambda: FitConfig(encoder_lr=0.0003, head_lr=0.001, head_first=True))
     propagate: FitConfig = field(default_factory=lambda: FitConfig(head_lr=0.003, max_epochs=10, patience=10))
     scratch: FitConfig = field(default_factory=lambda: FitConfig(encoder_lr=0.003, head_lr=0.003))
+    probe_finetune: FitConfig = field(
+        default_factory=lambda: FitConfig(
+            encoder_lr=0.001, head_lr=0.001, head_first=True, layer_decay=0.7, averaging=0.95
+        )
+    )
+    consistency: FitConfig = field(
+        default_factory=lambda: FitConfig(
+            encoder_lr=0.001, head_lr=0.001, max_epochs=6, patience=6, head_first=True, averaging=0.995
+        )
+    )
     graph: GraphConfig = field(default_factory=GraphConfig)
+    agreement: AgreementConfig = field(default_factory=AgreementConfig)
+    added: dict[str, FitConfig] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         _require(0 < self.val_fraction < 1, "train.val_fraction", self.val_fraction, "a share between 0 and 1")
+        _require(self.folds > 1, "train.folds", self.folds, "at least 2")
         _require(self.batch_size > 1, "train.batch_size", self.batch_size, "at least 2 images")
         _require(all(w > 0 for w in self.head_widths), "train.head_widths", self.head_widths, "positive sizes")
         for mode in ("frozen", "propagate", "scratch"):
             head_first = getattr(self, mode).head_first
             _require(not head_first, f"train.{mode}.head_first", head_first, "false; it is for finetune")
+        _require(self.probe_finetune.head_first, "train.probe_finetune.head_first", False, "true; else use finetune")
+        averaging = self.consistency.averaging
+        _require(averaging is not None, "train.consistency.averaging", averaging, "a share; the average is the judge")
 
 
 @dataclass(frozen=True)
@@ -285,11 +357,12 @@ class GridConfig:
     """The cells that compare trains: modes x labels x draws.
 
     Attributes:
-        modes: Any of frozen, finetune, propagate, scratch.
+        modes: Any of frozen, finetune, scratch, propagate, probe_finetune, consistency, and those that
+            installed packages add.
         labels: Label budgets, validation included.
         draws: Random draws of the labelled subset, seeds 0, 1, ...; every mode sees the same. Six is the least with
             which the exact paired test can fall below p = 0.05; eight, with which six differences can stand together.
-        jobs: Cells trained at a time; 0 takes all cores.
+        jobs: Cells trained at a time on this machine; 0 takes all cores. On a cluster each worker trains one.
         baselines: Train the classical baselines on the same draws.
     """
 
@@ -338,6 +411,12 @@ class RuntimeConfig:
             time longer, so it pays in long trainings only; docs/performance.md says from when on.
         threads: CPU threads of pretraining; 0 takes all cores. A cell always uses one, so that a cell trained
             alone equals the same cell trained among others.
+        backend: Where the cells of a grid and the points of a study run: "processes" of this machine, or the workers of
+            a "dask" cluster, which need the extra [dask] and the same file system.
+        address: Of a cluster that is there, such as tcp://host:8786; empty: one on this machine,
+            of grid.jobs workers, which ends with the command.
+        devices: Processes that pretrain together on each machine, a GPU each if it has them. A cell always has one.
+        nodes: Machines that pretrain together; torchrun or SLURM has to start the command on each of them.
         progress: Show progress bars; they are never shown where the output is not a terminal.
         tensorboard: Log the curves of pretraining for TensorBoard, too, below the experiment's folder; needs the extra
             [tensorboard]. history.csv is written anyway.
@@ -347,11 +426,30 @@ class RuntimeConfig:
     precision: Literal["auto", "32", "bf16"] = "auto"
     compile: bool = False
     threads: int = 0
+    backend: Literal["processes", "dask"] = "processes"
+    address: str = ""
+    devices: int = 1
+    nodes: int = 1
     progress: bool = True
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
         _require(self.threads >= 0, "runtime.threads", self.threads, "0 (all cores) or a number of threads")
+        for name in ("devices", "nodes"):
+            value = getattr(self, name)
+            _require(value > 0, f"runtime.{name}", value, "at least 1")
+        local = self.backend == "processes"
+        _require(not (self.address and local), "runtime.address", self.address, "none; runtime.backend is processes")
+
+    @property
+    def processes(self) -> int:
+        """How many pretrain together."""
+        return self.devices * self.nodes
+
+    @property
+    def alone(self) -> RuntimeConfig:
+        """The same for a single process."""
+        return replace(self, devices=1, nodes=1)
 
 
 @dataclass(frozen=True)
@@ -390,6 +488,22 @@ class Experiment:
 def from_parsed(chosen: Any) -> Experiment:
     """The experiment of a parser's namespace, which may hold a stage's own options beside the settings."""
     return Experiment(**{field.name: chosen[field.name] for field in dataclasses.fields(Experiment)})
+
+
+def from_dict(settings: dict[str, Any], where: str) -> Experiment:
+    """The experiment of plain JSON types, checked like those of a file: the inverse of ``as_dict``.
+
+    Raises:
+        PipelineError: A setting is unknown or not allowed; the message starts with ``where``.
+    """
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(Experiment)
+    try:
+        return from_parsed(parser.instantiate(parser.parse_object(settings)))
+    except (ArgumentError, PipelineError) as error:
+        raise PipelineError(f"{where}: {error}") from error
 
 
 def as_dict(config: Any) -> dict[str, Any]:

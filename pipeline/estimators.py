@@ -26,14 +26,15 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from pipeline.config import DistortionConfig, NetworkConfig, PretrainConfig, RuntimeConfig, TrainConfig
-from pipeline.datasets.splits import label_split
+from pipeline.datasets.splits import whole
 from pipeline.errors import PipelineError
 from pipeline.evaluation.errors import CHUNK
-from pipeline.learning.classify import Examples, Trained, neighbours, train_classifier
-from pipeline.learning.plan import Plan, Pretrained
+from pipeline.learning.classify import Trained, neighbours, train_classifier
+from pipeline.learning.fitting import Examples
+from pipeline.learning.plan import Plan, Pretrained, fit_settings, spend
 from pipeline.learning.pretrain import embed, pretrain
 from pipeline.models.propagation import similarity_graph
-from pipeline.modes import find_mode
+from pipeline.modes import BUILT_IN, find_mode
 from pipeline.training import threads
 
 Array = npt.NDArray[Any]
@@ -195,8 +196,9 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
     makes of -1 beside strings, and "".
 
     Args:
-        mode: "frozen" trains the head on the pretrained encoder, "finetune" both, "propagate" the head on labels that
-            were spread over all images, "scratch" the same network without pretraining.
+        mode: "frozen" trains the head on the pretrained encoder, "finetune" both, "probe_finetune" both more carefully,
+            "propagate" the head on labels that were spread over all images, "consistency" both, also on images without
+            labels, "scratch" the same network without pretraining.
         latent: Width of the embedding.
         epochs: Passes of the pretraining over the images.
         head_lr: Learning rate of the head in this mode.
@@ -213,7 +215,8 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
         model_: Encoder and head, a ``torch.nn.Module`` from images to logits, in eval mode.
         history_: One dict an epoch of the last training, with ``e_in``, ``e_val``, ``loss_in``, ``loss_val`` and so on.
         best_epoch_: The epoch whose weights were kept.
-        split_: Rows of X whose labels were trained on, ``split_.train``, and stopped on, ``split_.val``.
+        split_: Rows of X whose labels were trained on, ``split_.train``, and stopped on, ``split_.val``; with
+            ``train.validation`` "kfold", both are all that have one.
         image_shape_: Channels, height and width.
         pixel_range_: What 0 and 1 of the networks are in X.
         n_features_in_: Pixels of an image.
@@ -257,8 +260,9 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
             images, y = self._fit_images(X, y=y)
             self.classes_, labels = _encode(y)
             plan, classes = self._plan(), len(self.classes_)
-            self.split_ = label_split(labels, int((labels >= 0).sum()), plan.train.val_fraction, plan.seed, classes)
-            examples = Examples(images, torch.from_numpy(labels), classes, self.split_)
+            splits = spend(plan.train, labels, int((labels >= 0).sum()), plan.seed, classes)
+            self.split_ = whole(splits)
+            examples = Examples(images, torch.from_numpy(labels), classes, splits)
             with isolate_rng():
                 trained = _train(plan, examples)
         self.model_, self.history_ = trained.model.eval(), trained.result.history
@@ -293,8 +297,9 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
     def _plan(self) -> Plan:
         seed, train = self._seed(), TrainConfig() if self.train is None else self.train
         given = _given(head_lr=self.head_lr, encoder_lr=self.encoder_lr, max_epochs=self.max_epochs)
-        fit = dataclasses.replace(getattr(train, self.mode), **given)
-        train = dataclasses.replace(train, **{self.mode: fit})
+        fit = dataclasses.replace(fit_settings(train, self.mode), **given)
+        changed = {self.mode: fit} if self.mode in BUILT_IN else {"added": train.added | {self.mode: fit}}
+        train = dataclasses.replace(train, **changed)
         return Plan(self.mode, self._pretrain_settings(seed), train, self._runtime_settings(), seed)
 
 
@@ -304,7 +309,8 @@ def _train(plan: Plan, examples: Examples) -> Trained:
     with threads(plan.runtime.threads):
         if mode.pretrained:
             encoder = pretrain(plan.pretrain, plan.runtime, examples.images)
-            pretrained = Pretrained(encoder.backbone.state_dict(), encoder.embeddings)
+            decoder = encoder.model.decoder.state_dict()
+            pretrained = Pretrained(encoder.backbone.state_dict(), encoder.embeddings, decoder)
             if mode.propagates:
                 graph = similarity_graph(*neighbours(plan.train.graph, encoder.embeddings))
     with threads(1):

@@ -6,7 +6,12 @@ from importlib.util import find_spec
 
 from pipeline.errors import PipelineError
 
-EXTRAS = {"onnx": ("onnx", "onnxruntime", "onnxscript"), "tensorboard": ("tensorboard",)}
+EXTRAS = {
+    "onnx": ("onnx", "onnxruntime", "onnxscript"),
+    "tensorboard": ("tensorboard",),
+    "huggingface": ("datasets",),
+    "dask": ("distributed",),
+}
 
 
 def missing(extra: str) -> list[str]:

@@ -2,13 +2,16 @@
 
 Lightning's checkpoints hold weights, optimiser, schedule and loops. What they lack is the state of the random
 generators, without which corruption and dropout would differ from then on; it is added here. They are read as plain
-data, never as code, and written so that a kill in the midst of writing leaves the one before.
+data, never as code, begin with the SHA-256 of the rest, and are written so that a kill in the midst of writing leaves
+the one before.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,13 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from pipeline import runs
+
+PARTS = {"epoch", "state_dict", "optimizer_states", "callbacks", "loops"}  # of a checkpoint of Lightning's
+BRIEF = 10.0  # seconds of training that are repeated rather than saved
+
+
+class NoCheckpointError(Exception):
+    """A file is not a checkpoint as it was written here."""
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -34,23 +44,34 @@ class AtomicCheckpoints(TorchCheckpointIO):
         """
         content = io.BytesIO()
         torch.save(checkpoint, content)
-        runs.write_atomic(Path(path), content.getvalue())
+        runs.write_atomic(Path(path), hashlib.sha256(content.getbuffer()).digest() + content.getbuffer())
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        """Tensors and plain values; anything else is refused by torch."""
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        """Tensors and plain values; anything else is refused by torch.
+
+        Raises:
+            NoCheckpointError: A byte was changed, or parts are missing.
+        """
+        content = Path(path).read_bytes()
+        if hashlib.sha256(content[32:]).digest() != content[:32]:
+            raise NoCheckpointError("its SHA-256 differs from the one that stands in it")
+        checkpoint: dict[str, Any] = torch.load(io.BytesIO(content[32:]), map_location="cpu", weights_only=True)
+        if not (isinstance(checkpoint, dict) and checkpoint.keys() >= PARTS):
+            raise NoCheckpointError("parts of it are missing")
         return checkpoint
 
 
 class SaveEpochs(pl.Callback):
-    """Saves the training after each epoch, and restores the random generators when it goes on.
+    """Saves the training after an epoch, and restores the random generators when it goes on.
 
     Args:
         path: The checkpoint's file.
+        apart: Seconds between two savings, at least; 0 saves every epoch.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, apart: float) -> None:
+        self.path, self.apart = path, apart
+        self.saved = time.monotonic()
         self.restored: dict[str, Any] | None = None
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -60,8 +81,13 @@ class SaveEpochs(pl.Callback):
             self.restored = None
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save; the last of the callbacks, so that what the others keep of this epoch is in it."""
-        trainer.save_checkpoint(self.path)
+        """Save; the last of the callbacks, so that what the others keep of this epoch is in it.
+
+        The epoch that early stopping ends with is not saved: going on from it would train one more.
+        """
+        if not trainer.should_stop and time.monotonic() - self.saved >= self.apart:
+            trainer.save_checkpoint(self.path)
+            self.saved = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
         """What the checkpoint holds of this callback."""
@@ -77,7 +103,7 @@ def usable(path: Path | None) -> bool:
     if path is None or not path.is_file():
         return False
     try:
-        torch.load(path, map_location="cpu", weights_only=True)
+        AtomicCheckpoints().load_checkpoint(path)
     except Exception as error:  # whatever a broken or hostile file raises, it is not gone on from
         print(f"{path} cannot be read ({type(error).__name__}); training begins anew")
         return False

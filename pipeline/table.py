@@ -29,7 +29,7 @@ def comparison_table(comparison: dict[str, Any]) -> str:
         f"{comparison['dataset']}, {comparison['pretraining']}: error in %, mean over {comparison['draws']} draws "
         "± half of the 95 % interval",
         "",
-        f"{'labels':>6}  {'mode':<13} {'E_in':>14} {'E_out':>14} {'gap':>14}   one run's E_out, 95 %",
+        f"{'labels':>6}  {'mode':<14} {'E_in':>14} {'E_out':>14} {'gap':>14}   one run's E_out, 95 %",
     ]
     previous = None
     for row in comparison["summary"]:
@@ -38,7 +38,7 @@ def comparison_table(comparison: dict[str, Any]) -> str:
         previous = row["labels"]
         low, high = row["one_run"]["clopper_pearson"]
         numbers = " ".join(f"{with_half_width(row[name]):>14}" for name in ("e_in", "e_out", "gap"))
-        lines.append(f"{row['labels']:>6}  {row['mode']:<13} {numbers}   {percent(low)} to {percent(high)}")
+        lines.append(f"{row['labels']:>6}  {row['mode']:<14} {numbers}   {percent(low)} to {percent(high)}")
     if comparison["paired"]:
         lines += [
             "",
@@ -48,9 +48,9 @@ def comparison_table(comparison: dict[str, Any]) -> str:
     for row in comparison["paired"]:
         label = f"{_QUANTITY[row['quantity']]:<5} {row['first']} - {row['second']}"
         lines.append(
-            f"{row['labels']:>6}  {label:<28} {with_half_width(row['difference']):>14}   p = {row['p_value']:.4f}"
+            f"{row['labels']:>6}  {label:<35} {with_half_width(row['difference']):>14}   p = {row['p_value']:.4f}"
         )
-    return "\n".join(lines)
+    return _cut(lines)
 
 
 def runs_table(compared: dict[str, Any]) -> str:
@@ -61,10 +61,10 @@ def runs_table(compared: dict[str, Any]) -> str:
         values = ", ".join(f"{json.dumps(row[run])} in {run}" for run in (compared["runs"][0]["run"], row["run"]))
         lines.append(f"{_KIND[row['kind']]:<13} {row['setting']}: {values}")
     lines += [*[""] * bool(compared["differences"]), "error in %, mean over the draws ± half of the 95 % interval", ""]
-    lines.append(f"{'labels':>6}  {'mode':<13} {'run':<3} {'draws':>5} {'E_in':>14} {'E_out':>14} {'gap':>14}")
+    lines.append(f"{'labels':>6}  {'mode':<14} {'run':<3} {'draws':>5} {'E_in':>14} {'E_out':>14} {'gap':>14}")
     for row in sorted(compared["summary"], key=lambda row: (row["labels"], row["mode"], row["run"])):
         numbers = " ".join(f"{with_half_width(row[name]):>14}" for name in ("e_in", "e_out", "gap"))
-        lines.append(f"{row['labels']:>6}  {row['mode']:<13} {row['run']:<3} {row['draws']:>5} {numbers}")
+        lines.append(f"{row['labels']:>6}  {row['mode']:<14} {row['run']:<3} {row['draws']:>5} {numbers}")
     lines += [
         "",
         "paired differences over the same draws, in percentage points (p: sign flips); equal cells left out",
@@ -73,7 +73,12 @@ def runs_table(compared: dict[str, Any]) -> str:
     for row in compared["paired"]:
         label = f"{_QUANTITY[row['quantity']]:<5} {row['first']} - {row['second']}"
         difference = with_half_width(row["difference"])
-        lines.append(f"{row['labels']:>6}  {row['mode']:<13} {label} {difference:>14}   p = {row['p_value']:.4f}")
+        lines.append(f"{row['labels']:>6}  {row['mode']:<14} {label} {difference:>14}   p = {row['p_value']:.4f}")
     if not compared["paired"]:
         lines.append("none: no two other cells agree in data, draws and protocol")
+    return _cut(lines)
+
+
+def _cut(lines: list[str]) -> str:
+    """The lines as one text, none longer than the table may be."""
     return "\n".join(line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..." for line in lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import logging
 import math
 import signal
@@ -63,9 +64,18 @@ def _make_network(part: str, config: NetworkConfig, built_in: dict[str, str], *p
         if config.name == "conv":
             arguments["hidden"] = config.hidden
     try:
-        network: nn.Module = factory(*positional, **arguments)
-    except (TypeError, ValueError) as error:
+        inspect.signature(factory).bind(*positional, **arguments)
+    except TypeError as error:
         raise PipelineError(f"pretrain.{part}: {config.name} was called with {arguments}: {error}") from error
+    try:
+        network: nn.Module = factory(*positional, **arguments)
+    except Exception as error:  # the network is the user's: whatever it raises is what they have to see
+        shown = plugins.own_traceback(error, __file__)
+        raise PipelineError(f"pretrain.{part}: {config.name} failed\n{shown}") from error
+    if part == "encoder" and not isinstance(getattr(network, "out_features", None), int):
+        raise PipelineError(
+            f"pretrain.encoder: {config.name} has no .out_features; expected how many features it makes"
+        )
     return network
 
 
@@ -94,12 +104,12 @@ def explain_precision(runtime: RuntimeConfig) -> tuple[Precision, str]:
 
 
 @contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Run a block with this many CPU threads; 0 leaves them as they are."""
+def threads(count: int) -> Iterator[int]:
+    """Run a block with this many CPU threads; 0 leaves them as they are. Gives their number."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:
-        yield
+        yield count or before
     finally:
         torch.set_num_threads(before)
 
@@ -143,6 +153,7 @@ def fit(
     patience: int = 0,
     description: str = "",
     checkpoint: Path | None = None,
+    apart: float = 0,
     tensorboard: Path | None = None,
 ) -> FitResult:
     """Train a model, measure it after every epoch and, with a monitor, stop early and restore the best weights.
@@ -157,7 +168,8 @@ def fit(
         patience: Epochs without a new minimum after which training stops.
         description: Shown beside the progress bar; empty for none.
         checkpoint: File that the training is saved to after each epoch, and goes on from if it is there; the result is
-            the same to the bit. None for trainings too short to be worth it.
+            the same to the bit. None for none.
+        apart: Seconds between two savings, at least.
         tensorboard: Folder for TensorBoard's events, the columns of history; None for none.
 
     Raises:
@@ -172,7 +184,7 @@ def fit(
     if tensorboard is not None:
         callbacks.append(_TensorBoard(tensorboard, recorder))
     if checkpoint is not None:
-        callbacks.append(SaveEpochs(checkpoint))  # last: what the others keep of an epoch belongs into it
+        callbacks.append(SaveEpochs(checkpoint, apart))  # last: what the others keep of an epoch belongs into it
     trainer = make_trainer(runtime, max_epochs, callbacks)
     start = checkpoint if usable(checkpoint) else None
     if runtime.compile and model.automatic_optimization:

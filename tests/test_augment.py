@@ -10,7 +10,8 @@ from pipeline.datasets.base import load
 
 @pytest.fixture(scope="module")
 def digits() -> torch.Tensor:
-    return load(DataConfig("digits")).train.images[:64].float() / 255
+    images: torch.Tensor = load(DataConfig("digits")).train.images[:64]
+    return images.float() / 255
 
 
 def test_no_strength_leaves_the_image_as_it_is(digits: torch.Tensor) -> None:

@@ -107,6 +107,32 @@ def test_fine_tuning_starts_from_the_frozen_head_unless_told_otherwise(runs: Pat
     assert not torch.allclose(heads[1], frozen, atol=1e-2)
 
 
+@pytest.mark.parametrize("mode", ["frozen", "finetune", "propagate"])
+def test_a_cross_validated_cell_trains_on_every_label_and_is_judged_by_networks_that_left_it_out(
+    mode: str, runs: Path, tiny: Run
+) -> None:
+    assert tiny("train", f"--mode={mode}", "--labels=50", "--train.validation=kfold") == 0
+    folder = cell(runs, mode, labels=50)
+    said, labels = metrics(folder), load(DataConfig("digits")).train.labels.numpy()
+    history = np.genfromtxt(folder / "history.csv", delimiter=",", names=True)
+    assert said["best_epoch"] == history["epoch"][history["loss_val"].argmin()]
+    with np.load(folder / "predictions.npz", allow_pickle=False) as predictions:
+        assert predictions["train_index"].tolist() == predictions["val_index"].tolist()
+        assert said["e_val"]["errors"] == (predictions["val_pred"] != labels[predictions["val_index"]]).sum()
+        assert said["e_in"]["errors"] == (predictions["train_pred"] != labels[predictions["train_index"]]).sum()
+    assert said["e_in"]["n"] == said["e_val"]["n"] == 50
+    # five folds of ten: the mean over folds is the error on all labels
+    assert said["e_val"]["error"] == pytest.approx(history["e_val"][said["best_epoch"] - 1])
+    assert said["e_val"]["loss"] == pytest.approx(history["loss_val"][said["best_epoch"] - 1], rel=1e-4)
+    assert said["e_val"]["errors"] >= said["e_in"]["errors"]
+
+
+def test_a_hold_out_is_the_same_cell_whatever_the_folds(runs: Path, tiny: Run) -> None:
+    assert tiny("train", "--mode=frozen") == 0
+    assert tiny("train", "--mode=frozen", "--train.folds=3") == 0
+    assert len(list((runs / "tiny" / "cells").glob("frozen-*/"))) == 1
+
+
 def test_modes_share_their_draw_and_draws_differ(runs: Path, tiny: Run) -> None:
     splits = {}
     for mode, seed in (("frozen", 0), ("scratch", 0), ("frozen", 1)):

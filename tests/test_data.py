@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from pipeline.config import DataConfig
-from pipeline.datasets import base, mnist
+from pipeline.datasets import mnist
 from pipeline.datasets.base import ImageData, load, prepare
+from pipeline.datasets.checksums import content_hashes
 from pipeline.errors import PipelineError
 
 
@@ -108,6 +109,9 @@ def one(root, n=40):
 def overlapping(root):
     return one(root), one(root, 10)
 
+def the_same(root):
+    return one(root), one(root)
+
 def unlabelled_test(root):
     return one(root), ImageData(images(4) + 1, torch.full((4,), -1), ("even", "odd"))
 
@@ -140,8 +144,8 @@ def test_a_data_set_of_ones_own_is_a_function_named_by_import_path(plug_in: str)
 def test_a_training_image_that_lies_in_the_test_set_is_left_out(plug_in: str) -> None:
     dataset = load(DataConfig(f"{plug_in}:overlapping"))
     assert dataset.duplicates == 10
-    in_test = set(base.content_hashes(dataset.test.images))
-    assert not in_test & set(base.content_hashes(dataset.train.images))
+    in_test = set(content_hashes(dataset.test.images))
+    assert not in_test & set(content_hashes(dataset.train.images))
 
 
 @pytest.mark.parametrize(
@@ -159,11 +163,12 @@ def test_a_training_image_that_lies_in_the_test_set_is_left_out(plug_in: str) ->
         (
             "their_images:failing",
             {},
-            r"their_images:failing failed\n.*their_images.py\", line 21, in failing\n(.*\n)+FileNot",
+            r"their_images:failing failed\n.*their_images.py\", line 24, in failing\n(.*\n)+FileNot",
         ),
         ("their_images:torch", {}, "is a module; expected a function"),
         ("their_images:one", {"m": 3}, "unexpected keyword argument 'm'"),
         ("their_images:array", {}, "returned a ndarray; expected ImageData"),
+        ("their_images:the_same", {}, "every training image also lies in the test set"),
         ("their_images:unlabelled_test", {}, "the test set holds unlabelled images"),
         ("digits", {"development": True}, "unexpected keyword argument 'development'"),
     ],

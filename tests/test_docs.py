@@ -1,4 +1,4 @@
-"""docs/datasets.md does what it says: its blocks are written and run in their order. So does the README's example."""
+"""docs/datasets.md and docs/encoders.md do what they say: their blocks are run. So is the README's example."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from pipeline.cli import main
+from pipeline.config import NetworkConfig
+from pipeline.errors import PipelineError
+from pipeline.training import make_encoder
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -55,13 +60,14 @@ def test_the_walk_through_works(
             if language == "python":
                 runpy.run_path(str(path))
         elif language == "toml":
-            assert set(tomllib.loads(text)["project"]["entry-points"]) == {"pipeline.datasets", "pipeline.encoders"}
+            groups = {"pipeline.datasets", "pipeline.encoders", "pipeline.modes"}
+            assert set(tomllib.loads(text)["project"]["entry-points"]) == groups
         else:
             assert language == "sh"
             for arguments in (arguments for line in text.splitlines() for arguments in commands(line)):
                 assert main(arguments) == 0, arguments
                 run += 1
-    assert run == 7
+    assert run == 8
     text = capsys.readouterr().out
     assert "--grid.labels [20, 200] --pretrain.holdout" in text
     assert (tmp_path / "runs" / "pictures" / "report.html").exists()
@@ -85,3 +91,52 @@ def test_readme_and_help_name_every_data_set() -> None:
     for name in BUILT_IN:
         assert name in (DataConfig.__doc__ or ""), name
         assert f"`{name}`" in (ROOT / "README.md").read_text(), name
+
+
+def write_examples(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Put the files that docs/encoders.md shows where it says; its commands."""
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    (folder / "configs").mkdir()
+    blocks = BLOCK.findall((ROOT / "docs" / "encoders.md").read_text())
+    for _, text in (block for block in blocks if block[0] != "sh"):
+        (folder / text.split("\n", 1)[0].removeprefix("# ")).write_text(text)
+    return {language: text for language, text in blocks if language == "sh"}
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 8, 8), (1, 33, 40)])
+def test_the_torchvision_encoder_takes_one_channel_and_three(
+    shape: tuple[int, int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_examples(tmp_path, monkeypatch)
+    encoder = make_encoder(NetworkConfig("resnet:ResNet", args={"name": "resnet18"}), shape, 5)
+    assert encoder.out_features == 5
+    assert encoder(torch.rand(2, *shape)).shape == (2, 5)
+
+
+def test_an_encoder_that_fails_shows_the_lines_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_examples(tmp_path, monkeypatch)
+    with pytest.raises(
+        PipelineError, match=r"(?s)pretrain.encoder: resnet:ResNet failed.*resnet.py.*Unknown model nope"
+    ):
+        make_encoder(NetworkConfig("resnet:ResNet", args={"name": "nope"}), (1, 8, 8), 5)
+    with pytest.raises(PipelineError, match=r"pretrain.encoder: resnet:ResNet was called with .*'depth'"):
+        make_encoder(NetworkConfig("resnet:ResNet", args={"depth": 3}), (1, 8, 8), 5)
+
+
+def test_the_timm_encoder_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("timm", reason="timm is not installed")
+    write_examples(tmp_path, monkeypatch)
+    encoder = make_encoder(NetworkConfig("from_timm:encoder", args={"model_name": "resnet10t"}), (1, 32, 32), 5)
+    assert encoder(torch.rand(2, 1, 32, 32)).shape == (2, 5)
+
+
+@pytest.mark.slow
+def test_the_experiment_with_the_torchvision_encoder_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [line] = write_examples(tmp_path, monkeypatch)["sh"].splitlines()
+    for arguments in commands(line):
+        assert main(arguments) == 0, arguments
+    [cell] = (tmp_path / "runs" / "resnet" / "cells").glob("finetune-50-0-*")
+    np.save(tmp_path / "images.npy", np.zeros((3, 8, 8), np.uint8))
+    predict = ["predict", f"--cell={cell}", "--images=images.npy"]
+    assert main([*predict, "--config=configs/resnet.yaml"]) == 0

@@ -20,8 +20,9 @@ LAYERS = (
     ("training", "methods", "evaluation", "report", "table", "onnx_file"),
     ("resuming",),
     ("models", "datasets"),
-    ("modes", "runs", "plugins"),
-    ("config", "errors", "extras", "_torchvision_repair", "__init__"),
+    ("looks",),
+    ("modes", "runs", "plugins", "tensor_file"),
+    ("config", "errors", "extras", "provenance", "_torchvision_repair", "__init__"),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 

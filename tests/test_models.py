@@ -6,13 +6,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from pipeline.models.autoencoder import Autoencoder
-from pipeline.models.classifier import Backbone, Classifier, make_head
+from pipeline.models.classifier import Backbone, Classifier, Rates, layers, make_head
 from pipeline.models.decoders import ConvDecoder, MLPDecoder
 from pipeline.models.encoders import ConvEncoder, MLPEncoder, Shape
 from pipeline.models.losses import binary_cross_entropy, squared_error
+from pipeline.models.side_by_side import Share, SideBySide
 
 
-@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 33, 21), (1, 96, 96)])
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 33, 21), (4, 96, 9), (1, 96, 96)])
 @pytest.mark.parametrize("depth", [1, 2, 4])
 def test_encoders_and_decoders_fit_any_image(shape: Shape, depth: int) -> None:
     images = torch.rand(3, *shape)
@@ -62,7 +63,7 @@ def test_a_calibrated_backbone_standardises() -> None:
 
 def test_a_frozen_backbone_stays_in_eval_mode_and_gets_no_gradient() -> None:
     backbone = Backbone(ConvEncoder((1, 8, 8), 6, [4]))
-    model = Classifier(backbone, make_head(6, 3), False, nn.Identity(), 0.0, 0.1, 0.0)
+    model = Classifier(backbone, make_head(6, 3), False, nn.Identity(), Rates(0.1))
     model.train()
     assert model.training
     assert model.head.training
@@ -75,8 +76,58 @@ def test_a_frozen_backbone_stays_in_eval_mode_and_gets_no_gradient() -> None:
 
 
 def test_a_trained_backbone_has_its_own_learning_rate() -> None:
-    model = Classifier(Backbone(ConvEncoder((1, 8, 8), 6, [4])), make_head(6, 3, [5]), True, nn.Identity(), 0.1, 0.2, 0)
-    optimizer = model.configure_optimizers()
-    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    backbone, head = Backbone(ConvEncoder((1, 8, 8), 6, [4])), make_head(6, 3, [5])
+    model = Classifier(backbone, head, True, nn.Identity(), Rates(head_lr=0.2, encoder_lr=0.1))
+    rates = {id(p): group["lr"] for group in model.groups() for p in group["params"]}
     assert {rates[id(p)] for p in model.backbone.parameters()} == {0.1}
     assert {rates[id(p)] for p in model.head.parameters()} == {0.2}
+
+
+def test_layers_nearer_to_the_image_learn_more_slowly() -> None:
+    backbone = Backbone(ConvEncoder((1, 8, 8), 6, [4, 8], [16]))
+    found = layers(backbone)
+    assert [len(parameters) for parameters in found] == [3, 3, 3, 2]  # BatchNorm goes with the weights before it
+    assert {id(p) for parameters in found for p in parameters} == {id(p) for p in backbone.parameters()}
+    rates = Rates(head_lr=1.0, encoder_lr=0.8, layer_decay=0.5)
+    groups = Classifier(backbone, make_head(6, 3), True, nn.Identity(), rates).groups()
+    rate = {id(p): group["lr"] for group in groups for p in group["params"]}
+    assert [rate[id(parameters[0])] for parameters in found] == [0.1, 0.2, 0.4, 0.8]
+
+
+def test_the_average_answers_in_eval_mode_and_is_what_is_kept() -> None:
+    torch.manual_seed(0)
+    backbone = Backbone(ConvEncoder((1, 8, 8), 6, [4]))
+    model = Classifier(backbone, make_head(6, 3), True, nn.Identity(), Rates(0.1, 0.1, averaging=0.75))
+    first, images = next(model.head.parameters()), torch.rand(8, 1, 8, 8)
+    path = []
+    for _ in range(3):
+        path.append(first.detach().clone())
+        model.after_step()
+        with torch.no_grad():
+            first.add_(1.0)
+    by_hand = 0.75 * (0.75 * path[0] + 0.25 * path[1]) + 0.25 * path[2]
+    answer = model.eval()(images)
+    model.keep_average()
+    torch.testing.assert_close(first, by_hand)
+    torch.testing.assert_close(model(images), answer)
+    assert {name.split(".")[0] for name in model.state_dict()} == {"backbone", "head"}
+
+
+def test_side_by_side_each_learns_from_its_own_images_as_if_it_were_alone() -> None:
+    torch.manual_seed(0)
+    images, labels = torch.rand(12, 1, 8, 8), torch.arange(12) % 3
+    parts = [torch.arange(8), torch.arange(4, 12)]
+    classifiers = [
+        Classifier(Backbone(ConvEncoder((1, 8, 8), 6, [4])), make_head(6, 3), True, nn.Identity(), Rates(0.1, 0.1))
+        for _ in parts
+    ]
+    alone = []
+    for classifier, part in zip(classifiers, parts, strict=True):
+        classifier.loss(images[part], labels[part]).backward()  # type: ignore[no-untyped-call]
+        alone.append([parameter.grad.clone() for parameter in classifier.parameters() if parameter.grad is not None])
+        classifier.zero_grad()
+    together = SideBySide([Share(c, labels, part) for c, part in zip(classifiers, parts, strict=True)])
+    torch.stack(together.losses(images, torch.arange(12))).sum().backward()  # type: ignore[no-untyped-call]
+    for classifier, gradients in zip(classifiers, alone, strict=True):
+        found = [parameter.grad for parameter in classifier.parameters() if parameter.grad is not None]
+        torch.testing.assert_close(found, gradients)

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from pipeline.runs import read_columns
 from tests.conftest import Run
+
+MODES = ("frozen", "smooth")
 
 MODULE = """
 import numpy as np
 from torch import nn
+from torch.nn.functional import cross_entropy
+
+from pipeline.config import FitConfig
+from pipeline.models.classifier import Classifier
+from pipeline.modes import Mode
 
 def load(n=60):
     return np.random.default_rng(0).integers(0, 256, (n, 8, 8), dtype=np.uint8), np.arange(n) % 2
+
+class Smoothed(Classifier):
+    def loss(self, x, labels):
+        return cross_entropy(self(x), labels, label_smoothing=0.3)
+
+SMOOTH = Mode(True, False, "frozen, labels smoothed", fit=FitConfig(max_epochs=3), classifier=f"{__name__}:Smoothed")
+WRONG = {"pretrained": True}
 
 class Thin(nn.Sequential):
     def __init__(self, in_shape, out_features):
@@ -36,7 +52,11 @@ def install(site: Path, name: str, datasets: tuple[str, ...]) -> None:
     info = site / f"{name}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    groups = {"pipeline.datasets": datasets, "pipeline.encoders": ("thin = flowers_package:Thin",)}
+    groups = {
+        "pipeline.datasets": datasets,
+        "pipeline.encoders": ("thin = flowers_package:Thin",),
+        "pipeline.modes": ("smooth = flowers_package:SMOOTH", "wrong = flowers_package:WRONG"),
+    }
     lines = [line for group, entries in groups.items() for line in (f"[{group}]", *entries)]
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
 
@@ -53,9 +73,34 @@ def test_an_unknown_name_lists_what_packages_add_and_built_in_names_stay(
     site: Path, tiny: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert tiny("data", "--data.dataset=nope", f"--runs={tmp_path / 'runs'}") == 2
-    assert "csv, torchvision, flowers, or the import path" in capsys.readouterr().err
+    assert "csv, torchvision, huggingface, flowers, or the import path" in capsys.readouterr().err
     assert tiny("data", "--data.dataset=digits", f"--runs={tmp_path / 'runs'}") == 0
     assert "1437 training" in capsys.readouterr().out
+
+
+def test_an_installed_package_adds_a_mode(
+    site: Path, tiny: Run, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = ("--grid.modes=[frozen,smooth]", "--grid.labels=[50]", "--grid.draws=1", "--grid.baselines=false")
+    assert tiny("compare", *grid) == 0
+    assert tiny("report", *grid) == 0
+    assert "frozen, labels smoothed" in (runs / "tiny" / "report.md").read_text()
+    frozen, smooth = (json.loads(next(runs.glob(f"tiny/cells/{m}-50-0-*/metrics.json")).read_text()) for m in MODES)
+    assert smooth["stopped_epoch"] == 3
+    losses = [read_columns(next(runs.glob(f"tiny/cells/{mode}-50-0-*/history.csv")))["train_loss"] for mode in MODES]
+    assert losses[0][0] != losses[1][0]  # the same draw, weights and batches: its loss is its own
+    assert frozen["encoder_sha256"] == smooth["encoder_sha256"]
+    capsys.readouterr()
+    changed = "--train.added={smooth: {max_epochs: 2}}"
+    assert tiny("train", "--mode=smooth", "--labels=50", changed) == 0
+    assert "of 2" in capsys.readouterr().out
+    assert tiny("train", "--mode=wrong", "--labels=50") == 2
+    assert "mode: 'wrong' is a dict; expected a pipeline.modes.Mode" in capsys.readouterr().err
+    assert tiny("train", "--mode=nope", "--labels=50") == 2
+    assert (
+        "expected one of frozen, finetune, scratch, propagate, probe_finetune, consistency, smooth, wrong"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_name_that_two_packages_add_is_refused(

@@ -250,7 +250,7 @@ WRONG: dict[str, tuple[Callable[[Path], Path], str]] = {
     "nothing": (lambda folder: folder / "nowhere", "nowhere does not exist; name a folder"),
     "an empty folder": (empty, "holds no PNG or JPEG file"),
     "a truncated picture": (truncated_among_others, "0001.png cannot be"),
-    "a text called png": (content("a.png", b"no picture"), "a.png cannot be read as PNG or JPEG"),
+    "a text called png": (content("a.png", b"no picture"), "a.png cannot be read as a picture (PNG, JPEG)"),
     "a text": (content("a.txt", b"no picture"), "a.txt is no PNG, JPEG, .npy, .npz or IDX file"),
     "16 bits": (picture(Image.fromarray(np.zeros((8, 8), np.uint16))), "convert it to 8 bits a channel"),
     "colour": (
@@ -259,12 +259,15 @@ WRONG: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "transparent": (picture(GREY.convert("LA")), "8 x 8 pixels of 2 channels"),
     "idx labels": (content("a", b"\0\0\x08\x01\0\0\0\x01\0"), "IDX file of labels; name the one of images"),
-    "idx cut short": (content("a", b"\0\0\x08\x03\0\0\0\x02\0\0\0\x08\0\0\0\x08\0"), "where 144 are due"),
-    "idx header cut short": (content("a", b"\0\0\x08\x03\0\0"), "is an IDX file of 6 bytes"),
+    "idx cut short": (
+        content("a", b"\0\0\x08\x03\0\0\0\x02\0\0\0\x08\0\0\0\x08\0"),
+        "has 17 bytes, its header says 144",
+    ),
+    "idx header cut short": (content("a", b"\0\0\x08\x03\0\0"), "has 6 bytes, its header says 16"),
     "gzip cut short": (content("a.gz", gzip.compress(bytes(100))[:-10]), "cannot be read"),
     "two arrays": (two_arrays, "holds a, b; call the array of images `images`"),
-    "broken npz": (content("a.npz", b"PK\x03\x04 and no more"), "cannot be read as a NumPy file"),
-    "objects": (array(np.array([{"no": "code"}], dtype=object)), "cannot be read as a NumPy file"),
+    "broken npz": (content("a.npz", b"PK\x03\x04 and no more"), "is no .npz archive"),
+    "objects": (array(np.array([{"no": "code"}], dtype=object)), "holds Python objects, which are not read"),
     "channels last": (array(np.zeros((2, 8, 8, 1), np.uint8)), "store images.transpose(0, 3, 1, 2)"),
     "another size": (
         array(np.zeros((2, 1, 9, 9), np.uint8)),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import json
 import re
 import statistics
 import subprocess
@@ -13,11 +15,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from scipy import stats
 
 from pipeline.cli import main
-from pipeline.report import drawing, page, story
+from pipeline.report import cards, drawing, page, space, story
+from pipeline.report.atlas import Atlas
 from pipeline.report.tables import Column, Table
 
 TINY = [
@@ -36,7 +40,7 @@ TINY = [
     }.items()
 ]
 
-HOSTILE = ("<script>alert(1)</script>", '"quoted" onload="x', "a & b | c", "$\\frac{` *_-->")
+HOSTILE = ("</script><script>alert(1)</script>", '"quoted" onload="x', "a & b | c", "$\\frac{` *_-->")
 
 PLUG_IN = f"""
 import torch
@@ -70,7 +74,10 @@ def folder(settings: list[str]) -> Path:
 
 
 class Reader(HTMLParser):
-    """A page as a reader's browser sees it: tags with attributes, tables as lists of rows, all text."""
+    """A page as a reader's browser sees it: tags with attributes, tables as lists of rows, all text outside scripts.
+
+    Confusion matrices are left out of the tables.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -78,10 +85,17 @@ class Reader(HTMLParser):
         self.tables: list[list[list[str]]] = []
         self.text = ""
         self.in_cell = False
+        self.in_matrix = False
+        self.in_script = False
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        self.in_script = tag in ("script", "style")
+        if tag == "table":
+            self.in_matrix = ("class", "matrix") in attrs
+        if self.in_matrix:
+            return
         if tag == "table":
             self.tables.append([])
         elif tag == "tr":
@@ -92,9 +106,11 @@ class Reader(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         self.in_cell = self.in_cell and tag not in ("td", "th")
+        self.in_matrix = self.in_matrix and tag != "table"
+        self.in_script = False
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        self.text += "" if self.in_script else data
         if self.in_cell:
             self.tables[-1][-1][-1] += data
 
@@ -141,9 +157,9 @@ def test_paired_differences_equal_results_csv_recomputed(folder: Path) -> None:
     with (folder / "results.csv").open() as file:
         errors = {(row["labels"], row["mode"], row["seed"]): row for row in csv.DictReader(file)}
     tables = Reader((folder / "report.html").read_text()).tables
-    assert tables[1] == list(markdown_tables((folder / "report.md").read_text()))[1]
-    assert len(tables[1]) == 1 + 2 * 3 * 2
-    for labels, quantity, difference, draws, points, _, first_run, second_run in tables[1][1:]:
+    [shown] = (table for table in tables if "First run of the one" in table[0])
+    assert len(shown) == 1 + 2 * 3 * 2
+    for labels, quantity, difference, draws, points, _, first_run, second_run in shown[1:]:
         first, second = difference.split(" - ")
         name = quantity.lower()
         a, b = ([float(errors[labels, mode, seed][name]) for seed in "01"] for mode in (first, second))
@@ -160,6 +176,80 @@ def test_both_pages_show_the_same_tables_and_answer(folder: Path) -> None:
     assert shown.tables == unescaped
     answers = re.findall(r"\*\*(With 50 labels, .*)\*\*", written)
     assert answers[0] in shown.text
+
+
+def test_claims_are_corrected_by_holm_and_two_draws_support_none(folder: Path) -> None:
+    shown = Reader((folder / "report.html").read_text())
+    [claims] = (table for table in shown.tables if "p, corrected" in table[0])
+    assert len(claims) == 1 + 2 * 3
+    corrected = [float(row[4]) for row in claims[1:]]
+    assert corrected == [1.0] * 6  # six times one half, the least that two draws can have
+    assert {row[5] for row in claims[1:]} == {"neither"}
+    assert "With 2 draws they could not support any" in shown.text
+    assert "8 draws would do" in shown.text
+    assert "the tests support none of them" in shown.text
+
+
+def test_worth_in_labels_is_interpolated_and_never_beyond_the_budgets(folder: Path) -> None:
+    shown = Reader((folder / "report.html").read_text())
+    [worth] = (table for table in shown.tables if "Labels from scratch" in table[0])
+    assert [row[:2] for row in worth[1:]] == [[n, mode] for n in ("50", "100") for mode in ("frozen", "finetune")]
+    for row in worth[1:]:
+        for number in re.findall(r"\d+", f"{row[2]} {row[3]}"):
+            assert 50 <= int(number) <= 100
+    assert "Interpolated between the budgets 50, 100" in shown.text
+
+
+def test_cost_of_training_on_equals_the_histories_recomputed(folder: Path) -> None:
+    [epochs] = (t for t in Reader((folder / "report.html").read_text()).tables if "E_val at the last" in t[0])
+    for labels, mode, best, last, *_, at_last, difference, _, cell in epochs[1:]:
+        with (folder / cell / "history.csv").open() as file:
+            first = [float(row["e_val"]) for row in csv.DictReader(file)]
+        assert f"{100 * first[int(last) - 1]:.2f}" == at_last
+        assert len(first) == int(last)
+        costs = []
+        for other in folder.glob(f"cells/{mode}-{labels}-*"):
+            metrics = json.loads((other / "metrics.json").read_text())
+            with (other / "history.csv").open() as file:
+                errors = [float(row["e_val"]) for row in csv.DictReader(file)]
+            costs.append(errors[-1] - errors[metrics["best_epoch"] - 1])
+        assert difference == plus_minus(costs)
+        assert int(best) <= int(last)
+
+
+def test_confusions_and_mistakes_are_those_of_the_predictions(folder: Path) -> None:
+    shown = Reader((folder / "report.html").read_text())
+    first = next(attributes for tag, attributes in shown.tags if tag == "article")
+    assert first["id"] == "at-50-frozen"
+    metrics = [json.loads((cell / "metrics.json").read_text()) for cell in folder.glob("cells/frozen-50-*")]
+    counted = np.sum([each["confusion"] for each in metrics], axis=0)
+    titles = [str(attributes.get("title")) for tag, attributes in shown.tags if tag == "td" and "title" in attributes]
+    expected = [
+        f"{true} taken for {given}: {counted[true, given]} of {counted[true].sum()}"
+        for true in range(10)
+        for given in range(10)
+    ]
+    assert titles[:100] == expected
+    [cell] = folder.glob("cells/frozen-50-0-*")
+    with np.load(cell / "predictions.npz") as stored:
+        predictions = stored["test_pred"]
+    mistakes = [str(attributes.get("aria-label")) for _, attributes in shown.tags if attributes.get("class") == "tile"]
+    found = [re.fullmatch(r"Test image (\d+): (\d), taken for (\d) with probability ([\d.]+)\.", m) for m in mistakes]
+    sure = [match for match in found[:12] if match]
+    assert len(sure) == 12
+    for match in sure:
+        assert predictions[int(match[1])] == int(match[3])
+        assert match[2] != match[3]
+    assert [float(match[4]) for match in sure] == sorted((float(match[4]) for match in sure), reverse=True)
+
+
+def test_every_row_of_the_comparison_leads_to_its_details(folder: Path) -> None:
+    shown = Reader((folder / "report.html").read_text())
+    names = [attributes["id"] for _, attributes in shown.tags if "id" in attributes]
+    links = [str(attributes["href"])[1:] for tag, attributes in shown.tags if tag == "a"]
+    assert set(links) <= set(names)
+    assert len(names) == len(set(names))
+    assert {"at-50-frozen", "at-100-scratch", "run-50-knn-0"} <= set(links)
 
 
 def test_every_run_is_listed_with_its_folder(folder: Path) -> None:
@@ -180,11 +270,13 @@ def test_page_needs_no_other_file(folder: Path) -> None:
     ]
     assert addresses
     assert all(address.startswith(("data:image/", "#")) for address in addresses)
-    assert "url(" not in (folder / "report.html").read_text()
-    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page_shown.tags}
-    images = [attributes for tag, attributes in page_shown.tags if tag == "img"]
-    assert len(images) == 1 + 3 * 2 + 3  # comparison; learning curves; losses, reconstructions, latent space
-    assert all(image["alt"] for image in images)
+    html = (folder / "report.html").read_text()
+    assert set(re.findall(r"url\((#|data:image/png|[^)]{1,20})", html)) <= {"#", "data:image/png"}
+    assert not {"link", "iframe", "object", "img"} & {tag for tag, _ in page_shown.tags}
+    charts = [attributes for tag, attributes in page_shown.tags if tag == "svg"]
+    assert len(charts) == 2 + 3 * 2 + 2 + 2  # comparison, forest; learning curves; two maps; losses, reconstructions
+    assert all(chart["role"] == "img" and chart["aria-label"] for chart in charts)
+    assert len(html) < 1_500_000
 
 
 def test_second_run_recognises_the_report_without_torch(settings: list[str], folder: Path) -> None:
@@ -220,7 +312,8 @@ def test_grid_without_pretrained_mode_and_without_baselines(settings: list[str],
     assert "no other mode is in the grid" in shown.text
     assert "No mode of this grid uses a pretrained encoder." in shown.text
     assert "classical" not in shown.text
-    assert len([tag for tag, _ in shown.tags if tag == "img"]) == 2
+    assert len([tag for tag, _ in shown.tags if tag == "svg"]) == 2
+    assert "latent" not in {attributes.get("id") for _, attributes in shown.tags}
 
 
 def test_hostile_names_colour_images_and_a_single_draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,9 +325,12 @@ def test_hostile_names_colour_images_and_a_single_draw(tmp_path: Path, monkeypat
     assert run(*arguments, stages=("data", "pretrain", "compare", "report")) == 0
     html = (tmp_path / "hostile" / "report.html").read_text()
     shown = Reader(html)
-    assert "script" not in {tag for tag, _ in shown.tags}
+    assert [attributes.get("type") for tag, attributes in shown.tags if tag == "script"] == ["application/json", None]
     assert not any("onload" in attributes for _, attributes in shown.tags)
     assert all(name in shown.text for name in HOSTILE)
+    data = json.loads(html.partition('<script type="application/json">')[2].partition("</script>")[0])
+    assert data["classes"] == list(HOSTILE)
+    assert len(data["numbers"]) == len(data["points"]["tsne"]) == len(data["points"]["pca"]) == 40
     assert "a single draw cannot tell that from chance" in shown.text
     markdown = (tmp_path / "hostile" / "report.md").read_text()
     assert "<script" not in markdown
@@ -246,15 +342,22 @@ def test_hostile_names_colour_images_and_a_single_draw(tmp_path: Path, monkeypat
 def test_every_place_of_both_templates_escapes() -> None:
     bad = "<script>alert(1)</script> & \"'\n| **`[x](y)"
     table = Table(bad, (Column(bad), Column(bad, "code")), [(bad, bad), ("plain", "plain")])
-    studies = [story.Study(bad, bad, table)]
-    told = story.Story(
-        bad, bad, bad, [bad], bad, table, table, table, [bad], studies, table, [bad], table, table, table, bad
-    )
+    values = {field.name: bad for field in dataclasses.fields(story.Story)}
+    tables = dict.fromkeys(("comparison", "worth", "claims", "paired", "epochs", "confusions", "budget"), table)
+    tables |= dict.fromkeys(("runs", "data", "provenance"), table)
+    lists = {"remarks": [bad], "modes": [(bad, bad)], "pretraining": [bad], "rules": [bad]}
+    told = story.Story(**{**values, **tables, **lists, "studies": [story.Study(bad, bad, table)]})  # type: ignore[arg-type]
     image = drawing.Picture(b"", "image/png", bad)
-    legend = [page.LegendEntry(0, bad, "#000000", "circle")]
-    html = page.html(told, page.Pictures(image, [image], image, image, image, bad, legend, [[image]]))
-    assert "script" not in {tag for tag, _ in Reader(html).tags}
-    assert all(attributes["alt"] == bad for tag, attributes in Reader(html).tags if tag == "img")
+    sheet = Atlas(np.zeros((2, 8, 8), dtype=np.uint8))
+    shade, mistake = cards.Shade(bad, 0.5, bad), cards.Mistake("0% 0%", bad, bad)
+    card = cards.Card("a", 50, bad, bad, bad, image, [bad], [[shade]], [mistake])
+    legend = [space.LegendEntry(0, bad, "#000000", "circle")]
+    projection = space.Projection("pca", bad, np.zeros((1, 2)))
+    latent = space.Space(bad, [(projection, image)], legend, [50], [bad], space.script_json(bad))
+    pictures = page.Pictures(image, image, sheet, [card], [[image]], image, image, latent, sheet, None)
+    shown = Reader(page.html(told, pictures))
+    assert [tag for tag, _ in shown.tags].count("script") == 2  # the page's own, and what it reads
+    assert all(attributes["alt"] == bad for tag, attributes in shown.tags if tag == "img" and "class" not in attributes)
     markdown = page.markdown(told).split("```json")[0]  # the settings are shown as they are, inside a fence
     assert "<script" not in markdown
     assert all(len(row) == 2 for rows in markdown_tables(markdown) for row in rows)
@@ -297,7 +400,7 @@ def _comparison(low: float | None, high: float | None, p_value: float, draws: in
 )
 def test_answer_is_no_stronger_than_the_data(low: float, high: float, p_value: float, draws: int, verdict: str) -> None:
     assert story.answer(_comparison(low, high, p_value, draws)) == (
-        "With 50 labels, frozen (pretrained encoder frozen, head trained) has the lowest mean E_out of the modes, "
+        "With 50 labels, frozen has the lowest mean E_out of the modes, "
         f"20.00 % over {draws} draws: scratch errs on 30.00 %, 10.00 points more (95 % interval "
         f"{-100 * high:.2f} to {-100 * low:.2f}, p = {p_value:.4f}), {verdict}."
     ).replace("-0.00", "0.00")

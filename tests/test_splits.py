@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.datasets.splits import label_split
+from pipeline.datasets.splits import fold_splits, label_split, whole
 from pipeline.errors import PipelineError
 
 
@@ -55,6 +55,36 @@ def test_larger_budgets_contain_smaller_ones_in_both_parts(
     assert set(small.val.tolist()) <= set(large.val.tolist())
 
 
+@given(problems(), st.integers(2, 6), st.integers(0, 40))
+def test_folds_validate_each_label_once_and_stay_as_they_are_at_larger_budgets(
+    problem: tuple[np.ndarray, int, float, int, int], count: int, more: int
+) -> None:
+    labels, budget, _, seed, classes = problem
+    try:
+        folds = fold_splits(labels, budget, count, seed, classes)
+    except PipelineError:  # the only reason that is left; its wording is tested below
+        assert budget < 2 * classes or np.bincount(labels[labels >= 0]).min() == 1
+        return
+    assert 2 <= len(folds) <= count
+    together = whole(folds)
+    assert len(together.train) == budget
+    assert (labels[together.train] >= 0).all()
+    np.testing.assert_array_equal(together.val, np.sort(np.concatenate([fold.val for fold in folds])))
+    for fold in folds:
+        assert not set(fold.train) & set(fold.val)
+        np.testing.assert_array_equal(np.union1d(fold.train, fold.val), together.train)
+        assert set(labels[fold.train].tolist()) == set(range(classes))
+    larger = fold_splits(labels, min(budget + more, int((labels >= 0).sum())), count, seed, classes)
+    assert all(any(set(fold.val) <= set(other.val) for other in larger) for fold in folds)
+
+
+def test_folds_share_the_draw_of_the_hold_out_and_are_of_one_size() -> None:
+    labels = labels_of([400] * 10)
+    folds, held_out = fold_splits(labels, 600, 5, 3, 10), label_split(labels, 600, 0.2, 3, 10)
+    assert [len(fold.val) for fold in folds] == [120] * 5
+    np.testing.assert_array_equal(whole(folds).train, np.union1d(held_out.train, held_out.val))
+
+
 @pytest.mark.parametrize("budget", [100, 600, 1000, 3000])
 def test_the_usual_budgets_are_balanced_and_divided_80_to_20(budget: int) -> None:
     labels = labels_of([400] * 10)
@@ -82,3 +112,8 @@ def test_draws_differ_and_repeat() -> None:
 def test_an_impossible_budget_is_refused(counts: list[int], budget: int, message: str) -> None:
     with pytest.raises(PipelineError, match=message):
         label_split(labels_of(counts, unlabelled=9), budget, 0.2, 0, len(counts))
+
+
+def test_a_class_with_a_single_label_cannot_be_cross_validated() -> None:
+    with pytest.raises(PipelineError, match=r"class . gets a single label.* take at least 6"):
+        fold_splits(labels_of([5, 5, 5]), 5, 5, 0, 3)

@@ -50,7 +50,8 @@ def tiny_vae(latent: int = 4, **settings: Any) -> VAE:
 
 @pytest.fixture(scope="module")
 def images() -> Tensor:
-    return load(DataConfig("digits")).train.images
+    digits: Tensor = load(DataConfig("digits")).train.images
+    return digits
 
 
 @pytest.fixture(scope="module")

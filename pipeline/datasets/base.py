@@ -5,13 +5,16 @@ A data set is a function. It takes the folder for raw files as ``root``, if it h
 anything else happens. Each is an ``ImageData``, or a pair of arrays ``(X, y)`` that ``arrays.from_arrays`` makes one
 of. Name it in a config by its import path, ``my_module:my_function``; nothing here needs editing.
 
+Memory-mapped arrays that are too large for memory are streamed; a function that has a parameter ``storage`` gets what
+decides that, see ``streamed.Storage``.
+
 A function may carry an attribute ``prepare``, called with the same arguments by the data stage alone: the place to
 unpack or download.
 """
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import inspect
 import math
 from collections.abc import Callable
@@ -21,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import plugins
 from pipeline.config import DataConfig
+from pipeline.datasets import checksums
+from pipeline.datasets.streamed import Storage, Streamed, available_memory, show
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -41,8 +46,11 @@ BUILT_IN = {
     "idx": "pipeline.datasets.idx:load",
     "csv": "pipeline.datasets.csv_file:load",
     "torchvision": "pipeline.datasets.downloaded:load",
+    "huggingface": "pipeline.datasets.huggingface:load",
 }
 ENTRY_POINTS = "pipeline.datasets"  # the group in which an installed package adds its own
+
+LONGEST_NAME = 200  # of a class, in letters
 
 TEST_FRACTION = 0.2  # held out of a data set that comes without an official test set
 _TEST_SEED = 20_000_000  # fixed: the test set is a property of the data, not of an experiment
@@ -53,15 +61,16 @@ class ImageData:
     """Images with their labels.
 
     Attributes:
-        images: uint8, shape (N, C, H, W), intensities 0 to 255.
+        images: uint8, shape (N, C, H, W), intensities 0 to 255: a tensor, or ``Streamed``, of which an index reads some
+            from their files into a tensor.
         labels: int64, shape (N,), 0 to classes - 1; -1 means unlabelled, as in scikit-learn.
         class_names: One name a class, in the order of the labels.
 
     Raises:
-        PipelineError: A tensor has another type or shape, or a label is out of range.
+        PipelineError: A tensor has another type or shape, a label is out of range, or a name cannot be shown.
     """
 
-    images: torch.Tensor
+    images: Any
     labels: torch.Tensor
     class_names: tuple[str, ...]
 
@@ -70,12 +79,12 @@ class ImageData:
 
         for name in ("images", "labels"):
             value = getattr(self, name)
-            if not isinstance(value, torch.Tensor):
+            if not isinstance(value, torch.Tensor | Streamed):
                 raise PipelineError(
                     f"{name}: got a {type(value).__name__}; expected a tensor. "
                     "For arrays, use pipeline.datasets.arrays.from_arrays"
                 )
-        if self.images.dtype != torch.uint8 or self.images.ndim != 4 or self.images.numel() == 0:
+        if self.images.dtype != torch.uint8 or len(self.images.shape) != 4 or 0 in self.images.shape:
             raise PipelineError(
                 f"images: got {self.images.dtype} of shape {tuple(self.images.shape)}; "
                 "expected uint8 of shape (N, C, H, W) with at least one image"
@@ -84,6 +93,12 @@ class ImageData:
             raise PipelineError(
                 f"labels: got {self.labels.dtype} of shape {tuple(self.labels.shape)}; "
                 f"expected int64 of shape ({len(self.images)},), one for each image"
+            )
+        strange = [name for name in self.class_names if not (name.isprintable() and 0 < len(name) <= LONGEST_NAME)]
+        if strange:
+            raise PipelineError(
+                f"class_names: {strange[0][:LONGEST_NAME]!r} is not allowed; expected 1 to {LONGEST_NAME} letters that "
+                "can be shown"
             )
         low, high = int(self.labels.min()), int(self.labels.max())
         if low < -1 or high >= len(self.class_names):
@@ -108,7 +123,8 @@ class ImageData:
         return index[firsts]
 
     def __getitem__(self, index: torch.Tensor) -> ImageData:
-        return ImageData(self.images[index], self.labels[index], self.class_names)
+        images = self.images.subset(index) if isinstance(self.images, Streamed) else self.images[index]
+        return ImageData(images, self.labels[index], self.class_names)
 
 
 @dataclass(frozen=True)
@@ -120,12 +136,27 @@ class Dataset:
         test: Images for E_out; all labelled.
         sha256: Of all images, labels and class names, before duplicates were left out.
         duplicates: Training images left out because the test set holds the same image.
+        repeats: Labels left out because another labelled training image is the same, so that no image is both trained
+            on and validated on; the image stays, without its label.
     """
 
     train: ImageData
     test: ImageData
     sha256: str
     duplicates: int
+    repeats: int
+
+    @functools.cached_property
+    def test_hashes(self) -> frozenset[bytes]:
+        """Digests of the test images."""
+        return frozenset(checksums.content_hashes(self.test.images).tolist())
+
+    @property
+    def whereabouts(self) -> str:
+        """Where the images are while they are worked with, and why there."""
+        size = sum(math.prod(part.images.shape) for part in (self.train, self.test))
+        room = f"{show(size)} of images, {show(available_memory())} of memory available"
+        return f"{'streamed from disk' if is_streamed(self.train, self.test) else 'in memory'} ({room})"
 
 
 @dataclass(frozen=True)
@@ -136,11 +167,13 @@ class Loader:
         name: What messages call it.
         function: The user's, or a built-in one.
         arguments: Keyword arguments.
+        storage: Decides what is streamed.
     """
 
     name: str
     function: Callable[..., Any]
     arguments: dict[str, Any]
+    storage: Storage
 
     def __call__(self) -> Any:
         """What the function returns."""
@@ -155,7 +188,7 @@ class Loader:
     def _call(self, function: Callable[..., Any]) -> Any:
         try:
             return function(**self.arguments)
-        except PipelineError:
+        except (PipelineError, MemoryError):
             raise
         except Exception as error:  # the function is the user's: whatever it raises is what they have to see
             shown = plugins.own_traceback(error, __file__)
@@ -169,11 +202,11 @@ def find_loader(config: DataConfig) -> Loader:
         PipelineError: There is no such name and no such import path, or it does not take these arguments.
     """
     function = plugins.find("data.dataset", config.dataset, BUILT_IN, ENTRY_POINTS)
-    return bind(config.dataset, function, Path(config.root), config.args)
+    return bind(config.dataset, function, Storage(Path(config.root), config.streaming), config.args)
 
 
-def bind(name: str, function: Any, root: Path, args: dict[str, Any]) -> Loader:
-    """A loader from a function, which gets ``root`` if it has a parameter of that name.
+def bind(name: str, function: Any, storage: Storage, args: dict[str, Any]) -> Loader:
+    """A loader from a function, which gets ``root`` and ``storage`` if it has parameters of these names.
 
     Raises:
         PipelineError: It is no function, or does not take these arguments.
@@ -181,13 +214,14 @@ def bind(name: str, function: Any, root: Path, args: dict[str, Any]) -> Loader:
     if not callable(function):
         raise PipelineError(f"data.dataset: {name!r} is a {type(function).__name__}; expected a function")
     signature = inspect.signature(function)
-    arguments = {"root": root, **args} if "root" in signature.parameters else dict(args)
+    ours = {"root": storage.root, "storage": storage}
+    arguments = {n: value for n, value in ours.items() if n in signature.parameters} | args
     try:
         signature.bind(**arguments)
     except TypeError as error:
-        takes = ", ".join(str(p) for n, p in signature.parameters.items() if n != "root") or "no arguments"
+        takes = ", ".join(str(p) for n, p in signature.parameters.items() if n not in ours) or "no arguments"
         raise PipelineError(f"data.args: {name} was called with {args}: {error}; it takes {takes}") from error
-    return Loader(name, function, arguments)
+    return Loader(name, function, arguments, storage)
 
 
 def prepare(config: DataConfig) -> None:
@@ -201,7 +235,8 @@ def load(config: DataConfig) -> Dataset:
     Raises:
         PipelineError: The loader is unknown, failed, or returned something else than the contract says.
     """
-    return assemble(*load_parts(find_loader(config)))
+    loader = find_loader(config)
+    return assemble(*load_parts(loader), loader.storage)
 
 
 def load_parts(loader: Loader) -> tuple[ImageData, ImageData]:
@@ -212,22 +247,26 @@ def load_parts(loader: Loader) -> tuple[ImageData, ImageData]:
     """
     from pipeline.datasets.arrays import as_image_data
 
-    loaded = as_image_data(loader())
+    loaded = as_image_data(loader(), loader.storage)
     if isinstance(loaded, ImageData):
-        return hold_out_test(loaded)
+        loaded = hold_out_test(loaded)
     if not (isinstance(loaded, tuple) and len(loaded) == 2 and all(isinstance(x, ImageData) for x in loaded)):
         raise PipelineError(
             f"data.dataset: {loader.name} returned a {type(loaded).__name__}; "
             "expected ImageData or a pair of ImageData (train, test); or arrays: (X, y), or (X, y), (X_test, y_test)"
         )
     train, test = loaded
+    if loader.storage.streaming == "always" and not is_streamed(train):
+        raise PipelineError(
+            f"data.streaming: {loader.name} has its images in memory already, they cannot be streamed; give .npy files "
+            "or pictures in folders to a reader, return memory-mapped arrays, or leave data.streaming at auto"
+        )
     return train, test
 
 
-def content_hashes(images: torch.Tensor) -> list[bytes]:
-    """A digest of each image's bytes; equal for equal images."""
-    pixels = images.contiguous().numpy()
-    return [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in pixels]
+def is_streamed(*parts: ImageData) -> bool:
+    """Whether the images of one of these are read from files when they are asked for."""
+    return any(isinstance(part.images, Streamed) for part in parts)
 
 
 def hold_out_test(data: ImageData) -> tuple[ImageData, ImageData]:
@@ -264,8 +303,13 @@ def hold_out_test(data: ImageData) -> tuple[ImageData, ImageData]:
     return data[~is_test], data[is_test]
 
 
-def assemble(train: ImageData, test: ImageData) -> Dataset:
+def assemble(train: ImageData, test: ImageData, storage: Storage) -> Dataset:
     """A data set from its two parts, less the training images that the test set holds too.
+
+    Args:
+        train: Training images.
+        test: Test images.
+        storage: Keeps what was found out of streamed ones.
 
     Raises:
         PipelineError: The parts do not belong together, or nothing could be learnt from them.
@@ -283,19 +327,16 @@ def assemble(train: ImageData, test: ImageData) -> Dataset:
         raise PipelineError(
             "labels: the labelled training images are all of one class, or there are none; expected two classes or more"
         )
-    seen_in_test = set(content_hashes(test.images))
-    fresh = torch.tensor([digest not in seen_in_test for digest in content_hashes(train.images)])
+    found = checksums.examine(train, test, storage)
+    fresh = torch.ones(len(train), dtype=torch.bool)
+    fresh[found["in_test"]] = False
     if not fresh.any():
         raise PipelineError("every training image also lies in the test set")
-    checksum = _checksum(train, test)
-    duplicates = int((~fresh).sum())
-    return Dataset(train[fresh] if duplicates else train, test, checksum, duplicates)
-
-
-def _checksum(*parts: ImageData) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(repr((tuple(part.images.shape), part.class_names)).encode())
-        digest.update(part.images.contiguous().numpy().data)
-        digest.update(part.labels.contiguous().numpy().data)
-    return digest.hexdigest()
+    repeated = torch.zeros(len(train), dtype=torch.bool)
+    repeated[found["repeated"]] = True
+    repeated &= fresh
+    if repeated.any():
+        train = ImageData(train.images, train.labels.masked_fill(repeated, -1), train.class_names)
+    duplicates = len(found["in_test"])
+    kept = train[fresh] if duplicates else train
+    return Dataset(kept, test, found["sha256"], duplicates, int(repeated.sum()))

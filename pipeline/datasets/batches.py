@@ -1,12 +1,18 @@
-"""Batches sliced from tensors that already lie on the device: no decoding, no copies to workers."""
+"""Batches sliced from tensors that already lie on the device, or read from files ahead of the training."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+
+from pipeline.datasets.streamed import Streamed
+from pipeline.models.inputs import Images
+
+HELD = 2**28  # bytes of images out of files that are taken into memory where no others are trained on
 
 
 class Batches:
@@ -15,20 +21,20 @@ class Batches:
     The order depends on (seed, epoch) alone, so it can be had again without replaying the epochs before.
 
     Args:
-        images: Shape (N, ...), any type.
+        images: Shape (N, ...), any type; a tensor, or in files.
         labels: Shape (N,).
         index: Which of the N to hand out, shape (M,).
-        batch_size: Upper limit; M images come in ceil(M / batch_size) batches whose sizes differ by one at most, so
-            that no batch is left with a single image, of which BatchNorm can make nothing.
+        batch_size: Upper limit; M images come in ceil(M / batch_size) batches whose sizes differ by one at most. One
+            that would hold a single image, of which BatchNorm can make nothing, joins another.
         seed: Of the order.
         epoch: Asked which epoch it is, from 0, whenever one begins.
     """
 
     def __init__(
-        self, images: Tensor, labels: Tensor, index: Tensor, batch_size: int, seed: int, epoch: Callable[[], int]
+        self, images: Images, labels: Tensor, index: Tensor, batch_size: int, seed: int, epoch: Callable[[], int]
     ) -> None:
         self.images, self.labels, self.index, self.seed, self.epoch = images, labels, index, seed, epoch
-        self.count = -(-len(index) // batch_size)
+        self.count = min(-(-len(index) // batch_size), max(1, len(index) // 2))
 
     def __len__(self) -> int:
         return self.count
@@ -37,8 +43,12 @@ class Batches:
         # seeds of neighbouring draws and epochs must not meet: 2**20 epochs lie between two seeds
         generator = torch.Generator().manual_seed((self.seed << 20) + self.epoch())
         order = torch.randperm(len(self.index), generator=generator).to(self.index.device)
-        for chunk in torch.tensor_split(self.index[order], self.count):
-            yield self.images[chunk], self.labels[chunk]
+        chunks = torch.tensor_split(self.index[order], self.count)
+        if isinstance(self.images, Streamed):
+            images = self.images.ahead(chunks)
+        else:
+            images = (self.images[chunk] for chunk in chunks)
+        yield from zip(images, (self.labels[chunk] for chunk in chunks), strict=True)
 
 
 class WholeEpoch:
@@ -59,17 +69,17 @@ class WholeEpoch:
 
 
 class InMemoryData(pl.LightningDataModule):
-    """Puts the whole data on the trainer's device once, then slices it.
+    """Puts the whole data on the trainer's device once, then slices it; leaves in files what is streamed.
 
     Args:
-        images: Images or embeddings, shape (N, ...).
+        images: Images or embeddings, shape (N, ...); a tensor, or in files.
         labels: Shape (N,).
         index: Which of the N to train on.
         batch_size: Images a step.
         seed: Of the order of batches.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, index: Tensor, batch_size: int, seed: int) -> None:
+    def __init__(self, images: Images, labels: Tensor, index: Tensor, batch_size: int, seed: int) -> None:
         super().__init__()
         self.images, self.labels, self.index = images, labels, index
         self.batch_size, self.seed = batch_size, seed
@@ -78,6 +88,10 @@ class InMemoryData(pl.LightningDataModule):
         """Shuffled batches on the trainer's device; a whole epoch of them for a module that takes its own steps."""
         trainer = self.trainer
         assert trainer is not None
-        images, labels, index = (x.to(trainer.strategy.root_device) for x in (self.images, self.labels, self.index))
+        images, labels, index = self.images, self.labels, self.index
+        if isinstance(images, Streamed) and len(index) * math.prod(images.shape[1:]) <= HELD:
+            images, labels, index = images[index], labels[index], torch.arange(len(index))
+        if isinstance(images, Tensor):
+            images, labels, index = (x.to(trainer.strategy.root_device) for x in (images, labels, index))
         batches = Batches(images, labels, index, self.batch_size, self.seed, lambda: trainer.current_epoch)
         return batches if trainer.lightning_module.automatic_optimization else WholeEpoch(batches)

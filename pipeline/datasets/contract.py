@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 from pipeline.config import DataConfig
 from pipeline.datasets import base
 from pipeline.datasets.base import Dataset, ImageData, Loader
+from pipeline.datasets.checksums import content_hashes
+from pipeline.datasets.streamed import Storage
 from pipeline.errors import PipelineError
+from pipeline.models.inputs import Images, chunks
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +25,7 @@ DIM = 128  # the brightest pixel of all is below that: the scale is probably ano
 UNEVEN = 10  # times as many labels of one class as of another
 BUDGETS = (10, 100)  # labels a class that are suggested
 LEAST = 5  # labels a class that leave one of each to validate on, a fifth
+CHUNK = 1000  # images looked at at a time
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ def check_dataset(dataset: str | Callable[..., Any], root: str | Path = "data", 
     if isinstance(dataset, str):
         loader = base.find_loader(DataConfig(dataset, str(root), args))
     else:
-        loader = base.bind(getattr(dataset, "__name__", "the data set"), dataset, Path(root), args)
+        loader = base.bind(getattr(dataset, "__name__", "the data set"), dataset, Storage(Path(root)), args)
     card = examine(loader)
     if card.problems:
         raise PipelineError("; ".join(card.problems))
@@ -69,9 +74,9 @@ def examine(loader: Loader) -> Card:
     """
     loader.prepare()
     train, test = base.load_parts(loader)
-    dataset = base.assemble(train, test)
-    again = base.assemble(*base.load_parts(loader)).sha256
-    hashes = {"train": base.content_hashes(train.images), "test": base.content_hashes(test.images)}
+    dataset = base.assemble(train, test, loader.storage)
+    again = base.assemble(*base.load_parts(loader), loader.storage).sha256
+    hashes = {"train": content_hashes(train.images).tolist(), "test": content_hashes(test.images).tolist()}
     facts = _facts(loader, train, test, dataset, hashes)
     return Card(dataset, facts, tuple(_problems(dataset, again)), tuple(_remarks(facts)))
 
@@ -79,7 +84,7 @@ def examine(loader: Loader) -> Card:
 def _facts(
     loader: Loader, train: ImageData, test: ImageData, dataset: Dataset, hashes: dict[str, list[bytes]]
 ) -> dict[str, Any]:
-    names = train.class_names
+    names, pixels = train.class_names, [_look(train.images), _look(test.images)]
     counts = {part: Counter(data.labels.tolist()) for part, data in (("train", dataset.train), ("test", test))}
     labelled = sum(n for label, n in counts["train"].items() if label >= 0)
     seen: dict[bytes, set[int]] = {}
@@ -90,8 +95,8 @@ def _facts(
         "dataset": loader.name,
         "sha256": dataset.sha256,
         "shape": list(train.shape),
-        "range": [int(min(x.images.min() for x in (train, test))), int(max(x.images.max() for x in (train, test)))],
-        "mean": round(float(train.images.float().mean()), 1),
+        "range": [min(part.low for part in pixels), max(part.high for part in pixels)],
+        "mean": round(pixels[0].mean, 1),
         "classes": list(names),
         "train": len(dataset.train),
         "test": len(test),
@@ -100,11 +105,12 @@ def _facts(
         "train_per_class": [counts["train"][c] for c in range(len(names))],
         "test_per_class": [counts["test"][c] for c in range(len(names))],
         "left_out_because_in_test": dataset.duplicates,
+        "labels_of_copies_left_out": dataset.repeats,
         "duplicates_in_train": len(hashes["train"]) - len(set(hashes["train"])),
         "duplicates_in_test": len(hashes["test"]) - len(set(hashes["test"])),
         "same_image_other_label": sum(len(labels) > 1 for labels in seen.values()),
-        "constant_in_train": _constant(train),
-        "constant_in_test": _constant(test),
+        "constant_in_train": pixels[0].constant,
+        "constant_in_test": pixels[1].constant,
         "suggested_budgets": _budgets(len(names), labelled),
         "suggested_holdout": min(1000, len(dataset.train) // 10),
     }
@@ -114,9 +120,24 @@ def _values(*tensors: torch.Tensor) -> list[int]:
     return [value for tensor in tensors for value in tensor.tolist()]
 
 
-def _constant(data: ImageData) -> int:
-    flat = data.images.flatten(1)
-    return int((flat.amin(1) == flat.amax(1)).sum())
+@dataclass(frozen=True)
+class _Pixels:
+    """The least and the greatest value, the mean, and the number of images of one value all over."""
+
+    low: int
+    high: int
+    mean: float
+    constant: int
+
+
+def _look(images: Images) -> _Pixels:
+    low, high, total, constant = 255, 0, 0, 0
+    for chunk in chunks(images, CHUNK):
+        darkest, brightest = chunk.flatten(1).amin(1), chunk.flatten(1).amax(1)
+        low, high = min(low, int(darkest.min())), max(high, int(brightest.max()))
+        total += int(chunk.sum())
+        constant += int((darkest == brightest).sum())
+    return _Pixels(low, high, total / math.prod(images.shape), constant)
 
 
 def _budgets(classes: int, labelled: int) -> list[int]:
@@ -152,7 +173,7 @@ def _remarks_on_copies(facts: dict[str, Any]) -> Iterator[str]:
     if n := facts["same_image_other_label"]:
         yield f"{n} images come with several labels: correct all but one of each"
     if n := facts["duplicates_in_train"]:
-        yield f"{n} training images repeat another one: a label spent on a copy teaches nothing"
+        yield f"{n} training images repeat another one: of copies one keeps its label, the others count as unlabelled"
     if n := facts["duplicates_in_test"]:
         yield f"{n} test images repeat another one: they count more than once in E_out"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import warnings
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from pipeline.datasets.arrays import from_arrays
 from pipeline.datasets.base import ImageData
-from pipeline.datasets.files import existing
+from pipeline.datasets.files import check_room, existing, unpacked_size
 from pipeline.errors import PipelineError
 
 
@@ -48,6 +49,10 @@ def load(
 def _read(path: Path, label: str | int | None) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Pixels, shape (N, pixels), and labels as strings or whole numbers, shape (N,)."""
     first = _first_line(path)
+    try:
+        check_room(str(path), 4 * unpacked_size(path))  # text of a pixel takes two bytes at least, a number four
+    except (OSError, EOFError, zlib.error) as error:
+        raise PipelineError(f"{path} cannot be read: {error}; get the file again") from error
     has_names = _has_names(first, label)
     column = _label_column(path, first if has_names else None, len(first), label)
     numbers: dict[str, int] = {}
@@ -68,7 +73,7 @@ def _read(path: Path, label: str | int | None) -> tuple[npt.NDArray[Any], npt.ND
                 encoding="utf-8",
                 ndmin=2,
             )
-    except (OSError, ValueError, UserWarning) as error:
+    except (OSError, EOFError, ValueError, zlib.error, UserWarning) as error:
         raise PipelineError(f"{path} cannot be read: {error}; expected a label and pixels in every line") from error
     labels = np.array(list(numbers))[table[:, column].astype(int)]
     return np.delete(table, column, axis=1), _as_numbers(path, labels)
@@ -79,7 +84,7 @@ def _first_line(path: Path) -> list[str]:
     try:
         with opener(path, "rt", encoding="utf-8", newline="") as file:
             first = next(csv.reader(file), [])
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, EOFError, ValueError, zlib.error, csv.Error) as error:
         raise PipelineError(f"{path} cannot be read: {error}; expected a CSV file") from error
     if len(first) < 2:
         raise PipelineError(f"{path}: its first line has {len(first)} columns; expected a label and pixels")
@@ -115,11 +120,11 @@ def _as_numbers(path: Path, labels: npt.NDArray[np.str_]) -> npt.NDArray[Any]:
         return labels
     numbers = np.full(len(labels), -1.0)
     numbers[given] = labels[given].astype(float)
-    if not np.array_equal(numbers, np.rint(numbers)):
-        fraction = numbers[numbers != np.rint(numbers)][0]
+    whole = (numbers == np.rint(numbers)) & (np.abs(numbers) < 2**53)  # above that, floats skip numbers
+    if not whole.all():
         raise PipelineError(
-            f"labels: {path} has the label {fraction:g}; expected whole numbers or names. Is the label in another "
-            "column? data.args.label names it"
+            f"labels: {path} has the label {numbers[~whole][0]:g}; expected whole numbers or names. Is the label "
+            "in another column? data.args.label names it"
         )
     return numbers.astype(np.int64)
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tqdm import tqdm
 
 from pipeline.datasets.arrays import Array, from_arrays
 from pipeline.datasets.base import ImageData
-from pipeline.datasets.files import stack
+from pipeline.datasets.files import Gallery, stack
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -160,23 +161,18 @@ def _held_arrays(raw: Any) -> tuple[Array, Array] | None:
 
 def _drawn(name: str, raws: list[Any], size: int | Sequence[int] | None) -> list[tuple[Array, Array]]:
     """Images and labels of each part, asked for one by one."""
-    labels: list[int] = []
-
-    def pictures() -> Iterator[tuple[str, Image]]:
-        for picture, label in itertools.chain.from_iterable(_items(name, raw) for raw in raws):
-            labels.append(label)
-            yield f"{name}'s image {len(labels) - 1}", picture
-
-    images = stack(pictures(), sum(map(len, raws)), size)
-    ends = np.cumsum([len(raw) for raw in raws])[:-1]
-    return list(zip(np.split(images, ends), np.split(np.array(labels), ends), strict=True))
+    pictures, labels = zip(*itertools.chain.from_iterable(_items(name, raw) for raw in raws), strict=True)
+    gallery = Gallery([f"{name}'s image {number}" for number in range(len(pictures))], pictures.__getitem__)
+    counts = [len(raw) for raw in raws]
+    images = stack(gallery, counts, size)
+    return list(zip(map(np.asarray, images), np.split(np.array(labels), np.cumsum(counts)[:-1]), strict=True))
 
 
 def _items(name: str, raw: Any) -> Iterator[tuple[Image, int]]:
     """Pairs of a picture and its class, -1 for none."""
     from PIL import Image
 
-    for index in range(len(raw)):
+    for index in tqdm(range(len(raw)), "reading images", disable=None, leave=False):
         item = raw[index]
         picture, label = item[:2] if isinstance(item, tuple) and len(item) >= 2 else (item, None)
         if not (isinstance(picture, Image.Image) and isinstance(label, int | np.integer)):
@@ -184,6 +180,7 @@ def _items(name: str, raw: Any) -> Iterator[tuple[Image, int]]:
                 f"data.args.name: torchvision's {name} gives {type(picture).__name__} and {type(label).__name__}; "
                 "expected an image and the number of its class. Write a loader of your own for it"
             )
+        picture.load()  # and close its file
         yield picture, int(label)
 
 

@@ -2,43 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.datasets.arrays import from_arrays
 from pipeline.datasets.base import ImageData
-from pipeline.datasets.files import existing, stack
+from pipeline.datasets.files import FORMATS, Gallery, existing, stack
+from pipeline.datasets.streamed import Storage
 from pipeline.errors import PipelineError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 POOL = ("unlabelled", "unlabeled")  # folders of pictures without a label
 
 _Labelled = list[tuple[Path, str]]  # each picture with its class, "" for none
 
 
-def load(path: str, size: int | Sequence[int] | None = None) -> ImageData | tuple[ImageData, ImageData]:
-    """Pictures of any format that Pillow reads, named after their folders. Grey if all are, else colour.
+def load(
+    path: str, size: int | Sequence[int] | None = None, storage: Storage | None = None
+) -> ImageData | tuple[ImageData, ImageData]:
+    """Pictures (PNG, JPEG, BMP, GIF, PPM, TIFF, WebP), named after their folders. Grey if all are, else colour.
 
     Args:
         path: A folder with a folder for each class, and one named unlabelled if there are pictures without a label;
             or with these in train/ and the classes of the official test set in test/.
         size: Side, or height and width, that every picture is resized to; None expects them to have one size.
+        storage: Decodes them into a file if they are too many for memory; None never does.
 
     Raises:
         PipelineError: The folder is laid out otherwise, a picture cannot be read, or sizes differ.
     """
+    from PIL import Image
+
     train, test = _find(existing(path))
-    images = stack(_open(train + test), len(train) + len(test), size)
-    labels = np.array([label for _, label in train + test])
+    files = [file for file, _ in train + test]
+    gallery = Gallery([str(file) for file in files], lambda number: Image.open(files[number], formats=FORMATS))
+    marks = [(str(file.absolute()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    images, test_images = stack(gallery, [len(train), len(test)], size, storage, marks)
+    labels, test_labels = (np.array([label for _, label in part]) for part in (train, test))
     if not test:
-        return from_arrays(images, labels)
-    n, names = len(train), sorted({label for _, label in train if label})
-    return from_arrays(images[:n], labels[:n], test_images=images[n:], test_labels=labels[n:], class_names=names)
+        return from_arrays(images, labels, storage=storage)
+    names = sorted({label for _, label in train if label})
+    return from_arrays(
+        images, labels, test_images=test_images, test_labels=test_labels, class_names=names, storage=storage
+    )
 
 
 def _find(base: Path) -> tuple[_Labelled, _Labelled]:
@@ -90,21 +97,12 @@ def _folders(base: Path) -> list[Path]:
 def _files(folder: Path) -> list[Path]:
     from PIL import Image
 
-    endings = Image.registered_extensions()
+    endings = {ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS}
     files = sorted(
-        file for file in folder.rglob("*") if file.suffix.lower() in endings and not file.name.startswith(".")
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in endings and not file.name.startswith(".") and file.is_file()
     )
     if not files:
         raise PipelineError(f"data.args.path: {folder} holds no picture; fill it or remove it")
     return files
-
-
-def _open(pictures: _Labelled) -> Iterator[tuple[str, Image]]:
-    from PIL import Image, ImageOps
-
-    for path, _ in pictures:
-        try:
-            with Image.open(path) as picture:
-                yield str(path), ImageOps.exif_transpose(picture)  # cameras store upright pictures lying on their side
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise PipelineError(f"{path} cannot be read as a picture ({error}); replace or remove it") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 import zlib
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy.typing as npt
 
 from pipeline.datasets.arrays import from_arrays
 from pipeline.datasets.base import ImageData
-from pipeline.datasets.files import existing
+from pipeline.datasets.files import Content, check_room, existing, read_most, unpacked
 from pipeline.errors import PipelineError
 
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -44,26 +43,39 @@ def load(
     return from_arrays(**arrays, white=white)
 
 
+class NoIDXError(PipelineError):
+    """A file is of another kind."""
+
+
 def read(path: Path) -> npt.NDArray[Any]:
-    """The array in an IDX file.
+    """The array in an IDX file, plain or gzipped.
 
     Raises:
-        PipelineError: The file is not IDX, or not whole.
+        NoIDXError: The file is not IDX.
+        PipelineError: It is not whole.
     """
     try:
-        content = path.read_bytes()
-        content = gzip.decompress(content) if path.suffix == ".gz" else content
+        with unpacked(path) as file:
+            return _parse(path, file)
     except (OSError, EOFError, zlib.error) as error:
         raise PipelineError(f"{path} cannot be read ({error}); get the file again") from error
-    if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in _TYPES:
-        raise PipelineError(f"{path} is no IDX file (it starts with {content[:4].hex(' ')}); get the file again")
-    start = 4 + 4 * content[3]
-    shape = np.frombuffer(content[4:start], ">u4").tolist()
-    kind = np.dtype(_TYPES[content[2]])
-    expected = start + kind.itemsize * math.prod(shape)
-    if len(shape) != content[3] or len(content) != expected:
-        raise PipelineError(f"{path} has {len(content)} bytes, its header says {expected}; get the file again")
-    return np.frombuffer(content, kind, offset=start).reshape(shape).astype(kind.newbyteorder("="))
+
+
+def _parse(path: Path, file: Content) -> npt.NDArray[Any]:
+    head = file.read(4)
+    if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _TYPES:
+        raise NoIDXError(f"{path} is no IDX file (it starts with {head.hex(' ')}); get the file again")
+    start, sizes = 4 + 4 * head[3], file.read(4 * head[3])
+    if 4 + len(sizes) < start:
+        raise PipelineError(f"{path} has {4 + len(sizes)} bytes, its header says {start}; get the file again")
+    shape, kind = np.frombuffer(sizes, ">u4").tolist(), np.dtype(_TYPES[head[2]])
+    expected = kind.itemsize * math.prod(shape)
+    check_room(str(path), expected)
+    content = read_most(file, expected + 1)
+    if len(content) != expected:
+        found = f"{start + len(content)} bytes{' or more' * (len(content) > expected)}"
+        raise PipelineError(f"{path} has {found}, its header says {start + expected}; get the file again")
+    return np.frombuffer(content, kind).reshape(shape).astype(kind.newbyteorder("="))
 
 
 def _find(folder: Path, start: str, part: str) -> Path:

@@ -5,19 +5,17 @@ Whatever is wrong with them is said before the first one is classified, as far a
 
 from __future__ import annotations
 
-import gzip
-import math
-import struct
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.datasets import idx
+from pipeline.datasets.arrays import Array
+from pipeline.datasets.files import picture
+from pipeline.datasets.numpy_files import array_names, read_array
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
 Shape = tuple[int, int, int]  # channels, height, width
 
 PICTURES = (".png", ".jpg", ".jpeg")
+_FORMATS = ("PNG", "JPEG")
 # Pillow's names of 8-bit pixels, with the channels they stand for: a palette is colour, one bit is grey
 _CHANNELS = {"1": 1, "L": 1, "LA": 2, "P": 3, "RGB": 3, "RGBA": 4, "CMYK": 4}
 _GREY = ("1", "L", "LA")
@@ -67,7 +66,11 @@ def open_images(path: Path, shape: Shape, resize: bool) -> Images:
         files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURES and file.is_file())
         if not files:
             raise PipelineError(f"images: {path} holds no PNG or JPEG file")
-        return _pictures(files, [file.relative_to(path).as_posix() for file in files], shape, resize)
+        names = [file.relative_to(path).as_posix() for file in files]
+        foreign = [name for name in names if not name.isprintable()]  # nor can it be shown, or written as UTF-8
+        if foreign:
+            raise PipelineError(f"images: {foreign[0]!a} in {path} has letters that cannot be shown; rename it")
+        return _pictures(files, names, shape, resize)
     if path.suffix.lower() in PICTURES:
         return _pictures([path], [path.name], shape, resize)
     array = _load_numpy(path) if path.suffix.lower() in (".npy", ".npz") else _load_idx(path)
@@ -79,13 +82,11 @@ def open_images(path: Path, shape: Shape, resize: bool) -> Images:
 
 def _pictures(files: list[Path], names: list[str], shape: Shape, resize: bool) -> Images:
     for file in files:  # headers alone: a wrong file among thousands is found before any work
-        with _opened(file) as picture:
-            if picture.mode not in _CHANNELS:
-                raise PipelineError(
-                    f"images: {file} has pixels of kind {picture.mode!r}; convert it to 8 bits a channel"
-                )
-            channels = len(_plain_mode(picture)) if resize else _CHANNELS[picture.mode]
-            _check_shape(file, (channels, picture.height, picture.width), shape, resize)
+        with picture(file, _FORMATS) as found:
+            if found.mode not in _CHANNELS:
+                raise PipelineError(f"images: {file} has pixels of kind {found.mode!r}; convert it to 8 bits a channel")
+            channels = len(_plain_mode(found)) if resize else _CHANNELS[found.mode]
+            _check_shape(file, (channels, found.height, found.width), shape, resize)
 
     def read(start: int, stop: int) -> torch.Tensor:
         import torch
@@ -96,38 +97,24 @@ def _pictures(files: list[Path], names: list[str], shape: Shape, resize: bool) -
     return Images("file", names, read)
 
 
-def _plain_mode(picture: Image) -> str:
+def _plain_mode(image: Image) -> str:
     """What it is decoded to: "L" or "RGB", a letter a channel, without transparency."""
-    return "L" if picture.mode in _GREY else "RGB"
-
-
-def _opened(file: Path) -> Image:
-    from PIL import Image
-
-    try:
-        return Image.open(file, formats=("PNG", "JPEG"))
-    except (OSError, Image.DecompressionBombError) as error:
-        raise PipelineError(
-            f"images: {file} cannot be read as PNG or JPEG ({error}); mend it or take it away"
-        ) from error
+    return "L" if image.mode in _GREY else "RGB"
 
 
 def _decode(file: Path) -> torch.Tensor:
     """Its pixels, uint8, shape (1, h, w) or (3, h, w)."""
     import torch
 
-    with _opened(file) as picture:
-        try:
-            pixels = np.array(picture.convert(_plain_mode(picture)))
-        except (OSError, SyntaxError) as error:  # Pillow raises the latter for broken PNG chunks
-            raise PipelineError(f"images: {file} cannot be decoded ({error}); mend it or take it away") from error
+    with picture(file, _FORMATS) as found:
+        pixels = np.array(found.convert(_plain_mode(found)))
     return torch.from_numpy(np.atleast_3d(pixels)).permute(2, 0, 1)
 
 
 # --- arrays ---------------------------------------------------------------------------------------------------
 
 
-def _array(path: Path, array: npt.NDArray[Any], shape: Shape, resize: bool) -> Images:
+def _array(path: Path, array: Array, shape: Shape, resize: bool) -> Images:
     if array.ndim == 3:
         array = array[:, np.newaxis]
     if array.ndim != 4 or array.size == 0:
@@ -149,7 +136,7 @@ def _array(path: Path, array: npt.NDArray[Any], shape: Shape, resize: bool) -> I
     return Images("index", range(len(array)), read)
 
 
-def _check_values(path: Path, array: npt.NDArray[Any]) -> type[np.generic]:
+def _check_values(path: Path, array: Array) -> type[np.generic]:
     """The type to hand on: integers from 0 to 255 as uint8, floats from 0 to 1 as float32."""
     if array.dtype == np.uint8:
         return np.uint8
@@ -164,42 +151,26 @@ def _check_values(path: Path, array: npt.NDArray[Any]) -> type[np.generic]:
     raise PipelineError(f"images: {path} holds {found}; expected integers from 0 to 255, or floats from 0 to 1")
 
 
-def _load_numpy(path: Path) -> npt.NDArray[Any]:
-    try:
-        if path.suffix.lower() == ".npy":
-            return np.lib.format.open_memmap(path, mode="r")  # read as it is needed; refuses Python objects
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            name = arrays.files[0] if len(arrays.files) == 1 else "images"
-            if name not in arrays.files:
-                held = ", ".join(arrays.files) or "nothing"
-                raise PipelineError(f"images: {path} holds {held}; call the array of images `images`")
-            array: npt.NDArray[Any] = arrays[name]
-            return array
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise PipelineError(f"images: {path} cannot be read as a NumPy file ({error}); save it again") from error
+def _load_numpy(path: Path) -> Array:
+    if path.suffix.lower() == ".npy":
+        return read_array(path, path.name)
+    names = array_names(path)
+    name = names[0] if len(names) == 1 else "images"
+    if name not in names:
+        raise PipelineError(f"images: {path} holds {', '.join(names) or 'nothing'}; call the array of images `images`")
+    return read_array(path, name)
 
 
-def _load_idx(path: Path) -> npt.NDArray[np.uint8]:
-    """The format of MNIST's files: two zero bytes, 8 for unsigned bytes, the number of dimensions, their sizes."""
+def _load_idx(path: Path) -> Array:
     try:
-        content = path.read_bytes()
-        content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-    except (OSError, EOFError, zlib.error) as error:
-        raise PipelineError(f"images: {path} cannot be read ({error}); get the file again") from error
-    if content[:4] == b"\0\0\x08\x01":
-        raise PipelineError(f"images: {path} is an IDX file of labels; name the one of images")
-    if content[:4] not in (b"\0\0\x08\x03", b"\0\0\x08\x04"):
+        array = idx.read(path)
+    except idx.NoIDXError as error:
         raise PipelineError(
             f"images: {path} is no PNG, JPEG, .npy, .npz or IDX file of images; convert it to one of these"
-        )
-    start = 4 + 4 * content[3]
-    sizes = struct.unpack(f">{content[3]}I", content[4:start].ljust(start - 4, b"\0"))
-    if len(content) - start != math.prod(sizes):
-        raise PipelineError(
-            f"images: {path} is an IDX file of {len(content)} bytes where {start + math.prod(sizes)} are due; "
-            "get the file again"
-        )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(sizes)
+        ) from error
+    if array.ndim == 1:
+        raise PipelineError(f"images: {path} is an IDX file of labels; name the one of images")
+    return array
 
 
 # --- the shape that a classifier takes ------------------------------------------------------------------------

@@ -8,6 +8,7 @@ are nested by construction and as balanced as the classes allow.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -25,7 +26,8 @@ class LabelSplit:
 
     Attributes:
         train: Indices of training images whose labels are trained on, sorted.
-        val: Indices of training images whose labels early stopping looks at, sorted.
+        val: Indices of training images whose labels early stopping looks at, sorted. In a cross-validation these are
+            the same: each label is left out of one fold's training and judges that.
     """
 
     train: Indices
@@ -70,6 +72,44 @@ def label_split(labels: Indices, budget: int, val_fraction: float, seed: int, cl
             f"or raise train.val_fraction from {val_fraction}"
         )
     return LabelSplit(np.sort(subset[~is_val]), np.sort(subset[is_val]))
+
+
+def fold_splits(labels: Indices, budget: int, count: int, seed: int, classes: int) -> list[LabelSplit]:
+    """Draw a labelled subset, the same as ``label_split``, and divide it in several ways for a cross-validation.
+
+    Each label validates in one fold and is trained on in all others. It is in the same fold at a larger budget, and
+    every class is trained on in every fold.
+
+    Args:
+        labels: Labels of all training images, shape (N,), -1 for unlabelled.
+        budget: Labels to be seen in all.
+        count: Folds, at least 2; a budget too small for as many makes fewer.
+        seed: Which draw.
+        classes: Number of classes.
+
+    Raises:
+        PipelineError: The budget is out of range or a class has a single label of it; or a class has no labelled image.
+    """
+    counts = np.bincount(labels[labels >= 0], minlength=classes)
+    _check_budget(counts, budget, classes)
+    order, rank, phase = _order(labels, seed, classes)
+    subset = order[:budget]
+    of_class = labels[subset]
+    single = np.flatnonzero(np.bincount(of_class, minlength=classes) < 2)
+    if len(single):
+        raise PipelineError(
+            f"labels: of a budget of {budget}, class {single[0]} gets a single label, which cannot be trained on and "
+            f"left out; take at least {2 * classes}, or train.validation holdout"
+        )
+    # neighbours in rank are in different folds, and the phases let different classes begin with different folds
+    fold = (rank[:budget] + phase[of_class]) % count
+    return [LabelSplit(np.sort(subset[fold != f]), np.sort(subset[fold == f])) for f in np.unique(fold)]
+
+
+def whole(splits: Sequence[LabelSplit]) -> LabelSplit:
+    """What all splits together train on and validate on; of a cross-validation, every label both times."""
+    train, val = (np.unique(np.concatenate(parts)) for parts in ([s.train for s in splits], [s.val for s in splits]))
+    return LabelSplit(train, val)
 
 
 def _check_budget(counts: Indices, budget: int, classes: int) -> None:

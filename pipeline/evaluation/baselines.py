@@ -6,6 +6,7 @@ images, since it needs no label.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +41,7 @@ def fit_pca(pool: Pixels) -> PCA:
         return PCA(min(PCA_FEATURES, *pool.shape), svd_solver=solver, random_state=0).fit(pool)
 
 
-def predict(name: str, pca: PCA, x: Pixels, y: Labels, test: Pixels) -> BaselinePredictions:
+def predict(name: str, pca: PCA, x: Pixels, y: Labels, test: Iterable[Pixels]) -> BaselinePredictions:
     """Train one baseline on one draw; on one thread, so that the result is the same however many run beside it.
 
     Args:
@@ -48,15 +49,15 @@ def predict(name: str, pca: PCA, x: Pixels, y: Labels, test: Pixels) -> Baseline
         pca: From ``fit_pca``.
         x: Labelled images, shape (n, pixels), in [0, 1].
         y: Their labels, shape (n,).
-        test: Test images, shape (m, pixels).
+        test: Test images, each piece of shape (m, pixels).
     """
     with threadpool_limits(1):
         if name == "pca_logistic":
-            x, test = pca.transform(x), pca.transform(test)
+            x, test = pca.transform(x), map(pca.transform, test)
         classifier: Any
         if name == "knn":
             classifier = KNeighborsClassifier(min(NEIGHBOURS, len(x)), weights="distance")
         else:
             classifier = LogisticRegression(max_iter=2000)
         classifier.fit(x, y)
-        return BaselinePredictions(classifier.predict(x), classifier.predict(test))
+        return BaselinePredictions(classifier.predict(x), np.concatenate([classifier.predict(part) for part in test]))

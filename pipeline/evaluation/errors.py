@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pytorch_lightning as pl
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+from pipeline.models.inputs import Images, chunks
 
 CHUNK = 1000  # images a forward pass
 
@@ -42,18 +46,18 @@ class SplitErrors:
 
 
 @torch.no_grad()
-def evaluate(model: pl.LightningModule, inputs: Tensor, labels: Tensor, classes: int) -> SplitErrors:
+def evaluate(model: nn.Module, inputs: Images, labels: Tensor, classes: int) -> SplitErrors:
     """Measure a classifier in eval mode, without augmentation.
 
     Args:
         model: Inputs to logits, shape (B, classes).
-        inputs: What the model takes, shape (n, ...).
+        inputs: What the model takes, shape (n, ...); so many at a time are in memory.
         labels: True classes, shape (n,), int64.
         classes: Number of classes.
     """
-    was_training = model.training
+    was_training, device = model.training, next(model.parameters()).device
     model.eval()
-    logits = torch.cat([model(chunk.to(model.device)).float().cpu() for chunk in torch.split(inputs, CHUNK)])
+    logits = torch.cat([model(chunk.to(device)).float().cpu() for chunk in chunks(inputs, CHUNK)])
     model.train(was_training)
     labels = labels.cpu()
     predictions = logits.argmax(1)
@@ -64,4 +68,21 @@ def evaluate(model: pl.LightningModule, inputs: Tensor, labels: Tensor, classes:
         loss=float(F.cross_entropy(logits, labels)),
         confusion=confusion,
         predictions=predictions,
+    )
+
+
+def pooled(parts: Sequence[SplitErrors], order: npt.NDArray[np.int64]) -> SplitErrors:
+    """Errors on several splits as on one.
+
+    Args:
+        parts: Of splits that have no example in common.
+        order: Places of the parts' examples, end to end, in the order that is wanted, shape (n,).
+    """
+    n = sum(part.n for part in parts)
+    return SplitErrors(
+        n=n,
+        errors=sum(part.errors for part in parts),
+        loss=sum(part.n * part.loss for part in parts) / n,
+        confusion=torch.stack([part.confusion for part in parts]).sum(0),
+        predictions=torch.cat([part.predictions for part in parts])[torch.from_numpy(order)],
     )

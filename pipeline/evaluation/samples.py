@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from pipeline.models.deployed import Deployed
-from pipeline.models.inputs import as_input
+from pipeline.models.inputs import Images, as_input, chunks
 
 CHUNK = 1000  # images a forward pass
 
@@ -48,14 +47,14 @@ class Judgement:
 
 
 @torch.no_grad()
-def judge(classifier: Deployed, images: Tensor) -> Judgement:
+def judge(classifier: Deployed, images: Images) -> Judgement:
     """Show images to a classifier in eval mode.
 
     Args:
         classifier: In eval mode.
         images: Shape (N, C, H, W), uint8 or floats in [0, 1].
     """
-    features = torch.cat([classifier.backbone(as_input(chunk)) for chunk in torch.split(images, CHUNK)])
+    features = torch.cat([classifier.backbone(as_input(chunk)) for chunk in chunks(images, CHUNK)])
     probabilities = classifier.head(features).double().softmax(1)
     return Judgement(features.double().numpy(), probabilities.numpy())
 

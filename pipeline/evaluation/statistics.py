@@ -117,3 +117,20 @@ def hoeffding(errors: int, n: int, level: float = 0.95) -> tuple[float, float]:
     """
     half = math.sqrt(math.log(2 / (1 - level)) / (2 * n))
     return max(0.0, errors / n - half), min(1.0, errors / n + half)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P values corrected for testing several hypotheses at once (Holm 1979), in the order handed in.
+
+    Rejecting where the corrected value is at most alpha keeps the chance of even one false rejection at alpha or
+    below, however the tests depend on each other.
+
+    Args:
+        p_values: One a hypothesis, between 0 and 1.
+    """
+    corrected = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda place: p_values[place])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = largest
+    return corrected

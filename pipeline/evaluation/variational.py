@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline.models.gaussian import draw, kl_from_prior, log_prior_over_posterior
-from pipeline.models.inputs import as_input
+from pipeline.models.inputs import Images, as_input, chunks
 from pipeline.models.vae import VAE
 
 ACTIVE = 0.01  # a unit whose mean varies more than this over the data is active (Burda et al. 2016, section 5.1)
@@ -18,7 +18,7 @@ _IMAGES, _DECODED = 100, 2000  # images, and samples of them, at a time: what bo
 
 
 @torch.no_grad()
-def importance_weighted_bound(model: VAE, images: Tensor, samples: int, seed: int = 0) -> float:
+def importance_weighted_bound(model: VAE, images: Images, samples: int, seed: int = 0) -> float:
     """Mean of log (1/k sum_i p(x, z_i) / q(z_i | x)) over images, in nats (Burda et al. 2016, equation 8).
 
     With one sample it is the ELBO; it rises with their number k towards log p(x).
@@ -31,7 +31,7 @@ def importance_weighted_bound(model: VAE, images: Tensor, samples: int, seed: in
     """
     generator = torch.Generator(model.device).manual_seed(seed)
     total = 0.0
-    for chunk in torch.split(images, _IMAGES):
+    for chunk in chunks(images, _IMAGES):
         clean = model.likelihood.target(as_input(chunk.to(model.device)), generator)
         mu, logvar = model.encoder.posterior(clean)
         log_sum = torch.full((len(clean),), -math.inf, device=model.device)
@@ -81,7 +81,7 @@ class LatentUse:
 
 
 @torch.no_grad()
-def latent_use(model: VAE, images: Tensor, seed: int = 0) -> LatentUse:
+def latent_use(model: VAE, images: Images, seed: int = 0) -> LatentUse:
     """How the posteriors of clean images use the latent.
 
     Args:
@@ -92,7 +92,7 @@ def latent_use(model: VAE, images: Tensor, seed: int = 0) -> LatentUse:
     generator = torch.Generator(model.device).manual_seed(seed)
     posteriors = [
         model.encoder.posterior(model.likelihood.target(as_input(chunk.to(model.device)), generator))
-        for chunk in torch.split(images, _DECODED)
+        for chunk in chunks(images, _DECODED)
     ]
     mu, logvar = (torch.cat(parts).cpu() for parts in zip(*posteriors, strict=True))
     return LatentUse(kl_from_prior(mu, logvar).mean(0), (0.5 * logvar).exp().mean(0), mu.std(0, correction=0))

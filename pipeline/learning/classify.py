@@ -2,51 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from pipeline.config import FitConfig, GraphConfig
-from pipeline.datasets.batches import InMemoryData
-from pipeline.datasets.splits import Indices, LabelSplit
+from pipeline import resuming
+from pipeline.config import GraphConfig
+from pipeline.datasets.splits import Indices, LabelSplit, whole
 from pipeline.errors import PipelineError
-from pipeline.evaluation.errors import evaluate
+from pipeline.evaluation.errors import SplitErrors, evaluate, pooled
+from pipeline.learning.fitting import Examples, Fitting, Network
 from pipeline.learning.plan import Plan, Pretrained
 from pipeline.methods import find_method
-from pipeline.models.classifier import Backbone, Classifier, make_head
-from pipeline.models.encoders import Shape
-from pipeline.models.propagation import Floats, nearest_neighbours, soft_labels, spread
+from pipeline.models.classifier import Backbone, Classifier, Rates, make_head
+from pipeline.models.propagation import Floats, nearest_neighbours
 from pipeline.modes import find_mode
-from pipeline.training import FitResult, fit, make_distortion, seed_everything
-
-
-@dataclass(frozen=True)
-class Examples:
-    """What a classifier learns from.
-
-    Attributes:
-        images: uint8 or floats in [0, 1], shape (N, C, H, W).
-        labels: int64, shape (N,); those outside the split are not trained on, nor is anything chosen by them.
-        classes: Number of classes.
-        split: Which labels are trained on, and which early stopping looks at.
-        unseen: Labelled images on which the error is told epoch by epoch, for the eyes only; None for none.
-    """
-
-    images: Tensor
-    labels: Tensor
-    classes: int
-    split: LabelSplit
-    unseen: Indices | None = None
-
-    @property
-    def shape(self) -> Shape:
-        """Channels, height and width of an image."""
-        _, channels, height, width = self.images.shape
-        return channels, height, width
+from pipeline.training import FitResult, seed_everything
 
 
 @dataclass(frozen=True)
@@ -55,52 +33,57 @@ class Trained:
 
     Attributes:
         model: With the weights of the best epoch.
-        result: What the last fit left behind.
+        result: What the last fit left behind; of a cross-validation, the fit that the epoch was chosen by, each number
+            the mean over the folds.
         digests: SHA-256 of the encoder's weights and BatchNorm statistics, "before" and "after".
+        out_of_fold: Of a cross-validation, the errors of each label's image by the network that did not see it, at the
+            selected epoch, in the order of the whole split; None without one.
     """
 
     model: Classifier
     result: FitResult
     digests: dict[str, str]
+    out_of_fold: SplitErrors | None = None
 
 
 def train_classifier(
-    plan: Plan, examples: Examples, pretrained: Pretrained | None = None, graph: sparse.csr_matrix | None = None
+    plan: Plan,
+    examples: Examples,
+    pretrained: Pretrained | None = None,
+    graph: sparse.csr_matrix | None = None,
+    checkpoint: Path | None = None,
 ) -> Trained:
     """Train one classifier, the way its mode says; the only way a classifier is trained.
 
-    Seeds the global random generators with the plan's seed.
+    With several splits, one network is trained for each, and then one on all labels, as long as these took to be best
+    together; after a kill, the first of these begin anew. Seeds the global random generators with the plan's seed.
 
     Args:
         plan: How.
         examples: On what.
         pretrained: Where the mode starts from a pretrained encoder.
         graph: Of nearest neighbours among the embeddings, shape (N, N), where the mode propagates.
+        checkpoint: File that the training is saved to now and then and goes on from, see ``training.fit``; None for
+            none.
 
     Raises:
         PipelineError: The training diverged, or an encoder changed against its mode.
     """
     mode = find_mode(plan.mode)
     assert (pretrained is not None, graph is not None) == (mode.pretrained, mode.propagates)
-    seed_everything(plan.seed)
-    backbone, head = _networks(plan, examples.shape, examples.classes)
-    if pretrained is not None:
-        backbone.load_state_dict(pretrained.weights)
-    before = _digest(backbone)
-    targets = _targets(plan, examples, graph)
-    if not mode.trains_encoder:
-        result = _fit_head(plan, plan.settings, backbone, head, examples, pretrained, targets)
-    elif plan.settings.head_first:
-        _fit_head(plan, plan.train.frozen, backbone, head, examples, pretrained, targets)
-    model = _classifier(plan, plan.settings, backbone, head, mode.trains_encoder)
-    if mode.trains_encoder:
-        result = _fit(plan, plan.settings, model, examples.images, examples, targets)
-    digests = {"before": before, "after": _digest(backbone)}
+    fitting = Fitting(plan, examples, pretrained, graph)
+    networks, results, before = _train(fitting, examples.splits, None if len(examples.splits) > 1 else checkpoint)
+    out_of_fold: SplitErrors | None = None
+    if len(networks) > 1:
+        out_of_fold = _judge(networks, examples)
+        all_labels = LabelSplit(whole(examples.splits).train, np.empty(0, dtype=np.int64))
+        networks, _, before = _train(fitting, [all_labels], checkpoint, [result.best_epoch for result in results])
+    digests = {"before": before, "after": _digest(networks[0].backbone)}
     if (digests["before"] != digests["after"]) != mode.trains_encoder:
         raise PipelineError(
             f"mode {plan.mode}: the encoder was {'not ' * mode.trains_encoder}changed by training, against its mode"
         )
-    return Trained(model, result, digests)
+    return Trained(_classifier(networks[0]), results[-1], digests, out_of_fold)
 
 
 def neighbours(settings: GraphConfig, embeddings: Tensor) -> tuple[Indices, Floats]:
@@ -114,95 +97,57 @@ def neighbours(settings: GraphConfig, embeddings: Tensor) -> tuple[Indices, Floa
     return nearest_neighbours(embeddings, settings.neighbours)
 
 
-def _networks(plan: Plan, shape: Shape, classes: int) -> tuple[Backbone, nn.Module]:
-    backbone = find_method(plan.pretrain).make_backbone(plan.pretrain, shape)
-    return backbone, make_head(backbone.out_features, classes, plan.head_widths)
+def _train(
+    fitting: Fitting, splits: Sequence[LabelSplit], checkpoint: Path | None, epochs: Sequence[int] = ()
+) -> tuple[list[Network], list[FitResult], str]:
+    """Train a network for each split, all from the same start.
 
+    Args:
+        fitting: Says how and on what.
+        splits: Without validation parts if there are epochs.
+        checkpoint: Of the last fit, which is saved to it and goes on from it; None for none.
+        epochs: Of each fit; none stop by the validation parts.
 
-@dataclass(frozen=True)
-class Targets:
-    """What is learnt from.
-
-    Attributes:
-        labels: Classes, shape (N,), or weighed probabilities of them, shape (N, classes), of all training images.
-        index: The images that are trained on.
-        batch_size: Images a step.
+    Returns:
+        The networks, what each fit left behind, and the encoder's digest before them.
     """
-
-    labels: Tensor
-    index: Tensor
-    batch_size: int
-
-
-def _targets(plan: Plan, examples: Examples, graph: sparse.csr_matrix | None) -> Targets:
-    """The labels of the split; if they are to be spread first, soft labels of every image but the validation ones."""
-    split, settings = examples.split, plan.train
-    if graph is None:
-        return Targets(examples.labels, torch.from_numpy(split.train), settings.batch_size)
-    known = examples.labels.numpy()[split.train]
-    scores = spread(graph, split.train, known, examples.classes, settings.graph.alpha)
-    pool = np.setdiff1d(np.arange(len(examples.labels)), split.val)
-    return Targets(soft_labels(scores, split.train, known), torch.from_numpy(pool), settings.graph.batch_size)
+    plan = fitting.plan
+    seed_everything(plan.seed)
+    backbone, head = _start(fitting)
+    networks = [Network(*copy.deepcopy((backbone, head)), split) for split in splits]
+    results, trains_encoder = [], find_mode(plan.mode).trains_encoder
+    lengths: Sequence[int | None] = epochs or [None]
+    if not trains_encoder:
+        results.append(fitting.heads(networks, lengths[0], checkpoint))
+    elif plan.head_mode is not None and not resuming.usable(checkpoint):  # a checkpoint holds the heads
+        results.append(fitting.heads(networks, lengths[0]))
+    if trains_encoder:
+        results.append(fitting.everything(networks, lengths[-1], checkpoint))
+    return networks, results, _digest(backbone)
 
 
-def _fit_head(
-    plan: Plan,
-    settings: FitConfig,
-    backbone: Backbone,
-    head: nn.Module,
-    examples: Examples,
-    pretrained: Pretrained | None,
-    targets: Targets,
-) -> FitResult:
-    """Fit the head on the frozen backbone: on embeddings computed once, or image by image if these are augmented."""
-    if plan.train.augment is None:
-        assert pretrained is not None
-        model = _classifier(plan, settings, nn.Identity(), head, train_backbone=False)
-        return _fit(plan, settings, model, pretrained.embeddings, examples, targets)
-    model = _classifier(plan, settings, backbone, head, train_backbone=False)
-    return _fit(plan, settings, model, examples.images, examples, targets)
+def _start(fitting: Fitting) -> tuple[Backbone, nn.Module]:
+    """Encoder and head before any label is seen."""
+    plan, examples = fitting.plan, fitting.examples
+    backbone = find_method(plan.pretrain).make_backbone(plan.pretrain, examples.shape)
+    head = make_head(backbone.out_features, examples.classes, plan.head_widths)
+    if fitting.pretrained is not None:
+        backbone.load_state_dict(fitting.pretrained.weights)
+    return backbone, head
 
 
-def _classifier(
-    plan: Plan, settings: FitConfig, backbone: nn.Module, head: nn.Module, train_backbone: bool
-) -> Classifier:
-    return Classifier(
-        backbone,
-        head,
-        train_backbone,
-        make_distortion(plan.train.augment),
-        settings.encoder_lr,
-        settings.head_lr,
-        settings.weight_decay,
-    )
+def _classifier(network: Network) -> Classifier:
+    """The network as it is now, without what trained it."""
+    return Classifier(network.backbone, network.head, True, nn.Identity(), Rates())
 
 
-def _fit(
-    plan: Plan, settings: FitConfig, model: Classifier, x: Tensor, examples: Examples, targets: Targets
-) -> FitResult:
-    """Train on the targets, stop on the validation part, keep E_in and E_val of every epoch."""
-    parts = {"in": examples.split.train, "val": examples.split.val}
-    if examples.unseen is not None:
-        parts["unseen"] = examples.unseen
-    measured = {name: (x[index], examples.labels[index]) for name, index in parts.items()}
-
-    def measure() -> dict[str, float]:
-        row: dict[str, float] = {}
-        for name, (inputs, labels) in measured.items():
-            errors = evaluate(model, inputs, labels, examples.classes)
-            row |= {f"e_{name}": errors.error, f"loss_{name}": errors.loss}
-        return row
-
-    batches = InMemoryData(x, targets.labels, targets.index, targets.batch_size, plan.seed)
-    return fit(
-        model,
-        batches,
-        plan.runtime,
-        settings.max_epochs,
-        measure,
-        monitor="loss_val",
-        patience=settings.patience,
-    )
+def _judge(networks: Sequence[Network], examples: Examples) -> SplitErrors:
+    """Each label's image by the network that did not see it."""
+    parts = []
+    for network in networks:
+        index = torch.from_numpy(network.split.val)
+        parts.append(evaluate(_classifier(network), examples.images[index], examples.labels[index], examples.classes))
+    return pooled(parts, np.argsort(np.concatenate([network.split.val for network in networks])))
 
 
 def _digest(backbone: Backbone) -> str:

@@ -6,10 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.config import FitConfig, PretrainConfig, RuntimeConfig, TrainConfig
-from pipeline.modes import find_mode
+from pipeline.datasets.splits import Indices, LabelSplit, fold_splits, label_split
+from pipeline.modes import BUILT_IN, find_mode
 
 if TYPE_CHECKING:
     import torch
+
+
+def fit_settings(train: TrainConfig, mode: str) -> FitConfig:
+    """How a mode trains."""
+    if mode in BUILT_IN:
+        settings: FitConfig = getattr(train, mode)
+        return settings
+    return train.added.get(mode, find_mode(mode).fit)
 
 
 @dataclass(frozen=True)
@@ -33,8 +42,17 @@ class Plan:
     @property
     def settings(self) -> FitConfig:
         """How this mode trains."""
-        settings: FitConfig = getattr(self.train, self.mode)
-        return settings
+        return fit_settings(self.train, self.mode)
+
+    @property
+    def head_mode(self) -> str | None:
+        """The mode by whose settings the head is fitted alone, before the encoder is trained too, if that ever is.
+
+        None where the head is never fitted alone.
+        """
+        if not find_mode(self.mode).trains_encoder:
+            return self.mode
+        return "frozen" if self.settings.head_first else None
 
     @property
     def head_widths(self) -> tuple[int, ...]:
@@ -49,7 +67,27 @@ class Pretrained:
     Attributes:
         weights: Of the ``Backbone``: encoder and standardisation.
         embeddings: Standardised features of all training images, float32, shape (N, features).
+        decoder: Weights of what drew images from latents.
     """
 
     weights: dict[str, torch.Tensor]
     embeddings: torch.Tensor
+    decoder: dict[str, torch.Tensor]
+
+
+def spend(train: TrainConfig, labels: Indices, budget: int, seed: int, classes: int) -> list[LabelSplit]:
+    """How a label budget is spent: one split into training and validation, or one for each fold.
+
+    Args:
+        train: Says which, and how many.
+        labels: Labels of all training images, shape (N,), -1 for unlabelled.
+        budget: Labels to be seen in all.
+        seed: Which draw.
+        classes: Number of classes.
+
+    Raises:
+        PipelineError: The budget is out of range or cannot be divided so.
+    """
+    if train.validation == "kfold":
+        return fold_splits(labels, budget, train.folds, seed, classes)
+    return [label_split(labels, budget, train.val_fraction, seed, classes)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pipeline.errors import PipelineError
 from pipeline.evaluation.errors import CHUNK
 from pipeline.methods import find_method
 from pipeline.models.classifier import Backbone
-from pipeline.models.inputs import as_input
+from pipeline.models.inputs import Images, as_input, chunks
 from pipeline.models.pretraining import Pretraining
 from pipeline.training import FitResult, fit, seed_everything
 
@@ -53,9 +54,10 @@ def divide(settings: PretrainConfig, images: int) -> tuple[Tensor, Tensor]:
 def pretrain(
     settings: PretrainConfig,
     runtime: RuntimeConfig,
-    images: Tensor,
+    images: Images,
     checkpoint: Path | None = None,
     tensorboard: Path | None = None,
+    allocate: Callable[[int, int], Tensor] = torch.empty,
 ) -> Encoder:
     """Train an encoder on the images that are not held out, and embed all of them.
 
@@ -64,9 +66,10 @@ def pretrain(
     Args:
         settings: How.
         runtime: Device and precision; its number of threads is the caller's to set.
-        images: uint8 or floats in [0, 1], shape (N, C, H, W).
+        images: uint8 or floats in [0, 1], shape (N, C, H, W); a tensor, or in files.
         checkpoint: File that the training is saved to and goes on from, see ``training.fit``; None for none.
         tensorboard: Folder for its curves; None for none.
+        allocate: Makes the tensor that the embeddings are written into, float32 of a given shape (N, features).
 
     Raises:
         PipelineError: Nothing would be left to pretrain on, the training diverged, or the device is not there.
@@ -78,18 +81,24 @@ def pretrain(
     backbone = method.make_backbone(settings, shape)
     model = method.make_model(settings, shape, backbone.encoder)
     batches = InMemoryData(images, torch.full((len(images),), -1), index, settings.batch_size, settings.seed)
+    unseen = images[held_out]
     result = fit(
         model,
         batches,
         runtime,
         settings.epochs,
-        lambda: _measure(model, images[held_out]),
+        lambda: _measure(model, unseen),
         description="pretrain",
         checkpoint=checkpoint,
         tensorboard=tensorboard,
     )
     model.eval()
-    return Encoder(backbone, model, _standardise(backbone, model, images), result)
+    embeddings = allocate(len(images), backbone.out_features)
+    _embed_all(backbone, images, embeddings)
+    if not all(part.isfinite().all() for part in torch.split(embeddings, CHUNK)):
+        # the last steps of the last epoch can do that, which no loss has seen
+        raise PipelineError("pretraining diverged: embeddings are not finite numbers; lower the learning rate")
+    return Encoder(backbone.eval(), model, embeddings, result)
 
 
 @torch.no_grad()
@@ -103,20 +112,24 @@ def _measure(model: Pretraining, held_out: Tensor) -> dict[str, float]:
     return row
 
 
-def _standardise(backbone: Backbone, model: Pretraining, images: Tensor) -> Tensor:
-    """Measure the features of all images, and return them standardised."""
-    with torch.no_grad():
-        chunks = torch.split(images, CHUNK)
-        backbone.calibrate(torch.cat([model.embed(chunk) for chunk in chunks]))
-    return embed(backbone.eval(), images)
+@torch.no_grad()
+def _embed_all(backbone: Backbone, images: Images, embeddings: Tensor) -> None:
+    """Fill in the features of all images, measure them, and standardise them where they are."""
+    parts = torch.split(embeddings, CHUNK)
+    for part, chunk in zip(parts, chunks(images, CHUNK), strict=True):
+        part.copy_(backbone.encoder(as_input(chunk)))
+    backbone.calibrate(embeddings)
+    backbone.eval()
+    for part in parts:
+        part.copy_(backbone.norm(part))
 
 
 @torch.no_grad()
-def embed(backbone: Backbone, images: Tensor) -> Tensor:
+def embed(backbone: Backbone, images: Images) -> Tensor:
     """Standardised features, float32, shape (N, features), of images of shape (N, C, H, W); a chunk at a time.
 
     Args:
         backbone: In eval mode.
         images: uint8 or floats in [0, 1].
     """
-    return torch.cat([backbone(as_input(chunk)) for chunk in torch.split(images, CHUNK)])
+    return torch.cat([backbone(as_input(chunk)) for chunk in chunks(images, CHUNK)])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Self
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
-import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pipeline.models.encoders import dense_layers
 from pipeline.models.inputs import as_input
@@ -57,75 +58,115 @@ def make_head(in_features: int, classes: int, widths: Sequence[int] = ()) -> nn.
     return nn.Sequential(*dense_layers(in_features, widths), nn.Linear(last, classes))
 
 
-class Classifier(pl.LightningModule):
-    """Backbone and head under cross-entropy.
+def layers(encoder: nn.Module) -> list[list[nn.Parameter]]:
+    """The encoder's parameters by layer, in the order in which its layers were defined.
+
+    A matrix or a kernel begins a layer; biases and BatchNorm belong to the one before them.
+    """
+    found: list[list[nn.Parameter]] = []
+    for parameter in encoder.parameters():
+        if parameter.ndim > 1 or not found:
+            found.append([])
+        found[-1].append(parameter)
+    return found
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How the weights move.
+
+    Attributes:
+        head_lr: AdamW's learning rate of the head.
+        encoder_lr: AdamW's learning rate of the backbone's last layer.
+        weight_decay: AdamW's.
+        layer_decay: Factor of the rate from each layer of the backbone to the one below it.
+        averaging: Share of its value that the running average of the weights keeps at each step; None for no average.
+    """
+
+    head_lr: float = 0.0
+    encoder_lr: float = 0.0
+    weight_decay: float = 0.0
+    layer_decay: float = 1.0
+    averaging: float | None = None
+
+
+class Classifier(nn.Module):
+    """Backbone and head under cross-entropy; ``SideBySide`` trains them.
 
     A frozen backbone stays in eval mode whatever ``train()`` says and gets no gradient, so that neither its weights
     nor its BatchNorm statistics move. Frozen training on embeddings computed once is this same module with
     ``nn.Identity()`` for a backbone.
+
+    With averaging, it is the running average of the weights and of BatchNorm's statistics that answers in eval mode.
 
     Args:
         backbone: To features.
         head: Features to logits.
         train_backbone: Whether it is trained along.
         augment: Applied to training images only.
-        encoder_lr: AdamW's learning rate of the backbone.
-        head_lr: AdamW's learning rate of the head.
-        weight_decay: AdamW's.
+        rates: How the weights move.
     """
 
     def __init__(
-        self,
-        backbone: nn.Module,
-        head: nn.Module,
-        train_backbone: bool,
-        augment: nn.Module,
-        encoder_lr: float,
-        head_lr: float,
-        weight_decay: float,
+        self, backbone: nn.Module, head: nn.Module, train_backbone: bool, augment: nn.Module, rates: Rates
     ) -> None:
         super().__init__()
-        self.automatic_optimization = False  # see training_step
         self.backbone, self.head, self.augment = backbone, head, augment
-        self.train_backbone = train_backbone
-        self.encoder_lr, self.head_lr, self.weight_decay = encoder_lr, head_lr, weight_decay
-        self.train()  # Lightning trains a module in the modes it finds, and a new backbone is in training mode
+        self.train_backbone, self.rates = train_backbone, rates
+        self.average: AveragedModel | None = None
+        if rates.averaging is not None:
+            rule = get_ema_multi_avg_fn(rates.averaging)  # type: ignore[no-untyped-call]
+            self.average = AveragedModel(self._network, multi_avg_fn=rule, use_buffers=True).requires_grad_(False)
+        self.train()
 
     def train(self, mode: bool = True) -> Self:
-        """Switch to training mode, but for a frozen backbone."""
+        """Switch to training mode, but for a frozen backbone and the average."""
         super().train(mode)
         if not self.train_backbone:
             self.backbone.eval()
+        if self.average is not None:
+            self.average.eval()
         return self
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits, shape (B, classes), of uint8 images, of floats in [0, 1], or of embeddings."""
-        return self._logits(as_input(x))
+        if self.average is None or self.training:
+            return self._logits(as_input(x))
+        logits: Tensor = self.average(as_input(x))
+        return logits
 
-    def training_step(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-        """Minimise the cross-entropy of augmented batches, a whole epoch in one call; their mean loss.
+    def loss(self, x: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy of an augmented batch.
 
-        A step of a linear head takes a tenth of the time that the Trainer's own bookkeeping adds to it.
+        Args:
+            x: uint8 images, floats in [0, 1], or embeddings, shape (B, ...).
+            labels: Classes, shape (B,), or weighed probabilities of them, shape (B, classes).
         """
-        optimizer = self.optimizers(use_pl_optimizer=False)
-        assert isinstance(optimizer, torch.optim.Optimizer)
-        losses = []
-        for x, labels in batches:
-            loss = F.cross_entropy(self._logits(self.augment(as_input(x))).float(), labels)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            losses.append(loss.detach())
-        return torch.stack(losses).mean()
+        return F.cross_entropy(self._logits(self.augment(as_input(x))).float(), labels)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW with a rate for the head and one for the backbone, if that is trained."""
-        groups: list[dict[str, float | Iterator[nn.Parameter]]] = [
-            {"params": self.head.parameters(), "lr": self.head_lr}
-        ]
+    def groups(self) -> list[dict[str, Any]]:
+        """The optimiser's groups: the head and, if the backbone is trained, one for each of its layers."""
+        rates = self.rates
+        groups: list[dict[str, Any]] = [{"params": self.head.parameters(), "lr": rates.head_lr}]
         if self.train_backbone:
-            groups.append({"params": self.backbone.parameters(), "lr": self.encoder_lr})
-        return torch.optim.AdamW(groups, weight_decay=self.weight_decay, fused=True)
+            for depth, parameters in enumerate(reversed(layers(self.backbone))):
+                groups.append({"params": parameters, "lr": rates.encoder_lr * rates.layer_decay**depth})
+        return groups
+
+    def after_step(self) -> None:
+        """Take the step's weights into the average, if there is one."""
+        if self.average is not None:
+            self.average.update_parameters(self._network)
+
+    def keep_average(self) -> None:
+        """Put the average in place of the last weights, if there is one; training is over."""
+        if self.average is not None:
+            self._network.load_state_dict(self.average.module.state_dict())
+            self.average = None
+
+    @property
+    def _network(self) -> nn.Sequential:
+        return nn.Sequential(self.backbone, self.head)
 
     def _logits(self, x: Tensor) -> Tensor:
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.train_backbone):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.gaussian import draw, kl_from_prior, soft_clamp
-from pipeline.models.inputs import as_input
+from pipeline.models.inputs import Images, as_input, chunks
 from pipeline.models.likelihoods import LIKELIHOODS, Likelihood
 from pipeline.models.pretraining import Pretraining
 
@@ -148,7 +148,7 @@ class VAE(Pretraining):
 
 
 @torch.no_grad()
-def evaluate_bound(model: VAE, images: Tensor, seed: int = 0) -> Bound:
+def evaluate_bound(model: VAE, images: Images, seed: int = 0) -> Bound:
     """The bound on clean images under their own random numbers, so that measuring does not change a training.
 
     Args:
@@ -158,7 +158,7 @@ def evaluate_bound(model: VAE, images: Tensor, seed: int = 0) -> Bound:
     """
     generator = torch.Generator(model.device).manual_seed(seed)
     reconstruction, kl = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
-    for chunk in torch.split(images, CHUNK):
+    for chunk in chunks(images, CHUNK):
         clean = model.likelihood.target(as_input(chunk.to(model.device)), generator)
         bound, share = model.bound(clean, clean, generator), len(chunk) / len(images)
         reconstruction = reconstruction + share * bound.reconstruction.cpu().double()

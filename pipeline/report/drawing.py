@@ -1,13 +1,18 @@
-"""What every picture has in common: one style, safe colours, a text beside it, bytes that need no other file."""
+"""What every picture has in common: one style, safe colours, a text beside it, bytes that need no other file.
+
+Charts are drawn by matplotlib as lines and stand in the page as such: its style sheet gives them the page's font and
+the colours of its theme, and a script finds the points in them.
+"""
 
 from __future__ import annotations
 
 import base64
 import functools
 import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, ParamSpec
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -15,18 +20,25 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
 # Okabe and Ito's palette, which the colour-blind can tell apart; without its yellow, too pale for points on white
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 # classes are often ten: three more from Paul Tol's muted palette, made to the same end
 CLASS_PALETTE = (*PALETTE, "#882255", "#999933", "#332288")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#767676"
+# what the style sheet calls the colours, so that a dark page can show them in others
+_CLASS_NAMES = ("blue", "vermilion", "green", "purple", "orange", "sky", "ink", "wine", "olive", "indigo")
+_NAMES = {color.lower(): name for color, name in zip(CLASS_PALETTE, _CLASS_NAMES, strict=True)}
+_NAMES |= {GREY: "grey", "#ffffff": "paper", "#e4e4e4": "grid"}
+NUMBERED = 30  # classes; the numbers of more would hide the points
 SHAPES = ("circle", "square", "diamond")  # the next ten classes have other markers, in the picture and beside it
 
 STYLE: Any = {
-    "svg.hashsalt": "report",  # the same numbers make the same bytes
-    "svg.fonttype": "path",  # looks the same whatever fonts the reader has
-    "font.family": "DejaVu Sans",  # comes with matplotlib
+    "svg.fonttype": "none",  # text stays text: the page's font, and read aloud
+    "font.family": "DejaVu Sans",  # comes with matplotlib; wider than most, so that others fit where it does
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -34,11 +46,15 @@ STYLE: Any = {
     "grid.color": "#e4e4e4",
     "axes.axisbelow": True,
     "legend.frameon": False,
+    "axes.linewidth": 0.8,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
     "figure.facecolor": "white",
 }
 
 Floats = npt.NDArray[np.floating[Any]]
 P = ParamSpec("P")
+Drawn = TypeVar("Drawn")
 
 
 @dataclass(frozen=True)
@@ -56,16 +72,32 @@ class Picture:
     alt: str
 
     @property
-    def uri(self) -> str:
-        """The image as an address that holds it."""
-        return f"data:{self.media_type};base64,{base64.b64encode(self.content).decode()}"
+    def html(self) -> Markup:
+        """The image as an element that needs no other file; lines as such, pixels in an address that holds them."""
+        from markupsafe import Markup
+
+        if self.media_type == "image/svg+xml":
+            lines = Markup(self.content.decode().removeprefix("<svg"))  # drawn here, with no text from outside in it
+            return Markup('<svg class="chart" role="img" aria-label="{}"{}').format(self.alt, lines)
+        return Markup('<img src="{}" alt="{}">').format(data_uri(self.content), self.alt)
 
 
-def styled(draw: Callable[P, Picture]) -> Callable[P, Picture]:
+def data_uri(png_file: bytes) -> str:
+    """A PNG file as an address that holds it."""
+    return f"data:image/png;base64,{base64.b64encode(png_file).decode()}"
+
+
+def color_variable(color: str) -> str:
+    """A colour of the palettes as style sheets take it: the theme's, or as it is outside the page."""
+    name = _NAMES.get(color.lower())
+    return f"var(--{name}, {color.lower()})" if name else color
+
+
+def styled(draw: Callable[P, Drawn]) -> Callable[P, Drawn]:
     """Draw under the report's style, whatever the user's matplotlibrc says."""
 
     @functools.wraps(draw)
-    def styled(*args: P.args, **kwargs: P.kwargs) -> Picture:
+    def styled(*args: P.args, **kwargs: P.kwargs) -> Drawn:
         with mpl.rc_context():
             mpl.rcdefaults()
             mpl.rcParams.update(STYLE)
@@ -88,7 +120,10 @@ def class_look(number: int) -> tuple[str, str]:
 
 
 def scatter_classes(axes: Axes, points: Floats, labels: npt.NDArray[np.int64]) -> None:
-    """Points of shape (N, 2), coloured and numbered by class; unlabelled ones, -1, in grey."""
+    """Points of shape (N, 2), coloured by class, and numbered unless that are many; unlabelled ones, -1, in grey.
+
+    In lines they are elements of their own, class after class, in groups of the style sheet's class ``points``.
+    """
     markers = dict(zip(SHAPES, ("o", "s", "D"), strict=True))
     unlabelled = points[labels < 0]
     axes.scatter(unlabelled[:, 0], unlabelled[:, 1], s=6, color="#c8c8c8", linewidths=0)
@@ -96,18 +131,31 @@ def scatter_classes(axes: Axes, points: Floats, labels: npt.NDArray[np.int64]) -
     for number in classes:
         color, shape = class_look(number)
         own = points[labels == number]
-        axes.scatter(own[:, 0], own[:, 1], s=11, color=color, marker=markers[shape], alpha=0.6, linewidths=0)
-    for number in classes:  # over all points
+        look: Any = {"s": 11, "color": color, "marker": markers[shape], "alpha": 0.6, "linewidths": 0}
+        axes.scatter(own[:, 0], own[:, 1], clip_on=False, gid="points", **look)
+    for number in classes if len(classes) <= NUMBERED else ():  # over all points
         x, y = np.median(points[labels == number], axis=0)
         box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": class_look(number)[0], "alpha": 0.9}
         axes.text(x, y, str(number), ha="center", va="center", fontsize=10, weight="bold", bbox=box)
 
 
 def svg(figure: Figure, alt: str) -> Picture:
-    """The figure as lines, which stay sharp at any size."""
-    content = io.BytesIO()
-    figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
-    return Picture(content.getvalue(), "image/svg+xml", alt)
+    """The figure as lines, which stay sharp at any size and take font and colours from the page around them."""
+    figure.set_facecolor("none")
+    for axes in figure.axes:
+        axes.set_facecolor("none")
+    content = io.StringIO()
+    # names inside the file are made from the salt: the same numbers make the same bytes, two charts of a page no clash
+    mpl.rcParams["svg.hashsalt"] = alt
+    figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    lines = "".join(content.getvalue().partition("<svg")[1:])
+    lines = re.sub(r' (?:width|height)="[\d.]+pt"', "", lines, count=2)
+    lines = re.sub(r"<style.*?</style>", "", lines, flags=re.S)
+    lines = re.sub(r' id="([A-Za-z0-9.]+_\d+|image[0-9a-f]+)"', "", lines)  # of groups that nothing refers to
+    lines = lines.replace(' id="points"', ' class="points"')
+    lines = re.sub(r"font-family: [^;\"]+;? ?", "", lines)
+    lines = re.sub(r"(?<=: )#[0-9a-f]{6}", lambda found: color_variable(found[0]), lines)
+    return Picture(re.sub(r"\n\s*", "\n", lines).encode(), "image/svg+xml", alt)
 
 
 def png(figure: Figure, alt: str) -> Picture:

@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import runs
-from pipeline.errors import PipelineError
+import numpy as np
+import numpy.typing as npt
+
+from pipeline import looks, runs
+from pipeline.looks import Looks
 from pipeline.modes import MODES
+
+Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Curve:
-    """How one cell learnt.
+class Run:
+    """One cell: how it learnt, and what it said of the test images.
 
     Attributes:
         labels: Label budget.
         mode: Key of ``MODES``.
+        seed: Which draw of the labels.
         cell: The cell's folder, relative to the experiment's.
         best_epoch: The epoch whose weights were kept.
         stopped_epoch: The last epoch trained.
         e_in: Error on the training labels after epoch 1, 2, ...
         e_val: Error on the validation labels after the same epochs.
+        predictions: Class of each test image.
     """
 
     labels: int
     mode: str
+    seed: int
     cell: str
     best_epoch: int
     stopped_epoch: int
     e_in: tuple[float, ...]
     e_val: tuple[float, ...]
+    predictions: Counts
 
 
 @dataclass(frozen=True)
@@ -45,22 +53,50 @@ class Evidence:
         card: What stage data found.
         comparison: What stage compare found.
         rows: results.csv, one row a run; every value as the text that stands there.
-        curves: The first draw of each mode at each budget.
+        cells: Every run of a mode, in the order of results.csv; those of the classical baselines are in ``rows`` alone.
+        truth: Class of each test image.
         cell: Manifest of the grid's first cell.
         pretrained: Manifest of the pretrained encoder; None where no mode of the grid starts from one.
         losses: The pretraining's history.csv by column; empty where there is none.
         verdicts: Of the studies made of the same images, each with its folder.
+        looks: Who looked at the test set.
     """
 
     settings: dict[str, Any]
     card: dict[str, Any]
     comparison: dict[str, Any]
     rows: list[dict[str, str]]
-    curves: list[Curve]
+    cells: list[Run]
+    truth: Counts
     cell: dict[str, Any]
     pretrained: dict[str, Any] | None
     losses: dict[str, list[float]]
     verdicts: list[tuple[Path, dict[str, Any]]]
+    looks: Looks
+
+    @property
+    def cross_validates(self) -> bool:
+        """Whether the epochs were chosen by a cross-validation."""
+        return bool(self.settings["train"]["validation"] == "kfold")
+
+    @property
+    def firsts(self) -> list[Run]:
+        """The first draw of each mode at each budget."""
+        return [cell for cell in self.cells if cell.seed == self.cells[0].seed]
+
+    def summary(self, labels: int, mode: str) -> dict[str, Any]:
+        """What the comparison says of a mode at a budget."""
+        found: list[dict[str, Any]] = self.comparison["summary"]
+        return next(row for row in found if (row["labels"], row["mode"]) == (labels, mode))
+
+    def confusion(self, labels: int, mode: str) -> Counts:
+        """Counts over all draws, shape (classes, classes): true class by row, predicted by column."""
+        classes = len(self.card["classes"])
+        counts = np.zeros((classes, classes), dtype=np.int64)
+        for cell in self.cells:
+            if (cell.labels, cell.mode) == (labels, mode):
+                np.add.at(counts, (self.truth, cell.predictions), 1)
+        return counts
 
 
 def read(
@@ -68,6 +104,7 @@ def read(
     settings: dict[str, Any],
     card: dict[str, Any],
     comparison: dict[str, Any],
+    truth: Counts,
     pretrained: Path | None,
     verdicts: Sequence[Path],
 ) -> Evidence:
@@ -78,34 +115,34 @@ def read(
         settings: The resolved experiment.
         card: What stage data found.
         comparison: What stage compare found.
+        truth: Class of each test image.
         pretrained: Folder of the pretrained encoder, if the grid uses one.
         verdicts: verdict.json of each study to be told of.
 
     Raises:
         PipelineError: A file is missing or is not the one that its stage wrote.
     """
-    rows = _rows(folder / "results.csv")
-    firsts = [row for row in rows if row["mode"] in MODES and row["seed"] == rows[0]["seed"]]
-    manifests = [_manifest(folder / row["cell"], "compare") for row in firsts]
+    rows = runs.read_rows(folder / "results.csv")
+    of_modes = [row for row in rows if row["mode"] in MODES]
+    manifests = [_manifest(folder / row["cell"], "compare") for row in of_modes]
     return Evidence(
         settings=settings,
         card=card,
         comparison=comparison,
         rows=rows,
-        curves=[_curve(folder, row) for row in firsts],
+        cells=[_run(folder, row) for row in of_modes],
+        truth=truth,
         cell=manifests[0],
         pretrained=_manifest(pretrained, "pretrain") if pretrained else None,
         losses=runs.read_columns(pretrained / "history.csv") if pretrained else {},
         verdicts=[(path.parent, _verdict(path)) for path in verdicts],
+        looks=looks.read(folder, card["sha256"]),
     )
 
 
 def _verdict(path: Path) -> dict[str, Any]:
     """A study's verdict, after the files that it vouches for were checked."""
-    verdict: dict[str, Any] = runs.read_json(path, "run `make study` again")
-    if not runs.vouches(path, verdict["fingerprint"]):
-        raise PipelineError(f"{path.parent} holds other files than its verdict speaks of; run `make study` again")
-    return verdict
+    return runs.read_record(path, "run `make study` again")
 
 
 def _manifest(folder: Path, stage: str) -> dict[str, Any]:
@@ -113,25 +150,18 @@ def _manifest(folder: Path, stage: str) -> dict[str, Any]:
     return runs.open_artefact(folder, f"run `make {stage}` again")
 
 
-def _curve(folder: Path, row: dict[str, str]) -> Curve:
+def _run(folder: Path, row: dict[str, str]) -> Run:
     history = runs.read_columns(folder / row["cell"] / "history.csv")
-    return Curve(
+    with np.load(folder / row["cell"] / "predictions.npz", allow_pickle=False) as stored:
+        predictions = stored["test_pred"].astype(np.int64)
+    return Run(
         labels=int(row["labels"]),
         mode=row["mode"],
+        seed=int(row["seed"]),
         cell=row["cell"],
         best_epoch=int(row["best_epoch"]),
         stopped_epoch=int(row["stopped_epoch"]),
         e_in=tuple(history["e_in"]),
         e_val=tuple(history["e_val"]),
+        predictions=predictions,
     )
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise PipelineError(f"{path} cannot be read ({error}); run `make compare` again") from error
-    if not rows:
-        raise PipelineError(f"{path} holds no rows; delete it and run its stage again")
-    return rows

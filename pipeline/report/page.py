@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.report.story import Story
 from pipeline.table import with_half_width
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+    from pipeline.report.atlas import Atlas
+    from pipeline.report.cards import Card
     from pipeline.report.drawing import Picture
+    from pipeline.report.space import Space
+    from pipeline.report.story import Story
 
-TEMPLATES = Path(__file__).parent
+FOLDER = Path(__file__).parent
+TEMPLATES = FOLDER / "templates"
 HTML, MARKDOWN = "report.html.jinja", "report.md.jinja"
 
 
 @dataclass(frozen=True)
-class LegendEntry:
-    """A class beside the picture of the latent space."""
+class Manifold:
+    """What a decoder makes of latents all over the plane.
 
-    number: int
-    name: str
-    color: str
-    shape: str
+    Attributes:
+        sheet: An image a latent, row after row, the second dimension falling and the first rising.
+        x: Values of the first dimension, rising.
+        y: Values of the second dimension, falling.
+    """
+
+    sheet: Atlas
+    x: Sequence[float]
+    y: Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -35,29 +47,40 @@ class Pictures:
 
     Attributes:
         comparison: E_in and E_out against labels.
-        curves: Learning curves, one a mode and budget.
-        pretraining: Reconstruction loss by epoch; the following are None, too, where no mode is pretrained.
-        reconstructions: Some training images and what the autoencoder makes of them.
-        latent: Embeddings in two dimensions.
-        latent_caption: What part of the embeddings it shows.
-        legend: The classes in it.
+        forest: Paired differences; None where there are none.
+        atlas: The images that ``cards`` and ``space`` show, by their places in it.
+        cards: The modes one by one.
         studies: The pictures of each study.
+        pretraining: Loss by epoch; this and the following are None where no mode is pretrained.
+        reconstructions: Some training images and what the autoencoder makes of them.
+        space: The map of the latent space.
+        samples: Images drawn from the prior, where there is one.
+        manifold: Of a latent of two dimensions.
     """
 
     comparison: Picture
-    curves: list[Picture]
+    forest: Picture | None
+    atlas: Atlas
+    cards: Sequence[Card]
+    studies: Sequence[Sequence[Picture]] = field(default_factory=list)
     pretraining: Picture | None = None
     reconstructions: Picture | None = None
-    latent: Picture | None = None
-    latent_caption: str = ""
-    legend: list[LegendEntry] = field(default_factory=list)
-    studies: list[list[Picture]] = field(default_factory=list)
+    space: Space | None = None
+    samples: Atlas | None = None
+    manifold: Manifold | None = None
 
 
 def html(story: Story, pictures: Pictures) -> str:
-    """The HTML page; every value is escaped by the template engine."""
-    template = _environment(autoescape=True).get_template(HTML)
-    return template.render(story=story, pictures=pictures)
+    """The HTML page; every value is escaped by the template engine, and no script but the page's own runs."""
+    from markupsafe import Markup
+
+    css, script = ((TEMPLATES / f"report.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        _environment(autoescape=True)
+        .get_template(HTML)
+        .render(story=story, pictures=pictures, css=Markup(css), script=Markup(script), script_sha256=digest)
+    )
 
 
 def markdown(story: Story) -> str:

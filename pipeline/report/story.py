@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.looks import Looks
 from pipeline.modes import BASELINES, MODES
-from pipeline.report import tables
+from pipeline.report import findings, tables
 from pipeline.report.evidence import Evidence
+from pipeline.report.findings import SIGNIFICANCE, Claim
 from pipeline.report.tables import Table
 from pipeline.table import percent
 
@@ -17,8 +20,6 @@ QUESTION = (
     "With few labels, is it better to freeze a pretrained encoder, to fine-tune it, or to train the same network "
     "from scratch?"
 )
-
-SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,13 @@ class Story:
         remarks: What has to be known to read the answer rightly.
         chart: How to read the chart of errors against labels.
         comparison: Every mode and baseline at every budget.
-        paired: Differences between modes over the same draws; None where the grid has a single mode.
-        epochs: The selected epoch of each cell whose learning curve is drawn.
+        modes: Name and a few words of each mode and baseline in it.
+        worth: What the modes are worth in labels; None where training from scratch has no two budgets.
+        correction: What was done about testing several differences at once, and what is left of them.
+        claims: Differences in E_out, with that correction; None where the grid has a single mode.
+        paired: All differences between modes over the same draws; None there, too.
+        epochs: Where training stopped.
+        confusions: The commonest ones of each mode at each budget.
         pretraining: What the encoder was pretrained on; empty where the grid uses none.
         studies: The claims that were put to the test on the same images.
         budget: How the labels were spent.
@@ -65,8 +71,13 @@ class Story:
     remarks: list[str]
     chart: str
     comparison: Table
+    modes: list[tuple[str, str]]
+    worth: Table | None
+    correction: str
+    claims: Table | None
     paired: Table | None
     epochs: Table
+    confusions: Table
     pretraining: list[str]
     studies: list[Study]
     budget: Table
@@ -80,15 +91,24 @@ class Story:
 def tell(evidence: Evidence) -> Story:
     """Put the evidence into words and tables."""
     comparison = evidence.comparison
+    claims, worths = findings.claims(comparison), findings.worths(evidence)
+    budgets = sorted({row["labels"] for row in comparison["summary"]})
     return Story(
         title=f"{evidence.card['dataset']}: E_in and E_out with few labels",
         question=QUESTION,
         answer=answer(comparison),
-        remarks=_remarks(comparison, evidence.pretrained is not None),
+        remarks=_remarks(comparison, claims, evidence.pretrained is not None),
         chart=_chart(comparison),
         comparison=tables.comparison_table(comparison),
-        paired=tables.paired_table(comparison) if comparison["paired"] else None,
+        modes=[
+            (name, tables.describe_mode(name)) for name in dict.fromkeys(row["mode"] for row in comparison["summary"])
+        ],
+        worth=tables.worth_table(worths, budgets, comparison["level"]) if worths else None,
+        correction=_correction(claims),
+        claims=tables.claims_table(claims) if claims else None,
+        paired=tables.paired_table(comparison) if claims else None,
         epochs=tables.epochs_table(evidence),
+        confusions=tables.confusions_table(evidence),
         pretraining=_pretraining(evidence),
         studies=[_study(verdict, folder) for folder, verdict in evidence.verdicts],
         budget=tables.budget_table(comparison),
@@ -108,7 +128,7 @@ def answer(comparison: dict[str, Any]) -> str:
     labels = min(row["labels"] for row in comparison["summary"])
     rows = [row for row in comparison["summary"] if row["labels"] == labels and row["mode"] in MODES]
     best = min(rows, key=lambda row: row["e_out"]["mean"])
-    who = f"With {labels} labels, {best['mode']} ({MODES[best['mode']].summary})"
+    who = f"With {labels} labels, {best['mode']}"
     rate = f"{percent(best['e_out']['mean'])} % over {_draws(best['draws'])}"
     if len(rows) == 1:
         return f"{who} has a mean E_out of {rate}; no other mode is in the grid to compare it with."
@@ -164,10 +184,36 @@ def _draws(count: int) -> str:
     return f"{count} draw{'s' * (count != 1)}"
 
 
-def _remarks(comparison: dict[str, Any], pretrained: bool) -> list[str]:
+def _correction(claims: Sequence[Claim]) -> str:
+    """What the correction does to the differences in E_out, and whether enough draws were made for it."""
+    if not claims:
+        return ""
+    count = len(claims)
+    found = (
+        f"Whoever looks at {count} differences finds some by chance. Holm's correction keeps the chance of even one "
+        f"false finding at {100 * SIGNIFICANCE:.0f} % at most. Of the {count} differences in E_out, the tests then "
+        f"support {findings.how_many_supported(claims)}."
+    )
+    draws, needed = claims[0].draws, findings.draws_needed(count)
+    if draws >= needed:
+        return found
+    return (
+        f"{found} With {_draws(draws)} they could not support any: the least p value that sign flips can have, "
+        f"{2 / 2**draws:.4f}, times {count} is too much. {needed} draws would do."
+    )
+
+
+def _remarks(comparison: dict[str, Any], claims: Sequence[Claim], pretrained: bool) -> list[str]:
     labels = min(row["labels"] for row in comparison["summary"])
     baselines = [row for row in comparison["summary"] if row["labels"] == labels and row["mode"] in BASELINES]
     remarks = []
+    if len(claims) > 1:
+        draws = claims[0].draws
+        too_few = f": {_draws(draws)} are too few" if 1 < draws < findings.draws_needed(len(claims)) else ""
+        remarks.append(
+            f"That looks at each difference by itself. Corrected for looking at all {len(claims)}, at every budget, "
+            f"the tests support {findings.how_many_supported(claims)} of them{too_few}."
+        )
     if baselines:
         best = min(baselines, key=lambda row: row["e_out"]["mean"])
         remarks.append(
@@ -247,6 +293,13 @@ def _rules(evidence: Evidence) -> list[str]:
         "Validation labels, which early stopping and the choice of the epoch look at, are paid for within the "
         "budget: a budget of 100 labels means that 100 labels were seen in all.",
     ]
+    if evidence.cross_validates:
+        rules.append(
+            f"The labels were cross-validated in {evidence.settings['train']['folds']} folds: each was left out of one "
+            "training and judged it, the epoch is the one at which these trainings had the lowest mean loss on what "
+            "they left out, and the classifier was then trained on all labels for as many epochs. Learning curves show "
+            "means over the folds; E_val is the error on the labels left out."
+        )
     if evidence.pretrained is None:
         rules.append("No mode of this grid uses a pretrained encoder.")
     else:
@@ -255,9 +308,7 @@ def _rules(evidence: Evidence) -> list[str]:
             f"Pretraining used {images} training images, no label and no test image; {card['train'] - images} "
             "training images were left out of it."
         )
-    rules.append(
-        f"The test set of {rows[0]['n_test']} images was opened once for each run, after its epoch had been selected."
-    )
+    rules += _looks(evidence.looks, int(rows[0]["n_test"]))
     if any(row["mode"] in BASELINES for row in rows):
         rules.append(
             "The classical baselines select nothing and need no validation labels: they train on the entire budget."
@@ -267,10 +318,29 @@ def _rules(evidence: Evidence) -> list[str]:
             f"{card['left_out_because_in_test']} training images were left out because the test set holds the "
             "same image."
         )
+    if card["labels_of_copies_left_out"]:
+        rules.append(
+            f"{card['labels_of_copies_left_out']} labels were left out because another labelled training image is the "
+            "same: no image is both trained on and validated on."
+        )
     rules.append(
         "E_in is measured on the training labels at the selected epoch, in evaluation mode and without augmentation."
     )
     return rules
+
+
+def _looks(looks: Looks, images: int) -> list[str]:
+    """Who looked at the test set, and who more than once."""
+    sentences = [f"The test set of {images} images is opened for a run after its epoch has been selected, and once."]
+    if looks.again:
+        cells = ", ".join(f"{cell} ({count} times)" for cell, count in sorted(looks.again.items()))
+        sentences.append(f"It was opened again for {cells}, whose folders were removed or whose processes were ended.")
+    if looks.settings > 1:
+        sentences.append(
+            f"In this experiment's folder the same mode, budget and draw was measured under up to {looks.settings} "
+            "settings: whoever picks among them by E_out has chosen by the test set, and E_out is too low."
+        )
+    return sentences
 
 
 def _chart(comparison: dict[str, Any]) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from pipeline.modes import BASELINES, MODES
-from pipeline.report.evidence import Evidence
+from pipeline.report.evidence import Evidence, Run
+from pipeline.report.findings import Claim, Worth, commonest, cost_of_training_on, in_words
 from pipeline.table import percent, with_half_width
 
 _QUANTITY = {"e_in": "E_in", "e_out": "E_out"}
@@ -15,10 +16,10 @@ _QUANTITY = {"e_in": "E_in", "e_out": "E_out"}
 
 @dataclass(frozen=True)
 class Column:
-    """A table's column: its head, and what it holds: short or long text, numbers, names of files."""
+    """A table's column: its head, and what it holds: short or long text, numbers, names of files, the row's link."""
 
     title: str
-    kind: Literal["text", "number", "code", "words"] = "text"
+    kind: Literal["text", "number", "code", "words", "link"] = "text"
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,24 @@ class Table:
         caption: What it shows, and in which unit.
         columns: From left to right.
         rows: One text a column.
+        links: Where in the page each row's link leads, if there is a column of links.
+        anchors: What each row is called by links, if it is.
     """
 
     caption: str
     columns: tuple[Column, ...]
     rows: Sequence[tuple[str, ...]]
+    links: Sequence[str] = ()
+    anchors: Sequence[str] = ()
+
+
+def card_anchor(labels: int, mode: str) -> str:
+    """What links call the page's part on a mode at a budget."""
+    return f"at-{labels}-{mode}"
+
+
+def _run_anchor(labels: int | str, mode: str, seed: int | str) -> str:
+    return f"run-{labels}-{mode}-{seed}"
 
 
 def describe_mode(name: str) -> str:
@@ -46,14 +60,11 @@ def comparison_table(comparison: dict[str, Any]) -> Table:
     level = f"{100 * comparison['level']:.0f} %"
     columns = (
         Column("Labels", "number"),
-        Column("Mode"),
-        Column("What it is", "words"),
-        Column("Draws", "number"),
-        Column("n_train", "number"),
-        Column("n_val", "number"),
+        Column("Mode", "link"),
         Column("E_in", "number"),
         Column("E_out", "number"),
         Column("Gap", "number"),
+        Column("Draws", "number"),
         Column("One run's E_out", "number"),
         Column("Clopper-Pearson", "number"),
         Column("Hoeffding", "number"),
@@ -63,11 +74,8 @@ def comparison_table(comparison: dict[str, Any]) -> Table:
         (
             str(row["labels"]),
             row["mode"],
-            describe_mode(row["mode"]),
-            str(row["draws"]),
-            str(row["n_train"]),
-            str(row["n_val"]),
             *(with_half_width(row[name]) for name in ("e_in", "e_out", "gap")),
+            str(row["draws"]),
             percent(row["one_run"]["errors"] / row["one_run"]["n"]),
             *(_limits(row["one_run"][name]) for name in ("clopper_pearson", "hoeffding")),
             row["one_run"]["cell"],
@@ -80,6 +88,12 @@ def comparison_table(comparison: dict[str, Any]) -> Table:
         "the row.",
         columns,
         rows,
+        links=[
+            card_anchor(row["labels"], row["mode"])
+            if row["mode"] in MODES
+            else _run_anchor(row["labels"], row["mode"], 0)
+            for row in comparison["summary"]
+        ],
     )
 
 
@@ -116,39 +130,119 @@ def paired_table(comparison: dict[str, Any]) -> Table:
     return Table(
         "Paired differences over the same draws, in percentage points: mean ± half of the "
         f"{100 * comparison['level']:.0f} % t interval, and the p value of the two-sided sign-flip test. Below 0, the "
-        "first mode errs less. No correction is made for looking at several differences.",
+        "first mode errs less. These p values are not corrected for looking at several differences.",
         columns,
         rows,
+    )
+
+
+def claims_table(claims: Sequence[Claim]) -> Table:
+    """What may be said of the test errors after looking at all the differences."""
+    columns = (
+        Column("Labels", "number"),
+        Column("Difference"),
+        Column("Points", "number"),
+        Column("p", "number"),
+        Column("p, corrected", "number"),
+        Column("Supported to err less"),
+    )
+    rows = [
+        (str(claim.labels), claim.name, claim.points, f"{claim.p_value:.4f}", f"{claim.corrected:.4f}", claim.better)
+        for claim in claims
+    ]
+    return Table("E_out, in percentage points; p values of the sign-flip test, as they are and by Holm.", columns, rows)
+
+
+def worth_table(worths: Sequence[Worth], budgets: Sequence[int], level: float) -> Table:
+    """How many labels training from scratch needs to err as little."""
+    columns = (
+        Column("Labels", "number"),
+        Column("Mode", "link"),
+        Column("Labels from scratch", "number"),
+        Column(f"{100 * level:.0f} % interval", "number"),
+    )
+    return Table(
+        "Labels with which training from scratch errs as little on the test set. Interpolated between the budgets "
+        f"{', '.join(map(str, budgets))}, draw by draw, linearly in the logarithm of the number of labels; beyond them "
+        "nothing is said. The interval holds the numbers at which the paired differences over the draws do not tell "
+        "the two apart.",
+        columns,
+        [
+            (
+                str(worth.labels),
+                worth.mode,
+                in_words(worth.equivalent.mean, budgets),
+                " to ".join(dict.fromkeys(in_words(x, budgets) for x in worth.limits)),
+            )
+            for worth in worths
+        ],
+        links=[card_anchor(worth.labels, worth.mode) for worth in worths],
     )
 
 
 def epochs_table(evidence: Evidence) -> Table:
-    """The selected epoch of each cell whose learning curve is drawn."""
+    """Where early stopping stopped, and what training on would have done."""
     columns = (
         Column("Labels", "number"),
-        Column("Mode"),
+        Column("Mode", "link"),
         Column("Selected epoch", "number"),
         Column("Last epoch", "number"),
         Column("E_in there", "number"),
         Column("E_val there", "number"),
+        Column("E_val at the last", "number"),
+        Column("All draws: E_val, last - selected", "number"),
+        Column("Stopped early", "number"),
         Column("Run", "code"),
     )
     rows = [
         (
-            str(curve.labels),
-            curve.mode,
-            str(curve.best_epoch),
-            str(curve.stopped_epoch),
-            percent(curve.e_in[curve.best_epoch - 1]),
-            percent(curve.e_val[curve.best_epoch - 1]),
-            curve.cell,
+            str(run.labels),
+            run.mode,
+            str(run.best_epoch),
+            str(run.stopped_epoch),
+            percent(run.e_in[run.best_epoch - 1]),
+            percent(run.e_val[run.best_epoch - 1]),
+            percent(run.e_val[-1]),
+            with_half_width(asdict(cost_of_training_on(draws))),
+            _stopped_early(evidence, draws),
+            run.cell,
         )
-        for curve in evidence.curves
+        for run in evidence.firsts
+        for draws in [[cell for cell in evidence.cells if (cell.labels, cell.mode) == (run.labels, run.mode)]]
     ]
+    kept = "for as many of which the classifier was trained" if evidence.cross_validates else "whose weights were kept"
     return Table(
-        "First draw: the epoch with the lowest validation loss, whose weights were kept, and the errors there in %.",
+        f"First draw: the epoch with the lowest validation loss, {kept}, and errors in %. What would "
+        "have happened without early stopping is measured as far as training went on: after the selected epoch until "
+        "patience ran out, by the validation error at the last epoch less that at the selected one, in percentage "
+        "points, over all draws. Test errors were not measured there. Stopped early: draws that ended before the "
+        "limit of epochs.",
         columns,
         rows,
+        links=[card_anchor(run.labels, run.mode) for run in evidence.firsts],
+    )
+
+
+def _stopped_early(evidence: Evidence, draws: Sequence[Run]) -> str:
+    mode, train = draws[0].mode, evidence.settings["train"]
+    told = train["added"] | train
+    limit = told[mode]["max_epochs"] if mode in told else MODES[mode].fit.max_epochs
+    return f"{sum(run.stopped_epoch < limit for run in draws)} of {len(draws)}"
+
+
+def confusions_table(evidence: Evidence) -> Table:
+    """The commonest confusions of each mode at each budget."""
+    columns = (Column("Labels", "number"), Column("Mode", "link"), Column("Commonest confusions", "words"))
+    names = evidence.card["classes"]
+    rows = [
+        (str(run.labels), run.mode, ", ".join(commonest(evidence.confusion(run.labels, run.mode), names)) or "none")
+        for run in evidence.firsts
+    ]
+    return Table(
+        "Test images of all draws, true class → predicted class, in % of the true class.",
+        columns,
+        rows,
+        links=[card_anchor(run.labels, run.mode) for run in evidence.firsts],
     )
 
 
@@ -187,7 +281,10 @@ def budget_table(comparison: dict[str, Any]) -> Table:
     rows = [
         (str(labels), str(row["n_train"]), str(row["n_val"]), row["one_run"]["cell"]) for labels, row in budgets.items()
     ]
-    return Table("Labels that each mode was shown, by budget.", columns, rows)
+    caption = "Labels that each mode was shown, by budget."
+    if any(row["n_train"] + row["n_val"] > labels for labels, row in budgets.items()):
+        caption += " In a cross-validation each label is trained on, and validates in the fold that leaves it out."
+    return Table(caption, columns, rows)
 
 
 def runs_table(evidence: Evidence) -> Table:
@@ -224,6 +321,7 @@ def runs_table(evidence: Evidence) -> Table:
         "of a run lie in its folder, beside this report.",
         columns,
         rows,
+        anchors=[_run_anchor(row["labels"], row["mode"], row["seed"]) for row in evidence.rows],
     )
 
 

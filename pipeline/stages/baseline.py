@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import runs
+from pipeline import looks, runs
 from pipeline.config import Experiment
-from pipeline.datasets.splits import label_split
+from pipeline.datasets.splits import whole
+from pipeline.learning.plan import spend
 from pipeline.stages import data
 from pipeline.stages.materials import Materials, pixels
+
+CHUNK = 10_000  # test images that are floats at a time
 
 
 def run(config: Experiment, name: str, labels: int, seed: int, materials: Materials) -> Path:
@@ -21,7 +24,7 @@ def run(config: Experiment, name: str, labels: int, seed: int, materials: Materi
         config.folder,
         relative(name, labels, seed),
         inputs(config, name, labels, seed),
-        lambda folder: _make(name, labels, seed, materials, folder),
+        lambda folder: _make(config, name, labels, seed, materials, folder),
     )
 
 
@@ -41,18 +44,21 @@ def inputs(config: Experiment, name: str, labels: int, seed: int) -> dict[str, A
     }
 
 
-def _make(name: str, labels: int, seed: int, materials: Materials, folder: Path) -> dict[str, Any]:
-    import torch
-
+def _make(config: Experiment, name: str, labels: int, seed: int, materials: Materials, folder: Path) -> dict[str, Any]:
+    from pipeline.datasets.apart import check_apart
     from pipeline.evaluation.baselines import predict
+    from pipeline.models.inputs import chunks
 
     started = time.monotonic()
     train, test = materials.dataset.train, materials.dataset.test
-    fraction = materials.config.train.val_fraction
-    split = label_split(train.labels.numpy(), labels, fraction, seed, len(train.class_names))
-    index = np.sort(np.concatenate([split.train, split.val]))  # no early stopping: all labels are trained on
-    labelled = train[torch.from_numpy(index)]
-    predictions = predict(name, materials.pca, pixels(labelled), labelled.labels.numpy(), pixels(test))
+    split = whole(spend(config.train, train.labels.numpy(), labels, seed, len(train.class_names)))
+    index = np.union1d(split.train, split.val)  # no early stopping: all labels are trained on
+    check_apart(materials.dataset, {"the labelled part": index})
+    labels_in = train.labels.numpy()[index]
+    made_from = inputs(config, name, labels, seed)
+    looks.take(config.folder, relative(name, labels, seed), runs.fingerprint(made_from), made_from["data"])
+    tested = map(pixels, chunks(test.images, CHUNK))
+    predictions = predict(name, materials.pca, pixels(train.images[index]), labels_in, tested)
     np.savez_compressed(
         folder / "predictions.npz",
         train_index=index,
@@ -65,7 +71,7 @@ def _make(name: str, labels: int, seed: int, materials: Materials, folder: Path)
         "mode": name,
         "labels": labels,
         "seed": seed,
-        "e_in": _count(predictions.train, labelled.labels.numpy()),
+        "e_in": _count(predictions.train, labels_in),
         "e_val": None,
         "e_out": _count(predictions.test, test.labels.numpy()),
         "best_epoch": None,

@@ -54,7 +54,7 @@ def _contact_sheet(train: ImageData) -> torch.Tensor:
     present = [*range(len(train.class_names)), *([-1] if (train.labels < 0).any() else [])]
     sheet = torch.zeros(len(present), COLUMNS, *train.shape, dtype=torch.uint8)
     for row, label in zip(sheet, present, strict=True):
-        images = train.images[train.labels == label][:COLUMNS]
+        images = train.images[torch.nonzero(train.labels == label).flatten()[:COLUMNS]]
         row[: len(images)] = images
     return sheet.flatten(0, 1)
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import functools
-import hashlib
-import io
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,20 +12,15 @@ from pipeline.config import Experiment
 from pipeline.errors import PipelineError
 from pipeline.modes import BASELINES, MODES, find_mode
 from pipeline.stages import baseline, data, graph, pretrain, train
-from pipeline.stages.fanout import Work, fan_out
+from pipeline.stages.fanout import Work, check, fan_out
 from pipeline.stages.materials import Materials
 from pipeline.table import comparison_table
 
 RESULTS, COMPARISON = "results.csv", "comparison.json"
 
-PAIRS = (
-    ("frozen", "finetune"),
-    ("frozen", "propagate"),
-    ("finetune", "propagate"),
-    ("frozen", "scratch"),
-    ("finetune", "scratch"),
-    ("propagate", "scratch"),
-)
+# every two modes; scratch last, for a difference reads best when what is tried comes before what it is tried against
+_ORDER = sorted(MODES, key=lambda mode: mode == "scratch")
+PAIRS = [(first, second) for place, second in enumerate(_ORDER) for first in _ORDER[:place]]
 
 
 @dataclass(frozen=True)
@@ -80,7 +72,7 @@ def run(config: Experiment) -> Path:
     _check(config)
     jobs = grid(config)
     mark = _mark(jobs)
-    comparison = _finished(config.folder, mark)
+    comparison = runs.find_record(config.folder / COMPARISON, mark)
     if comparison is None:
         _train_missing(config, jobs)
         comparison = _compare(config, jobs, mark)
@@ -105,30 +97,28 @@ def load(config: Experiment) -> dict[str, Any]:
     Raises:
         PipelineError: The stage has not run with these settings.
     """
-    comparison = _finished(config.folder, _mark(grid(config)))
-    if comparison is None:
-        raise PipelineError(
-            f"{config.folder / COMPARISON} is missing or belongs to other settings; "
-            "run `python -m pipeline compare` with the same settings (or `make compare`) first"
-        )
-    return comparison
+    path = config.folder / COMPARISON
+    if path.exists():
+        comparison, _ = read(config.folder)
+        if comparison["fingerprint"] == _mark(grid(config)):
+            return comparison
+    raise PipelineError(
+        f"{path} is missing or belongs to other settings; run `python -m pipeline compare` with the same settings (or "
+        "`make compare`) first"
+    )
 
 
 def read(folder: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
     """The comparison that lies in an experiment's folder, whatever its settings were, and the rows of results.csv.
 
     Raises:
-        PipelineError: There is none, or the two files do not belong together.
+        PipelineError: There is none, or one of the two files was changed.
     """
-    comparison = runs.read_json(folder / COMPARISON, "run `make compare` for it first")
-    results, remedy = folder / RESULTS, f"delete {folder / COMPARISON} and run `make compare` again"
-    try:
-        content = results.read_bytes()
-    except OSError as error:
-        raise PipelineError(f"{results} cannot be read ({error}); {remedy}") from error
-    if not isinstance(comparison, dict) or comparison.get("results_sha256") != hashlib.sha256(content).hexdigest():
-        raise PipelineError(f"{results} is not the file that {folder / COMPARISON} speaks of; {remedy}")
-    return comparison, list(csv.DictReader(io.StringIO(content.decode())))
+    remedy = "run `make compare` for it first"
+    if (folder / COMPARISON).exists():
+        remedy = f"delete {folder / COMPARISON} and run `make compare` again"
+    comparison = runs.read_record(folder / COMPARISON, remedy)
+    return comparison, runs.read_rows(folder / RESULTS)
 
 
 def find_summary(folder: Path, cell: str) -> dict[str, Any] | None:
@@ -161,21 +151,13 @@ def _check(config: Experiment) -> None:
     data.check_budgets(config)
 
 
-def _finished(folder: Path, mark: str) -> dict[str, Any] | None:
-    """The comparison on disk, if it was made from these cells and its results are still the ones it speaks of."""
-    path, results = folder / COMPARISON, folder / RESULTS
-    if not path.is_file() or not results.is_file():
-        return None
-    comparison: dict[str, Any] = runs.read_json(path, f"delete {path} and run `make compare` again")
-    same = comparison.get("fingerprint") == mark and comparison.get("results_sha256") == runs.sha256_file(results)
-    return comparison if same else None
-
-
 # --- training the grid ----------------------------------------------------------------------------------------
 
 
 def _train_missing(config: Experiment, jobs: list[Job]) -> None:
     missing = [job for job in jobs if not runs.is_finished(job.folder, runs.fingerprint(job.inputs))]
+    if missing:
+        check(config)
     if any(job.mode in MODES and MODES[job.mode].propagates for job in missing):
         graph.run(config)  # with all threads, before every process waits for it
     missing.sort(key=lambda job: (-job.labels, job.mode in BASELINES))  # long ones first: no core idles at the end
@@ -186,12 +168,15 @@ def _train_missing(config: Experiment, jobs: list[Job]) -> None:
 
 
 def _train(job: Job) -> None:
-    job.run(_materials(job.config))
+    job.run(_materials(job.config, data.card(job.config)["sha256"]))
 
 
 @functools.lru_cache(maxsize=1)
-def _materials(config: Experiment) -> Materials:
-    """A worker trains many cells of one experiment: it reads data and encoder once."""
+def _materials(config: Experiment, sha256: str) -> Materials:
+    """A worker trains many cells of one experiment: it reads data and encoder once.
+
+    A cluster's worker outlives the command: by then the same settings may mean other images, which the checksum tells.
+    """
     return Materials(config)
 
 
@@ -200,10 +185,7 @@ def _materials(config: Experiment) -> Materials:
 
 def _compare(config: Experiment, jobs: list[Job], mark: str) -> dict[str, Any]:
     rows = [_row(config, job) for job in jobs]
-    runs.write_csv(config.folder / RESULTS, rows)
     comparison = {
-        "fingerprint": mark,
-        "results_sha256": runs.sha256_file(config.folder / RESULTS),
         "dataset": config.data.dataset,
         "pretraining": pretrain.describe(config),
         "level": 0.95,
@@ -211,8 +193,7 @@ def _compare(config: Experiment, jobs: list[Job], mark: str) -> dict[str, Any]:
         "summary": _summaries(rows),
         "paired": _paired(rows),
     }
-    runs.write_json(config.folder / COMPARISON, comparison)
-    return comparison
+    return runs.write_record(config.folder / COMPARISON, mark, comparison, {RESULTS: runs.as_csv(rows)})
 
 
 def _row(config: Experiment, job: Job) -> dict[str, Any]:

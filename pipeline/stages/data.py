@@ -11,8 +11,8 @@ import numpy as np
 from pipeline import runs
 from pipeline.config import Experiment, as_dict
 from pipeline.datasets import base
-from pipeline.datasets.splits import label_split
 from pipeline.errors import PipelineError
+from pipeline.learning.plan import spend
 
 
 def run(config: Experiment) -> Path:
@@ -24,7 +24,8 @@ def run(config: Experiment) -> Path:
     print(
         f"{found['dataset']}: {found['train']} training and {found['test']} test images of {size}, "
         f"{len(found['classes'])} classes, {found['unlabelled']} unlabelled, "
-        f"{found['left_out_because_in_test']} left out because the test set holds them too"
+        f"{found['left_out_because_in_test']} left out because the test set holds them too, "
+        f"{found['labels_of_copies_left_out']} labels left out because another image is the same"
     )
     return folder
 
@@ -52,10 +53,25 @@ def find_card(experiment: Path, sha256: str) -> dict[str, Any]:
     Raises:
         PipelineError: The folder has none.
     """
+    outcome: dict[str, Any] = _find(experiment, sha256)["outcome"]
+    return outcome
+
+
+def find_inputs(experiment: Path, sha256: str) -> dict[str, Any]:
+    """How the data with this checksum are loaded: ``dataset`` and ``args``, from the experiment's folder alone.
+
+    Raises:
+        PipelineError: The folder has no card of them.
+    """
+    made_from: dict[str, Any] = _find(experiment, sha256)["inputs"]
+    return made_from
+
+
+def _find(experiment: Path, sha256: str) -> dict[str, Any]:
     for folder in sorted(experiment.glob("data-*")):
-        outcome: dict[str, Any] = runs.open_artefact(folder, "run `make data` again")["outcome"]
-        if outcome["sha256"] == sha256:
-            return outcome
+        manifest = runs.open_artefact(folder, "run `make data` again")
+        if manifest["outcome"]["sha256"] == sha256:
+            return manifest
     raise PipelineError(f"{experiment} holds no card of the data with SHA-256 {sha256[:8]}...; run `make data` for it")
 
 
@@ -68,7 +84,7 @@ def check_budgets(config: Experiment) -> None:
     found = card(config)
     labels = np.repeat(np.arange(len(found["classes"])), found["train_per_class"])
     for budget in config.grid.labels:
-        label_split(labels, budget, config.train.val_fraction, 0, len(found["classes"]))
+        spend(config.train, labels, budget, 0, len(found["classes"]))
 
 
 def load(config: Experiment) -> base.Dataset:
@@ -89,6 +105,7 @@ def load(config: Experiment) -> base.Dataset:
 
 def _make(config: Experiment, folder: Path) -> dict[str, Any]:
     dataset = base.load(config.data)
+    print(f"{config.data.dataset}: {dataset.whereabouts}")
     names = dataset.train.class_names
     counts = Counter(dataset.train.labels.tolist())
     found = {
@@ -101,6 +118,7 @@ def _make(config: Experiment, folder: Path) -> dict[str, Any]:
         "unlabelled": counts.pop(-1, 0),
         "train_per_class": [counts[c] for c in range(len(names))],
         "left_out_because_in_test": dataset.duplicates,
+        "labels_of_copies_left_out": dataset.repeats,
     }
     runs.write_json(folder / "card.json", found)
     return found

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pipeline
-from pipeline import _torchvision_repair, extras, runs
+from pipeline import _torchvision_repair, extras, provenance, runs
 from pipeline.config import Experiment
 from pipeline.datasets import base
 from pipeline.errors import PipelineError
@@ -79,12 +79,12 @@ def _packages(config: Experiment) -> Finding:
 
     wrong, needed = [], [Requirement(line) for line in _requirements()]
     for requirement in needed:
-        installed = runs.version(requirement.name)
+        installed = provenance.version(requirement.name)
         if not requirement.specifier.contains(installed, prereleases=True):
             wrong.append(f"{requirement.name} {installed} (needs {requirement.specifier})")
     if wrong:
         return Finding(", ".join(wrong), _REINSTALL)
-    main = ", ".join(f"{name} {runs.version(name)}" for name in ("torch", "pytorch-lightning", "numpy"))
+    main = ", ".join(f"{name} {provenance.version(name)}" for name in ("torch", "pytorch-lightning", "numpy"))
     return Finding(f"Python {sys.version.split()[0]}, {main}; all {len(needed)} packages are recent enough")
 
 

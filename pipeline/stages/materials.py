@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from pipeline.config import Experiment
 from pipeline.stages import data, graph, pretrain
 
+PCA_VALUES = 2**28  # pixel values that PCA is fitted to at most
+
 if TYPE_CHECKING:
+    import torch
     from scipy import sparse
     from sklearn.decomposition import PCA
 
-    from pipeline.datasets.base import Dataset, ImageData
+    from pipeline.datasets.base import Dataset
     from pipeline.evaluation.baselines import Pixels
     from pipeline.learning.plan import Pretrained
 
@@ -40,14 +46,18 @@ class Materials:
 
     @functools.cached_property
     def pca(self) -> PCA:
-        """PCA of all training images, which needs no label."""
+        """PCA of all training images, which needs no label; of a gigabyte of floats at random if they are more."""
         from pipeline.evaluation.baselines import fit_pca
 
-        return fit_pca(pixels(self.dataset.train))
+        images = self.dataset.train.images
+        most = PCA_VALUES // math.prod(images.shape[1:])
+        if len(images) <= most:
+            return fit_pca(pixels(images[:]))
+        return fit_pca(pixels(images[np.sort(np.random.default_rng(0).permutation(len(images))[:most])]))
 
 
-def pixels(images: ImageData) -> Pixels:
-    """Images as rows of floats in [0, 1], as scikit-learn takes them, shape (N, pixels)."""
-    flat = images.images.flatten(1).numpy().astype("float32")
+def pixels(images: torch.Tensor) -> Pixels:
+    """Images (N, C, H, W) as rows of floats in [0, 1], as scikit-learn takes them, shape (N, pixels)."""
+    flat = images.flatten(1).numpy().astype("float32")
     flat /= 255
     return flat

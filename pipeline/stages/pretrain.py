@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import extras, methods, runs
 from pipeline.config import Experiment
+from pipeline.datasets import base
 from pipeline.errors import PipelineError
 from pipeline.learning.plan import Pretrained
 from pipeline.methods import find_method
@@ -26,13 +28,8 @@ def run(config: Experiment) -> Path:
     if config.runtime.tensorboard:
         extras.require("tensorboard", "runtime.tensorboard")
     folder = runs.build(config.folder, "pretrain", inputs(config), lambda folder: _make(config, folder))
-    _checkpoint(folder).unlink(missing_ok=True)  # not before the artefact is in its place
+    runs.discard(runs.checkpoint_path(folder))  # not before the artefact is in its place
     return folder
-
-
-def _checkpoint(folder: Path) -> Path:
-    """Where the training of an artefact to be is saved after each epoch: beside it."""
-    return folder.with_name(f".{folder.name}.checkpoint")
 
 
 def inputs(config: Experiment) -> dict[str, Any]:
@@ -80,7 +77,10 @@ def load(config: Experiment) -> Pretrained:
     from safetensors.torch import load_file
 
     folder = _verified(config)
-    return Pretrained(load_file(folder / "backbone.safetensors"), load_file(folder / "embeddings.safetensors")["train"])
+    backbone, embeddings, decoder = (
+        load_file(folder / f"{name}.safetensors") for name in ("backbone", "embeddings", "decoder")
+    )
+    return Pretrained(backbone, embeddings["train"], decoder)
 
 
 def find_architecture(experiment: Path, mark: str) -> dict[str, Any]:
@@ -89,8 +89,17 @@ def find_architecture(experiment: Path, mark: str) -> dict[str, Any]:
     Raises:
         PipelineError: The folder does not hold it, or a file of it was changed.
     """
-    settings = runs.open_artefact(runs.marked_path(experiment, "pretrain", mark), _REMEDY)["inputs"]["pretrain"]
+    settings = find_manifest(experiment, mark)["inputs"]["pretrain"]
     return {**settings["encoder"], "latent": settings["latent"], "method": settings["method"]}
+
+
+def find_manifest(experiment: Path, mark: str) -> dict[str, Any]:
+    """The manifest of the artefact with this fingerprint, from the experiment's folder alone.
+
+    Raises:
+        PipelineError: The folder does not hold it, or a file of it was changed.
+    """
+    return runs.open_artefact(runs.marked_path(experiment, "pretrain", mark), _REMEDY)
 
 
 def new_backbone(config: Experiment, shape: tuple[int, int, int]) -> Backbone:
@@ -126,33 +135,35 @@ def divide(config: Experiment, images: int) -> tuple[torch.Tensor, torch.Tensor]
 
 
 def _make(config: Experiment, folder: Path) -> dict[str, Any]:
+    from pipeline import tensor_file
+    from pipeline.datasets.apart import check_apart
     from pipeline.learning.pretrain import pretrain
     from pipeline.training import explain_precision, threads
 
     precision, reason = explain_precision(config.runtime)
     print(f"pretrain: precision {precision}, {reason}")
-    settings, images = config.pretrain, data.load(config).train.images
+    settings, dataset = config.pretrain, data.load(config)
+    images = dataset.train.images
+    if base.is_streamed(dataset.train):
+        print(f"{config.data.dataset}: {dataset.whereabouts}")
     place = runs.artefact_path(config.folder, "pretrain", inputs(config))
     events = config.folder / "tensorboard" / place.name if config.runtime.tensorboard else None
     held_out, seen = divide(config, len(images))
-    with threads(config.runtime.threads):
-        encoder = pretrain(settings, config.runtime, images, _checkpoint(place), events)
+    if not base.is_streamed(dataset.train):  # those were held against the test set when they were hashed
+        check_apart(dataset, {"pretraining": seen.numpy()})
+    embeddings = functools.partial(tensor_file.create, folder / "embeddings.safetensors", "train")
+    with threads(config.runtime.threads) as used:
+        encoder = pretrain(settings, config.runtime, images, runs.checkpoint_path(place), events, embeddings)
         examine = find_method(settings).examine
         findings = examine(settings, encoder.model, images[held_out], folder) if len(held_out) else {}
     for name, part in {"backbone": encoder.backbone, **encoder.model.parts()}.items():
-        _save(part.state_dict(), folder / f"{name}.safetensors")
-    _save({"train": encoder.embeddings}, folder / "embeddings.safetensors")
+        runs.write_tensors(folder / f"{name}.safetensors", part.state_dict())
     runs.write_csv(folder / "history.csv", encoder.result.history)
     return {
         "images": len(seen),
         "epochs": encoder.result.stopped_epoch,
         "precision": precision,
+        "threads": used,
         **encoder.result.history[-1],
         **findings,
     }
-
-
-def _save(tensors: dict[str, torch.Tensor], path: Path) -> None:
-    from safetensors.torch import save_file
-
-    save_file({name: value.contiguous() for name, value in tensors.items()}, path)

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 import pipeline
-from pipeline import runs
+from pipeline import looks, runs
 from pipeline.config import Experiment, as_dict
 from pipeline.modes import MODES
 from pipeline.report import page
-from pipeline.report.evidence import Evidence
-from pipeline.stages import compare, data, pretrain, study
+from pipeline.stages import compare, data, latent_map, pretrain, report_images, study
 from pipeline.studies import STUDIES
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from pipeline.datasets.base import ImageData
-    from pipeline.report.drawing import Picture
+    from pipeline.datasets.base import Dataset
+    from pipeline.report.evidence import Evidence
     from pipeline.report.page import Pictures
+    from pipeline.report.space import Space
+    from pipeline.stages.latent_map import Plane
 
 HTML, MARKDOWN, RECORD = "report.html", "report.md", "report.json"
-
-RECONSTRUCTED = 10  # images, one a class
-EMBEDDED = 3000  # points are still told apart, and the page stays small
 
 
 def run(config: Experiment) -> Path:
@@ -38,21 +36,29 @@ def run(config: Experiment) -> Path:
     encoder = pretrain.check(config) if any(MODES[mode].pretrained for mode in config.grid.modes) else None
     verdicts = _verdicts(config)
     mark = runs.fingerprint(_inputs(config, encoder, verdicts))
-    if not runs.vouches(config.folder / RECORD, mark):
+    if runs.find_record(config.folder / RECORD, mark) is None:
         _make(config, comparison, encoder, verdicts, mark)
     return config.folder / HTML
 
 
 def _inputs(config: Experiment, encoder: Path | None, verdicts: list[Path]) -> dict[str, Any]:
-    """All that the pages are made from: settings, results, encoder, and the code that sets them."""
-    sources = [Path(__file__), *sorted(page.TEMPLATES.glob("*.py")), *sorted(page.TEMPLATES.glob("*.jinja"))]
+    """All that the pages are made from: settings, data, results, cells, encoder, studies, and the code that sets them.
+
+    A manifest's checksum stands for all files of its folder.
+    """
+    stages = [Path(__file__).with_name(name) for name in ("report.py", "report_images.py", "latent_map.py")]
+    sources = [*stages, *sorted(path for path in page.FOLDER.rglob("*.*") if path.suffix != ".pyc")]
+    manifests = [job.folder / runs.MANIFEST for job in compare.grid(config)]
     return {
         "stage": "report",
         "version": pipeline.__version__,
         "sources": {path.name: runs.sha256_file(path) for path in sources},
         "settings": as_dict(config),
+        "data": data.card(config)["sha256"],
         "results": {name: runs.sha256_file(config.folder / name) for name in (compare.RESULTS, compare.COMPARISON)},
+        "cells": [runs.sha256_file(path) if path.exists() else None for path in manifests],
         "pretrained": runs.sha256_file(encoder / runs.MANIFEST) if encoder else None,
+        "looks": asdict(looks.read(config.folder, data.card(config)["sha256"])),
         "studies": {str(path): runs.sha256_file(path) for path in verdicts},
     }
 
@@ -62,8 +68,8 @@ def _verdicts(config: Experiment) -> list[Path]:
     images = data.card(config)["sha256"]
     found = []
     for path in Path(config.runs).glob(f"*/*/{study.VERDICT}"):
-        verdict = runs.read_json(path, "run `make study` again")
-        if isinstance(verdict, dict) and verdict.get("data_sha256") == images and verdict.get("study") in STUDIES:
+        verdict = runs.read_record(path, "run `make study` again")
+        if verdict["data_sha256"] == images and verdict["study"] in STUDIES:
             found.append((list(STUDIES).index(verdict["study"]), path))
     return [path for _, path in sorted(found)]
 
@@ -73,80 +79,70 @@ def _make(
 ) -> None:
     from pipeline.report import evidence, story
 
-    folder = config.folder
-    found = evidence.read(folder, as_dict(config), data.card(config), comparison, encoder, verdicts)
+    folder, dataset = config.folder, data.load(config)
+    found = evidence.read(
+        folder, as_dict(config), data.card(config), comparison, dataset.test.labels.numpy(), encoder, verdicts
+    )
     told = story.tell(found)
-    runs.write_atomic(folder / MARKDOWN, page.markdown(told))
-    runs.write_atomic(folder / HTML, page.html(told, _draw(config, found, encoder)))
-    pages = {name: runs.sha256_file(folder / name) for name in (HTML, MARKDOWN)}
-    runs.write_json(folder / RECORD, {"fingerprint": mark, "files": pages})  # last: it vouches for the others
+    pages = {MARKDOWN: page.markdown(told), HTML: page.html(told, _draw(config, found, dataset, encoder is not None))}
+    runs.write_record(folder / RECORD, mark, {}, pages)
 
 
 # --- pictures -------------------------------------------------------------------------------------------------
 
 
-def _draw(config: Experiment, found: Evidence, encoder: Path | None) -> Pictures:
-    from pipeline.report import drawing, figures
+def _draw(config: Experiment, found: Evidence, dataset: Dataset, pretrained: bool) -> Pictures:
+    """Everything to be seen; the images of map and mistakes share one atlas."""
+    from pipeline.report import atlas, cards, drawing, figures, findings
 
-    comparison = figures.comparison(found.comparison["summary"])
-    curves = [figures.learning_curve(curve) for curve in found.curves]
-    studies = [
-        [
-            drawing.Picture((folder / picture["file"]).read_bytes(), "image/png", picture["alt"])
-            for picture in verdict["pictures"]
-        ]
-        for folder, verdict in found.verdicts
-    ]
-    if encoder is None:
-        return page.Pictures(comparison, curves, studies=studies)
-    train = data.load(config).train
-    latent, share = _draw_latent(config, train)
-    return page.Pictures(
-        comparison,
-        curves,
-        figures.pretraining(found.losses),
-        figures.reconstructions(_reconstruct(config, train)),
-        latent,
-        f"Embeddings of training images by the pretrained encoder, in the plane of their first two principal "
-        f"components{share}. Class labels were used to colour the picture, not to make it; no test image is shown.",
-        [page.LegendEntry(number, name, *drawing.class_look(number)) for number, name in enumerate(train.class_names)],
-        studies,
+    test, shape = dataset.test, dataset.test.shape
+    suspects = report_images.suspects(config, found.firsts, test, found.truth)
+    plane = latent_map.load(config, test, atlas.room(shape)) if pretrained else None
+    numbers = plane.shown.tolist() if plane else []
+    numbers += sorted({each.number for sure in suspects.values() for each in sure} - set(numbers))
+    tiles = atlas.Atlas(atlas.thumbnails(test.images[numbers].numpy()))
+    places = {number: tiles.place(tile) for tile, number in enumerate(numbers)}
+    claims = findings.claims(found.comparison)
+    pictures = page.Pictures(
+        comparison=figures.comparison(found.comparison["summary"]),
+        forest=figures.forest(claims) if claims else None,
+        atlas=tiles,
+        cards=cards.cards(found, suspects, places),
+        studies=[
+            [
+                drawing.Picture((folder / picture["file"]).read_bytes(), "image/png", picture["alt"])
+                for picture in verdict["pictures"]
+            ]
+            for folder, verdict in found.verdicts
+        ],
+    )
+    if plane is None:
+        return pictures
+    return replace(
+        pictures,
+        pretraining=figures.pretraining(found.losses),
+        reconstructions=figures.reconstructions(report_images.reconstruct(config, dataset.train)),
+        space=_map(found, plane, [places[number] for number in plane.shown.tolist()]),
+        samples=report_images.draw_samples(config, shape),
+        manifold=report_images.draw_manifold(config, shape),
     )
 
 
-def _draw_latent(config: Experiment, train: ImageData) -> tuple[Picture, str]:
-    """The picture, and in words how much of the variance it shows."""
-    import numpy as np
-    from sklearn.decomposition import PCA
+def _map(found: Evidence, plane: Plane, tiles: list[str]) -> Space:
+    from pipeline.report import space
 
-    from pipeline.report import figures
-
-    embeddings = pretrain.load(config).embeddings.numpy()
-    chosen = np.sort(np.random.default_rng(0).permutation(len(embeddings))[:EMBEDDED])
-    pca = PCA(min(2, *embeddings[chosen].shape), svd_solver="full")
-    with np.errstate(invalid="ignore"):  # a dead encoder embeds all images to one point: 0 of 0 variance
-        points = pca.fit_transform(embeddings[chosen])
-    points = np.pad(points, ((0, 0), (0, 2 - points.shape[1])))  # a latent of one number makes a line
-    explained = float(pca.explained_variance_ratio_.sum())
-    share = f", which hold {100 * explained:.0f} % of their variance" if np.isfinite(explained) else ""
-    return figures.latent_space(points, train.labels.numpy()[chosen]), share
-
-
-def _reconstruct(config: Experiment, train: ImageData) -> dict[str, npt.NDArray[np.floating[Any]]]:
-    """An image of each class, held out of pretraining if some are: as it is, distorted, and reconstructed from that."""
-    import torch
-
-    from pipeline.models.inputs import as_input
-
-    _, model = pretrain.restore(config, train.shape)
-    held_out, seen = pretrain.divide(config, len(train))
-    candidates = held_out if len(held_out) else seen
-    shown = train.examples(candidates, RECONSTRUCTED)
-    clean = as_input(train.images[shown if len(shown) else candidates[:1]])
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        distorted = model.corruption(clean)
-        rows = {"original": clean, "distorted": distorted, "reconstruction": model(distorted)}
-    if config.pretrain.corruption is None:
-        del rows["distorted"]
-    return {name: images.numpy() for name, images in rows.items()}
+    first, second = (f"{name} principal component" for name in ("first", "second"))
+    held = plane.explained.sum()
+    return space.latent_map(
+        found,
+        plane.shown,
+        [
+            space.Projection("tsne", "t-SNE", plane.tsne),
+            space.Projection("pca", "principal components", plane.pca, (first, second)),
+        ],
+        tiles,
+        f"{len(plane.shown)} of the {len(found.truth)} test images, drawn at random, as the pretrained encoder embeds "
+        "them before a label was seen; predictions are those of the first draw. Class labels colour the points, they "
+        "did not place them. t-SNE keeps near neighbours together, and distances between far groups mean little"
+        + (f"; the principal components hold {100 * held:.0f} % of the variance." if np.isfinite(held) else "."),
+    )

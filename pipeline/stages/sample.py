@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import runs
+from pipeline import looks, runs
 from pipeline.config import Experiment, check_seed
 from pipeline.errors import PipelineError
 from pipeline.methods import find_method
@@ -14,7 +14,7 @@ from pipeline.stages import data, pretrain
 if TYPE_CHECKING:
     import torch
 
-    from pipeline.datasets.base import ImageData
+    from pipeline.datasets.base import Dataset, ImageData
     from pipeline.models.classifier import Backbone
     from pipeline.models.generation import LatentGaussian
     from pipeline.models.pretraining import Pretraining
@@ -55,7 +55,6 @@ def run(config: Experiment, count: int, seed: int) -> Path:
 
 
 def _make(config: Experiment, count: int, seed: int, folder: Path) -> dict[str, Any]:
-    from pipeline.models import generation
     from pipeline.report.pictures import write_png
     from pipeline.training import threads
 
@@ -63,21 +62,23 @@ def _make(config: Experiment, count: int, seed: int, folder: Path) -> dict[str, 
     has_prior = find_method(config.pretrain).has_prior
     with threads(config.runtime.threads):
         backbone, model = pretrain.restore(config, dataset.train.shape)
-        latent = generation.LatentGaussian.standard(config.pretrain.latent) if has_prior else _fitted(backbone)
+        latent = latent_gaussian(config, backbone)
         shown = _shown(config, dataset.train)
         pictures = _draw(model, latent, shown, count, seed)
-        found = _evaluate(config, model, dataset.test) if has_prior else {}
+        found = _evaluate(config, model, dataset) if has_prior else {}
     for name, (images, columns) in pictures.items():
         write_png(folder / f"{name}.png", images, columns)
     source = "the prior N(0, 1)" if has_prior else "a Gaussian fitted to the training embeddings"
     return {"latents_from": source, **found}
 
 
-def _fitted(backbone: Backbone) -> LatentGaussian:
-    """Mean and standard deviation of the training embeddings; standardisation has measured them."""
+def latent_gaussian(config: Experiment, backbone: Backbone) -> LatentGaussian:
+    """What latents are drawn from: the prior, or else the mean and standard deviation of the training embeddings."""
     from pipeline.models.generation import LatentGaussian
 
-    mean, variance = backbone.norm.running_mean, backbone.norm.running_var
+    if find_method(config.pretrain).has_prior:
+        return LatentGaussian.standard(config.pretrain.latent)
+    mean, variance = backbone.norm.running_mean, backbone.norm.running_var  # standardisation has measured them
     assert mean is not None
     assert variance is not None
     return LatentGaussian.independent(mean, variance.sqrt())
@@ -86,7 +87,9 @@ def _fitted(backbone: Backbone) -> LatentGaussian:
 def _shown(config: Experiment, train: ImageData) -> torch.Tensor:
     """The first training images held out of pretraining, or of those it saw if there is no pair of others."""
     held_out, seen = pretrain.divide(config, len(train))
-    return train.images[(held_out if len(held_out) > 1 else seen)[: max(3 * COLUMNS, 2 * PAIRS)]]
+    chosen = held_out if len(held_out) > 1 else seen
+    shown: torch.Tensor = train.images[chosen[: max(3 * COLUMNS, 2 * PAIRS)]]
+    return shown
 
 
 def _draw(
@@ -114,12 +117,14 @@ def _draw(
     return pictures
 
 
-def _evaluate(config: Experiment, model: Any, test: ImageData) -> dict[str, float]:
+def _evaluate(config: Experiment, model: Any, dataset: Dataset) -> dict[str, float]:
     """Both bounds on the test images, opened here once, when nothing is left to be chosen."""
     from pipeline.evaluation.variational import importance_weighted_bound
     from pipeline.models.vae import evaluate_bound
 
-    samples = config.pretrain.vae.importance_samples
+    samples, test = config.pretrain.vae.importance_samples, dataset.test
+    made_from = pretrain.inputs(config)
+    looks.take(config.folder, "sample", runs.fingerprint(made_from), made_from["data"])
     bound = evaluate_bound(model, test.images)
     return {
         "test_images": len(test),

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline import runs
-from pipeline.config import Experiment, StudyConfig, as_dict, from_parsed
+from pipeline import provenance, runs
+from pipeline.config import Experiment, StudyConfig, as_dict, from_dict
 from pipeline.errors import PipelineError
 from pipeline.modes import BASELINES, find_mode
 from pipeline.stages import data, pretrain, trained
@@ -42,10 +42,11 @@ def run(config: Experiment) -> Path:
     points = plan(config, study)
     folder = config.folder / config.study.name
     mark = runs.fingerprint({"stage": "study", "points": [point.inputs for point in points], "sources": _sources()})
-    if not runs.vouches(folder / VERDICT, mark):
+    verdict = runs.find_record(folder / VERDICT, mark)
+    if verdict is None:
         _train_and_measure(config, points)
-        _conclude(config, study, _open(points), mark)
-    _print(runs.read_json(folder / VERDICT, "run it again"))
+        verdict = _conclude(config, study, _open(points), mark)
+    _print(verdict)
     return folder / VERDICT
 
 
@@ -161,7 +162,7 @@ def arm_settings(config: Experiment, arm: str) -> Experiment:
         raise PipelineError(
             f"study.arms.{arm}: {', '.join(foreign)} cannot be changed by an arm; expected {' or '.join(ARM_SECTIONS)}"
         )
-    return _parse(_merged(as_dict(_settle(config)), changes), f"study.arms.{arm}")
+    return from_dict(_merged(as_dict(_settle(config)), changes), f"study.arms.{arm}")
 
 
 def _settle(config: Experiment) -> Experiment:
@@ -176,17 +177,6 @@ def _merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]
         own = merged.get(name)
         merged[name] = _merged(own, change) if isinstance(own, dict) and isinstance(change, dict) else change
     return merged
-
-
-def _parse(settings: dict[str, Any], where: str) -> Experiment:
-    from jsonargparse import ArgumentError, ArgumentParser
-
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(Experiment)
-    try:
-        return from_parsed(parser.instantiate(parser.parse_object(settings)))
-    except (ArgumentError, PipelineError) as error:
-        raise PipelineError(f"{where}: {error}") from error
 
 
 def _check_grid(config: Experiment, study: Study) -> None:
@@ -272,33 +262,27 @@ def _errors(metrics: dict[str, dict[str, Any]]) -> dict[str, float]:
 # --- what it says ---------------------------------------------------------------------------------------------
 
 
-def _conclude(config: Experiment, study: Study, points: base.Points, mark: str) -> None:
-    """Write results and pictures, then the verdict, which vouches for them."""
+def _conclude(config: Experiment, study: Study, points: base.Points, mark: str) -> dict[str, Any]:
+    """Write results, pictures, and the verdict, which vouches for them."""
     findings = study.conclude(points)
     pictures = {f"{name}.png": picture for name, picture in study.draw(points).items()}
+    verdict = {
+        "study": config.study.name,
+        "title": study.title,
+        "claim": study.claim,
+        "measured": " ".join(finding.measured for finding in findings),
+        "holds": all(finding.holds for finding in findings),
+        "findings": [asdict(finding) for finding in findings],
+        "pictures": [{"file": name, "alt": picture.alt} for name, picture in pictures.items()],
+        "dataset": config.data.dataset,
+        "data_sha256": data.card(config)["sha256"],
+        "seeds": config.grid.draws,
+        "arms": list(points.arms),
+        "provenance": provenance.collect(),
+    }
+    drawn = {name: picture.content for name, picture in pictures.items()}
     folder = config.folder / config.study.name
-    runs.write_csv(folder / RESULTS, _rows(points))
-    for name, picture in pictures.items():
-        runs.write_atomic(folder / name, picture.content)
-    runs.write_json(
-        folder / VERDICT,
-        {
-            "study": config.study.name,
-            "title": study.title,
-            "claim": study.claim,
-            "measured": " ".join(finding.measured for finding in findings),
-            "holds": all(finding.holds for finding in findings),
-            "findings": [asdict(finding) for finding in findings],
-            "pictures": [{"file": name, "alt": picture.alt} for name, picture in pictures.items()],
-            "dataset": config.data.dataset,
-            "data_sha256": data.card(config)["sha256"],
-            "seeds": config.grid.draws,
-            "arms": list(points.arms),
-            "fingerprint": mark,
-            "files": {name: runs.sha256_file(folder / name) for name in (RESULTS, *pictures)},
-            "provenance": runs.provenance(),
-        },
-    )
+    return runs.write_record(folder / VERDICT, mark, verdict, {RESULTS: runs.as_csv(_rows(points)), **drawn})
 
 
 def _open(points: Sequence[Point]) -> base.Points:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import methods, runs
+from pipeline import looks, methods, runs
 from pipeline.config import Experiment, as_dict, check_seed
-from pipeline.datasets.splits import LabelSplit, label_split
+from pipeline.datasets.splits import LabelSplit, whole
 from pipeline.errors import PipelineError
-from pipeline.learning.plan import Plan
-from pipeline.modes import MODES, find_mode
+from pipeline.learning.plan import Plan, spend
+from pipeline.modes import BUILT_IN, find_mode
 from pipeline.stages import data, pretrain
 from pipeline.stages.materials import Materials
 from pipeline.table import percent
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from pipeline.datasets.base import Dataset
     from pipeline.evaluation.errors import SplitErrors
     from pipeline.learning.classify import Trained
-    from pipeline.models.classifier import Classifier
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,13 @@ def train_cell(cell: Cell, materials: Materials) -> Path:
     Raises:
         PipelineError: The mode is unknown, the budget is out of range, or an earlier stage has not run.
     """
-    config = cell.config
-    return runs.build(config.folder, relative(cell), inputs(cell), lambda folder: _make(cell, materials, folder))
+    experiment, made_from = cell.config.folder, inputs(cell)
+    checkpoint = runs.checkpoint_path(runs.artefact_path(experiment, relative(cell), made_from))
+    folder = runs.build(
+        experiment, relative(cell), made_from, lambda folder: _make(cell, materials, folder, checkpoint)
+    )
+    runs.discard(checkpoint)
+    return folder
 
 
 def relative(cell: Cell) -> str:
@@ -96,10 +102,14 @@ def relative(cell: Cell) -> str:
 
 def inputs(cell: Cell) -> dict[str, Any]:
     """What the cell is made from. What it does not use is left out, so that changing that does not retrain it."""
-    mode, config = find_mode(cell.mode), cell.config
+    mode, config, head_mode = find_mode(cell.mode), cell.config, cell.plan.head_mode
     common = as_dict(config.train)
-    fits = {name: common.pop(name) for name in MODES}
-    spreading = common.pop("graph")
+    fits = {name: _used(common.pop(name)) for name in BUILT_IN}
+    spreading, agreement = common.pop("graph"), common.pop("agreement")
+    common.pop("added")
+    # a hold-out goes without saying, as it did before there was anything else
+    for name in ("val_fraction",) if config.train.validation == "kfold" else ("validation", "folds"):
+        del common[name]
     made_from: dict[str, Any] = {
         "stage": "train",
         "data": data.card(config)["sha256"],
@@ -108,12 +118,16 @@ def inputs(cell: Cell) -> dict[str, Any]:
         "labels": cell.labels,
         "seed": cell.seed,
         "train": common,
-        "fit": fits[cell.mode],
+        "fit": _used(as_dict(cell.plan.settings)),
     }
-    if cell.plan.settings.head_first:
-        made_from["head_fit"] = fits["frozen"]
+    if cell.mode not in BUILT_IN:
+        made_from["added"] = dataclasses.asdict(mode)
+    if head_mode is not None and head_mode != cell.mode:
+        made_from["head_fit"] = fits[head_mode]
     if mode.propagates:
         made_from["graph"] = spreading
+    if mode.agrees:
+        made_from["agreement"] = agreement
     if mode.pretrained:
         made_from["pretrained"] = runs.fingerprint(pretrain.inputs(config))
     else:
@@ -123,27 +137,28 @@ def inputs(cell: Cell) -> dict[str, Any]:
     return made_from
 
 
+def _used(settings: dict[str, Any]) -> dict[str, Any]:
+    """Without what is switched off: a cell is the same whether such a setting was known when it was trained."""
+    return {name: value for name, value in settings.items() if value is not None}
+
+
 # --- making a cell --------------------------------------------------------------------------------------------
 
 
-def _make(cell: Cell, materials: Materials, folder: Path) -> dict[str, Any]:
-    from safetensors.torch import save_file
-
+def _make(cell: Cell, materials: Materials, folder: Path, checkpoint: Path) -> dict[str, Any]:
     from pipeline.training import threads
 
     started = time.monotonic()
     train = materials.dataset.train
-    split = label_split(
-        train.labels.numpy(), cell.labels, cell.config.train.val_fraction, cell.seed, len(train.class_names)
-    )
+    splits = spend(cell.config.train, train.labels.numpy(), cell.labels, cell.seed, len(train.class_names))
+    split = whole(splits)
     with threads(1):
-        trained = _train(cell, materials, split)
-        errors = _measure(trained.model, materials.dataset, split)
+        trained = _train(cell, materials, splits, checkpoint)
+        made_from = inputs(cell)
+        looks.take(cell.config.folder, relative(cell), runs.fingerprint(made_from), made_from["data"])
+        errors = _measure(trained, materials.dataset, split)
     seconds = round(time.monotonic() - started, 3)
-    save_file(
-        {name: value.contiguous() for name, value in trained.model.state_dict().items()},
-        folder / "weights.safetensors",
-    )
+    runs.write_tensors(folder / "weights.safetensors", trained.model.state_dict())
     runs.write_csv(folder / "history.csv", trained.result.history)
     runs.write_json(folder / "split.json", _describe(split, materials.dataset))
     np.savez_compressed(
@@ -171,17 +186,23 @@ def _make(cell: Cell, materials: Materials, folder: Path) -> dict[str, Any]:
     return metrics
 
 
-def _train(cell: Cell, materials: Materials, split: LabelSplit) -> Trained:
+def _train(cell: Cell, materials: Materials, splits: Sequence[LabelSplit], checkpoint: Path) -> Trained:
     """The trained classifier, from what earlier stages left."""
-    from pipeline.learning.classify import Examples, train_classifier
+    from pipeline.datasets.apart import check_apart
+    from pipeline.learning.classify import train_classifier
+    from pipeline.learning.fitting import Examples
 
     mode, train = find_mode(cell.mode), materials.dataset.train
-    watched = unseen(cell.config, train.labels, split) if cell.watched else None
+    watched = unseen(cell.config, train.labels, whole(splits)) if cell.watched else None
+    for split in splits:
+        parts = {"the labelled part": split.train, "the validation part": split.val}
+        check_apart(materials.dataset, parts if watched is None else {**parts, "the watched part": watched})
     return train_classifier(
         cell.plan,
-        Examples(train.images, train.labels, len(train.class_names), split, watched),
+        Examples(train.images, train.labels, len(train.class_names), splits, watched),
         materials.pretrained if mode.pretrained else None,
         materials.graph if mode.propagates else None,
+        checkpoint,
     )
 
 
@@ -201,26 +222,29 @@ def unseen(config: Experiment, labels: torch.Tensor, split: LabelSplit) -> npt.N
     return index
 
 
-def _measure(model: Classifier, dataset: Dataset, split: LabelSplit) -> dict[str, SplitErrors]:
-    """The selected model on each split, from the images: training, validation, and the test set, opened here once."""
+def _measure(trained: Trained, dataset: Dataset, split: LabelSplit) -> dict[str, SplitErrors]:
+    """The selected model on each split, from the images: training, validation, and the test set, opened here once.
+
+    In a cross-validation the selected model has seen every validation label, so the folds' models are asked there.
+    """
     from pipeline.evaluation.errors import evaluate
 
-    train, test = dataset.train, dataset.test
+    model, train, test = trained.model, dataset.train, dataset.test
     classes = len(train.class_names)
     return {
         "train": evaluate(model, train.images[split.train], train.labels[split.train], classes),
-        "val": evaluate(model, train.images[split.val], train.labels[split.val], classes),
+        "val": trained.out_of_fold or evaluate(model, train.images[split.val], train.labels[split.val], classes),
         "test": evaluate(model, test.images, test.labels, classes),
     }
 
 
 def _describe(split: LabelSplit, dataset: Dataset) -> dict[str, Any]:
     """Which labels were seen: indices into the training images, and the SHA-256 of the images they name."""
-    images = dataset.train.images.numpy()
+    images = dataset.train.images
     return {
         name: {
             "index": index.tolist(),
-            "sha256": hashlib.sha256(images[index].tobytes()).hexdigest(),
+            "sha256": hashlib.sha256(images[index].numpy().tobytes()).hexdigest(),
         }
         for name, index in (("train", split.train), ("val", split.val))
     }

@@ -79,6 +79,17 @@ def describe(folder: Path) -> dict[str, Any]:
         PipelineError: The folder is neither a cell nor an export, or a file was changed.
     """
     manifest = runs.open_artefact(folder, "name the folder of a trained cell or of an export")
+    try:
+        description = _described(folder, manifest)
+        check(description)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise PipelineError(
+            f"{folder} is not described as this version does it ({type(error).__name__}: {error}); make it again"
+        ) from error
+    return description
+
+
+def _described(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     made_from = manifest["inputs"]
     if made_from["stage"] == "export":
         description: dict[str, Any] = runs.read_json(folder / DESCRIPTION, "export it again")
@@ -106,6 +117,20 @@ def describe(folder: Path) -> dict[str, Any]:
     }
 
 
+def check(description: dict[str, Any]) -> None:
+    """Hold the parts that a network is built from against what they have to be; an export may come from anywhere.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError, PipelineError: They are something else.
+    """
+    shape, classes, widths = description["input"]["shape"], description["classes"], description["head_widths"]
+    if not (len(shape) == 3 and all(type(size) is int and size > 0 for size in (*shape, *widths))):
+        raise ValueError(f"input.shape {shape}, head_widths {widths}")
+    if not (isinstance(classes, list) and all(isinstance(name, str) and name.isprintable() for name in classes)):
+        raise ValueError(f"classes {classes}")
+    methods.find_method(methods.from_architecture(description["encoder"]))
+
+
 def home(folder: Path) -> Path:
     """The folder of the experiment that a cell or an export belongs to."""
     parent = folder.absolute().parent
@@ -120,24 +145,35 @@ def restore(config: Experiment, folder: Path, description: dict[str, Any]) -> De
     Raises:
         PipelineError: The encoder is the user's and the settings do not name it, or the weights do not fit it.
     """
+    import torch
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from pipeline.models.classifier import make_head
-    from pipeline.models.deployed import Deployed
     from pipeline.training import ENCODERS
 
-    settings = methods.from_architecture(description["encoder"])
-    name = settings.encoder.name
+    name = description["encoder"]["name"]
     if name not in ENCODERS and name != config.pretrain.encoder.name:
         raise PipelineError(
             f"{folder} has the encoder {name!r}, which is code of its maker's; if you trust it, say so with "
             f"--pretrain.encoder.name {name}"
         )
-    backbone = methods.find_method(settings).make_backbone(settings, tuple(description["input"]["shape"]))
-    head = make_head(backbone.out_features, len(description["classes"]), description["head_widths"])
-    model = Deployed(backbone, head)
     try:
-        model.load_state_dict(load_file(folder / WEIGHTS))
-    except RuntimeError as error:
+        weights = load_file(folder / WEIGHTS)
+        if name in ENCODERS:  # however large the description says it is, no memory is taken before the weights are
+            with torch.device("meta"):
+                _build(description).load_state_dict(weights, assign=True)
+        model = _build(description)
+        model.load_state_dict(weights)
+    except (RuntimeError, SafetensorError) as error:
         raise PipelineError(f"{folder / WEIGHTS} does not fit the encoder {name!r}: {error}") from error
     return model.eval()
+
+
+def _build(description: dict[str, Any]) -> Deployed:
+    """The network with random weights."""
+    from pipeline.models.classifier import make_head
+    from pipeline.models.deployed import Deployed
+
+    settings = methods.from_architecture(description["encoder"])
+    backbone = methods.find_method(settings).make_backbone(settings, tuple(description["input"]["shape"]))
+    return Deployed(backbone, make_head(backbone.out_features, len(description["classes"]), description["head_widths"]))

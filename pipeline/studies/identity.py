@@ -13,14 +13,15 @@ CLAIM = (
     "better than pixels. A bottleneck, or noise to be removed, makes it learn."
 )
 NEAR_ZERO = 0.01  # of the error that is made by showing the mean image every time
+CHUNK = 1000  # images at a time
 PIXELS = "logistic"  # the classical baseline that stands for pixels
 
 
 def _measure(subject: Subject) -> Measured:
-    from pipeline.models.inputs import as_input
+    from pipeline.models.inputs import as_input, chunks
 
     pool = subject.dataset.train.images
-    mean = as_input(pool).mean(0)
+    mean = sum(as_input(chunk).sum(0) for chunk in chunks(pool, CHUNK)) / len(pool)
     spread = (as_input(pool[subject.held_out]) - mean).square().flatten(1).sum(1).mean()
     error = squared_error(subject)
     original, reconstruction = examples(subject)

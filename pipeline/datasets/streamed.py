@@ -1,0 +1,289 @@
+"""Images that are too many for memory: they stay in their files, and those that are asked for are read.
+
+Files are read, not mapped: a mapped page counts as memory of the process, and a mapped file that shrinks kills it.
+Whatever lies in a file as (N, C, H, W) bytes is read from where it is; everything else, such as pictures or floats, is
+converted once into such a file below ``data.root``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+import mmap
+import os
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, cast
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock
+
+from pipeline.errors import PipelineError
+from pipeline.runs import fingerprint, read_json, write_json, write_pieces
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Array = npt.NDArray[Any]
+Indices = npt.NDArray[np.int64]
+
+SHARE = 0.5  # of the available memory that images may take; networks, batches and the system need the rest
+CHUNK = 2**24  # bytes that are read at a time where all images are gone through
+READERS = 4  # batches that are read at a time, ahead of the training
+
+
+@dataclass(frozen=True)
+class Rows:
+    """An array in a file, of which rows are read when they are asked for; slices and indices as NumPy has them.
+
+    Attributes:
+        path: The file, which nobody may change from then on.
+        offset: Bytes before the first row.
+        dtype: Of the elements.
+        shape: Rows first; they lie one after the other.
+        stamp: Size, number and times of change of the file when it was opened.
+    """
+
+    path: Path
+    offset: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    stamp: tuple[int, ...]
+
+    @classmethod
+    def of(cls, array: np.memmap[Any, Any]) -> Self | None:
+        """The rows behind a memory-mapped array, or a slice of one; None if they are not one after the other."""
+        whole: Any = array
+        while isinstance(whole.base, np.ndarray):  # NumPy gives a slice the offset of what it was sliced from
+            whole = whole.base
+        if not isinstance(whole.base, mmap.mmap) or not array.flags.c_contiguous or array.filename is None:
+            return None
+        start = array.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
+        path = Path(str(array.filename))
+        return cls(path, whole.offset + start, array.dtype, array.shape, _stamp(path.stat()))
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def identity(self) -> list[Any]:
+        """What tells whether these are the same rows, unchanged; plain JSON."""
+        return [str(self.path.absolute()), *self.stamp, self.offset, self.dtype.str, *self.shape]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: slice | Indices) -> Array:
+        rows = np.arange(*index.indices(len(self))) if isinstance(index, slice) else index
+        found = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        size = self.dtype.itemsize * math.prod(self.shape[1:])
+        if not found.size:
+            return found
+        view = memoryview(found.data).cast("B")
+        # neighbours are read together
+        starts = np.flatnonzero(np.diff(rows, prepend=rows[0] - 2) != 1).tolist()
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                if _stamp(os.fstat(file.fileno()))[:3] != self.stamp[:3]:  # the last changes with the file's name, too
+                    raise PipelineError(f"{self.path} was changed while it was in use; run the same command again")
+                for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+                    file.seek(self.offset + int(rows[start]) * size)
+                    _fill(file, view[start * size : end * size])
+        except (OSError, EOFError) as error:
+            raise PipelineError(f"{self.path} cannot be read ({error}); restore the file") from error
+        return found
+
+    def reshape(self, *shape: int) -> Rows:
+        """The same rows, each of another shape."""
+        return dataclasses.replace(self, shape=shape)
+
+    def cut(self, start: int, stop: int) -> Rows:
+        """The rows from one up to another, still in the file."""
+        skipped = start * self.dtype.itemsize * math.prod(self.shape[1:])
+        return dataclasses.replace(self, offset=self.offset + skipped, shape=(stop - start, *self.shape[1:]))
+
+
+def _stamp(found: os.stat_result) -> tuple[int, ...]:
+    """What differs if a file was changed: nobody can set the last of its times."""
+    return found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _fill(file: Any, view: memoryview) -> None:
+    done = 0
+    while done < len(view):
+        count = file.readinto(view[done:])
+        if not count:
+            raise EOFError("it ends too soon")
+        done += count
+
+
+class Streamed:
+    """uint8 images (N, C, H, W) in files, one after the other; any index reads those images into a tensor.
+
+    Args:
+        parts: Files of uint8 images of one shape.
+        rows: Which of their images, in this order, shape (N,); None for all.
+    """
+
+    def __init__(self, parts: Sequence[Rows], rows: Indices | None = None) -> None:
+        self.parts = tuple(parts)
+        self.ends = np.cumsum([len(part) for part in self.parts])
+        self.rows = rows
+
+    @property
+    def shape(self) -> torch.Size:
+        """(N, C, H, W)."""
+        import torch
+
+        return torch.Size((len(self), *self.parts[0].shape[1:]))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of a tensor of them."""
+        import torch
+
+        return torch.uint8
+
+    def __len__(self) -> int:
+        return int(self.ends[-1]) if self.rows is None else len(self.rows)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        import torch
+
+        return torch.from_numpy(self._read(self._places(index)))
+
+    def subset(self, index: Any) -> Streamed:
+        """Some of the images, still in their files."""
+        return Streamed(self.parts, self._places(index))
+
+    def ahead(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
+        """The images at each of these indices, in order; the next batches are read while one is worked on."""
+        waiting, coming = deque[Any](), iter(batches)
+        with ThreadPoolExecutor(READERS) as pool:
+            try:
+                while True:
+                    waiting += (
+                        pool.submit(self.__getitem__, batch) for batch in islice(coming, 2 * READERS - len(waiting))
+                    )
+                    if not waiting:
+                        return
+                    yield waiting.popleft().result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _places(self, index: Any) -> Indices:
+        """Where the images at an index, a mask or a slice lie among all in the files."""
+        chosen = np.arange(*index.indices(len(self))) if isinstance(index, slice) else np.asarray(index)
+        if chosen.dtype == bool:
+            chosen = np.flatnonzero(chosen)
+        return cast(Indices, chosen if self.rows is None else self.rows[chosen])
+
+    def _read(self, places: Indices) -> Array:
+        found = np.empty((len(places), *self.parts[0].shape[1:]), np.uint8)
+        start = 0
+        for part, end in zip(self.parts, self.ends.tolist(), strict=True):
+            own = (places >= start) & (places < end)
+            if own.all():
+                return part[places - start]
+            found[own] = part[places[own] - start]
+            start = end
+        return found
+
+
+# --- what is streamed, and where it is kept -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Decides what is streamed, and keeps what is converted or known of it in a folder.
+
+    Attributes:
+        root: The folder for raw files; what is kept lies in root/streamed.
+        streaming: "auto", "always" or "never", see ``DataConfig``.
+    """
+
+    root: Path
+    streaming: str = "auto"
+
+    def streams(self, size: int) -> bool:
+        """Whether images of so many bytes are streamed."""
+        return self.streaming == "always" or (self.streaming == "auto" and size > SHARE * available_memory())
+
+    def keep(self, made_from: Any, shape: tuple[int, ...], pieces: Callable[[], Iterator[Array]]) -> Rows:
+        """A file of uint8 images, written unless it is there.
+
+        Args:
+            made_from: All that its content depends on, as JSON takes it.
+            shape: (N, C, H, W).
+            pieces: Gives the images, some at a time.
+
+        Raises:
+            PipelineError: It cannot be written, or there is no room for it.
+        """
+        path = self._path(made_from, ".npy")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PipelineError(f"data.root: {path.parent} cannot be made ({error}); name another folder") from error
+        with FileLock(path.with_suffix(".lock")):
+            if not path.exists():
+                for left_over in path.parent.glob(f".{path.name}.*"):  # of a process that was killed while it wrote
+                    left_over.unlink()
+                self._check_room(math.prod(shape))
+                write_pieces(path, _npy(shape, pieces()))
+        rows = Rows.of(np.load(path, mmap_mode="r", allow_pickle=False))
+        assert rows is not None
+        return rows
+
+    def recall(self, made_from: Any, find: Callable[[], Any]) -> Any:
+        """What is found out of files once, and again only if they were changed; plain JSON."""
+        path = self._path(made_from, ".json")
+        if not path.exists():
+            write_json(path, find())
+        return read_json(path, "delete it, and run the same command again")
+
+    def _path(self, made_from: Any, suffix: str) -> Path:
+        return self.root / "streamed" / f"{fingerprint({'made_from': made_from})[:32]}{suffix}"
+
+    def _check_room(self, size: int) -> None:
+        free = shutil.disk_usage(self.root).free
+        if free < size:
+            raise PipelineError(
+                f"data.root: {self.root} has {show(free)} free, the converted images take {show(size)}; name a folder "
+                "with more room"
+            )
+
+
+def _npy(shape: tuple[int, ...], pieces: Iterator[Array]) -> Iterator[bytes]:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    yield header.getvalue()
+    for piece in pieces:
+        yield np.ascontiguousarray(piece, np.uint8).tobytes()
+
+
+def available_memory() -> int:
+    """Bytes that a process may take without others being driven out: what is free, or a container's limit if less."""
+    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        found.append(1024 * int(lines["MemAvailable"].split()[0]))
+    limits = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+    texts = (limit.read_text().strip() for limit in limits if limit.exists())
+    return min(*found, *(int(text) for text in texts if text.isdigit()))
+
+
+def show(size: int) -> str:
+    """A number of bytes, for people."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

@@ -1,0 +1,228 @@
+"""The fits that a training is made of, of networks side by side: what they learn from, and when they stop."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor, nn
+
+from pipeline import resuming
+from pipeline.config import FitConfig
+from pipeline.datasets.batches import InMemoryData
+from pipeline.datasets.splits import Indices, LabelSplit
+from pipeline.evaluation.errors import evaluate
+from pipeline.learning.plan import Plan, Pretrained, fit_settings
+from pipeline.models.agreement import AgreeingClassifier, Labelled
+from pipeline.models.classifier import Backbone, Classifier, Rates
+from pipeline.models.encoders import Shape
+from pipeline.models.inputs import Images
+from pipeline.models.propagation import soft_labels, spread
+from pipeline.models.side_by_side import Share, SideBySide
+from pipeline.modes import find_mode
+from pipeline.training import FitResult, fit, make_decoder, make_distortion
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a classifier learns from.
+
+    Attributes:
+        images: uint8 or floats in [0, 1], shape (N, C, H, W); a tensor, or in files.
+        labels: int64, shape (N,); those outside the splits are not trained on, nor is anything chosen by them.
+        classes: Number of classes.
+        splits: Which labels are trained on, and which early stopping looks at; several for a cross-validation.
+        unseen: Labelled images on which the error is told epoch by epoch, for the eyes only; None for none.
+    """
+
+    images: Images
+    labels: Tensor
+    classes: int
+    splits: Sequence[LabelSplit]
+    unseen: Indices | None = None
+
+    @property
+    def shape(self) -> Shape:
+        """Channels, height and width of an image."""
+        _, channels, height, width = self.images.shape
+        return channels, height, width
+
+
+@dataclass(frozen=True)
+class Network:
+    """What is trained, in place, and on which labels.
+
+    Attributes:
+        backbone: To features.
+        head: Features to logits.
+        split: Without a validation part, no fit of it can be stopped early.
+    """
+
+    backbone: Backbone
+    head: nn.Module
+    split: LabelSplit
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """All that fits of one training have in common.
+
+    Attributes:
+        plan: How.
+        examples: On what.
+        pretrained: Where the mode starts from a pretrained encoder.
+        graph: Of nearest neighbours among the embeddings, shape (N, N), where the mode propagates.
+    """
+
+    plan: Plan
+    examples: Examples
+    pretrained: Pretrained | None
+    graph: sparse.csr_matrix | None
+
+    def heads(
+        self, networks: Sequence[Network], epochs: int | None = None, checkpoint: Path | None = None
+    ) -> FitResult:
+        """Fit the heads on frozen backbones: on embeddings computed once, or image by image if these are augmented.
+
+        Args:
+            networks: To be trained side by side.
+            epochs: To train for; None stops early.
+            checkpoint: File that the fit is saved to now and then and goes on from; None for none.
+        """
+        train = self.plan.train
+        settings = fit_settings(train, self.plan.head_mode or "")
+        if train.augment is None:
+            assert self.pretrained is not None
+            x: Images = self.pretrained.embeddings
+            classifiers = [self._learner(settings, nn.Identity(), network.head, False) for network in networks]
+        else:
+            x = self.examples.images
+            classifiers = [self._learner(settings, network.backbone, network.head, False) for network in networks]
+        if self.graph is None:
+            return self._fit(settings, networks, classifiers, x, self._given, train.batch_size, epochs, checkpoint)
+        return self._fit(settings, networks, classifiers, x, self._spread, train.graph.batch_size, epochs, checkpoint)
+
+    def everything(
+        self, networks: Sequence[Network], epochs: int | None = None, checkpoint: Path | None = None
+    ) -> FitResult:
+        """Train backbones and heads: on the labels, or on images without labels too. Arguments as of ``heads``."""
+        settings, train, images = self.plan.settings, self.plan.train, self.examples.images
+        if find_mode(self.plan.mode).agrees:
+            agreeing = [self._agreeing(network) for network in networks]
+            return self._fit(
+                settings, networks, agreeing, images, self._unread, train.agreement.batch_size, epochs, checkpoint
+            )
+        classifiers = [self._learner(settings, network.backbone, network.head, True) for network in networks]
+        return self._fit(settings, networks, classifiers, images, self._given, train.batch_size, epochs, checkpoint)
+
+    def _learner(self, settings: FitConfig, backbone: nn.Module, head: nn.Module, train_backbone: bool) -> Classifier:
+        """The mode's own classifier, around these networks."""
+        factory: Callable[..., Classifier] = pkgutil.resolve_name(find_mode(self.plan.mode).classifier)
+        return factory(backbone, head, train_backbone, make_distortion(self.plan.train.augment), _rates(settings))
+
+    # --- what is learnt from: targets of all images, and the images that are trained on ---------------------------
+
+    def _given(self, split: LabelSplit) -> tuple[Tensor, Indices]:
+        """The labels of the split."""
+        return self.examples.labels, split.train
+
+    def _spread(self, split: LabelSplit) -> tuple[Tensor, Indices]:
+        """Soft labels of the pool."""
+        known = self.examples.labels.numpy()[split.train]
+        scores = spread(self.graph, split.train, known, self.examples.classes, self.plan.train.graph.alpha)
+        return soft_labels(scores, split.train, known), self._pool(split)
+
+    def _unread(self, split: LabelSplit) -> tuple[Tensor, Indices]:
+        """The pool, whose labels a classifier that agrees with itself does not read."""
+        return torch.full_like(self.examples.labels, -1), self._pool(split)
+
+    def _pool(self, split: LabelSplit) -> Indices:
+        """Every image but the validation ones, which early stopping could not judge by if they were learnt from."""
+        return np.setdiff1d(np.arange(len(self.examples.labels)), split.val)
+
+    def _agreeing(self, network: Network) -> AgreeingClassifier:
+        settings, examples, plan = self.plan.train.agreement, self.examples, self.plan
+        labelled, decoder = network.split.train, None
+        if settings.reconstruction:
+            assert self.pretrained is not None
+            decoder = make_decoder(plan.pretrain.decoder, network.backbone.out_features, examples.shape)
+            decoder.load_state_dict(self.pretrained.decoder)
+        return AgreeingClassifier(
+            network.backbone,
+            network.head,
+            _rates(plan.settings),
+            Labelled(examples.images[labelled], examples.labels[labelled], plan.train.batch_size),
+            make_distortion(settings.strong),
+            make_distortion(settings.weak),
+            settings.threshold,
+            settings.weight,
+            decoder,
+            settings.reconstruction,
+        )
+
+    # --- the fit --------------------------------------------------------------------------------------------------
+
+    def _fit(
+        self,
+        settings: FitConfig,
+        networks: Sequence[Network],
+        classifiers: Sequence[Classifier],
+        x: Images,
+        targets: Callable[[LabelSplit], tuple[Tensor, Indices]],
+        batch_size: int,
+        epochs: int | None,
+        checkpoint: Path | None,
+    ) -> FitResult:
+        """Train side by side; stop by the mean validation loss, keep the mean E_in and E_val of every epoch."""
+        shares, used = [], []
+        for network, classifier in zip(networks, classifiers, strict=True):
+            labels, index = targets(network.split)
+            shares.append(Share(classifier, labels, torch.from_numpy(index)))
+            used.append(index)
+        union = torch.from_numpy(np.unique(np.concatenate(used)))
+        batches = InMemoryData(x, torch.arange(len(x)), union, batch_size, self.plan.seed)
+        parts = [self._parts(network, x) for network in networks]
+
+        def measure() -> dict[str, float]:
+            rows = [self._measure(*pair) for pair in zip(classifiers, parts, strict=True)]
+            return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+
+        result = fit(
+            SideBySide(shares),
+            batches,
+            self.plan.runtime,
+            epochs or settings.max_epochs,
+            measure,
+            monitor=None if epochs else "loss_val",
+            patience=settings.patience,
+            checkpoint=checkpoint,
+            apart=resuming.BRIEF,
+        )
+        for classifier in classifiers:
+            classifier.keep_average()
+        return result
+
+    def _parts(self, network: Network, x: Images) -> dict[str, tuple[Tensor, Tensor]]:
+        """Inputs and labels of each part of the labels that there is."""
+        parts = {"in": network.split.train, "val": network.split.val, "unseen": self.examples.unseen}
+        labels = self.examples.labels
+        return {name: (x[part], labels[part]) for name, part in parts.items() if part is not None and len(part)}
+
+    def _measure(self, classifier: Classifier, parts: dict[str, tuple[Tensor, Tensor]]) -> dict[str, float]:
+        """Error and loss of one network on each part."""
+        row: dict[str, float] = {}
+        for name, (inputs, labels) in parts.items():
+            errors = evaluate(classifier, inputs, labels, self.examples.classes)
+            row |= {f"e_{name}": errors.error, f"loss_{name}": errors.loss}
+        return row
+
+
+def _rates(settings: FitConfig) -> Rates:
+    return Rates(
+        settings.head_lr, settings.encoder_lr, settings.weight_decay, settings.layer_decay or 1.0, settings.averaging
+    )

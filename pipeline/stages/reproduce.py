@@ -1,0 +1,170 @@
+"""Stage reproduce: make a cell again, from its manifest alone, in a temporary place, and hold it against the first."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline import methods, runs
+from pipeline.config import Experiment, as_dict, from_dict
+from pipeline.errors import PipelineError
+from pipeline.modes import find_mode
+from pipeline.stages import data, pretrain, train, trained
+from pipeline.stages.materials import Materials
+from pipeline.table import percent
+
+WEIGHTS, PREDICTIONS = "weights.safetensors", "predictions.npz"
+
+
+class MismatchError(PipelineError):
+    """What was made again differs by more than is allowed; what was found stands above the message."""
+
+    status = 1
+
+
+def run(config: Experiment, cell: str, tolerance: float) -> Path:
+    """Train a cell again, and its encoder before it, say whether the two match, and return the cell's folder.
+
+    Raises:
+        PipelineError: The folder is no cell, was changed, or names code that the settings do not name, too.
+        MismatchError: More test images than the tolerance allows are classified otherwise.
+    """
+    if not 0 <= tolerance <= 1:
+        raise PipelineError(f"tolerance: {tolerance} is not allowed; expected a share of the test images, 0 to 1")
+    folder = Path(cell)
+    manifest = runs.open_artefact(folder, "name the folder of a trained cell with --cell (or make reproduce RUN=...)")
+    made_from = manifest["inputs"]
+    if made_from.get("stage") != "train":
+        raise PipelineError(
+            f"{folder} was made by stage {made_from.get('stage')}; name a cell, as stage train makes them"
+        )
+    with tempfile.TemporaryDirectory(prefix="reproduce-") as place:
+        again = _make_again(_experiment(config, folder, made_from, Path(place)), made_from, manifest["fingerprint"])
+        differing = _compare(folder, manifest, again)
+    if differing > tolerance:
+        raise MismatchError(
+            f"{folder} was not reproduced: {percent(differing)} % of the test images are classified otherwise, "
+            f"{percent(tolerance)} % are allowed"
+        )
+    return folder
+
+
+def _make_again(experiment: Experiment, made_from: dict[str, Any], mark: str) -> Path:
+    """Every stage that leads to the cell; the new cell's folder.
+
+    Raises:
+        PipelineError: The data are other ones, or this version makes something else of the manifest.
+    """
+    data.run(experiment)
+    found = data.card(experiment)["sha256"]
+    if found != made_from["data"]:
+        raise PipelineError(
+            f"the data are not those that the cell was trained on (SHA-256 {found[:8]}..., was "
+            f"{made_from['data'][:8]}...); restore them, or name their folder with --data.root"
+        )
+    cell = train.Cell(
+        experiment, made_from["mode"], made_from["labels"], made_from["seed"], watched="watched" in made_from
+    )
+    if runs.fingerprint(train.inputs(cell)) != mark:
+        raise PipelineError("this version of the pipeline reads the cell's settings otherwise; use the cell's own")
+    if find_mode(cell.mode).pretrained:
+        pretrain.run(experiment)
+    return train.train_cell(cell, Materials(experiment))
+
+
+# --- settings, from manifests ---------------------------------------------------------------------------------
+
+
+def _experiment(config: Experiment, folder: Path, made_from: dict[str, Any], place: Path) -> Experiment:
+    """The experiment that makes the same cell, below another folder.
+
+    Code that only a manifest names is never run: it has to be named by the settings, too.
+    """
+    home = trained.home(folder)
+    source = data.find_inputs(home, made_from["data"])
+    encoder, threads = _encoder(home, made_from)
+    try:
+        settings = {
+            "name": "again",
+            "runs": str(place),
+            "data": {"dataset": source["dataset"], "args": source["args"], "root": config.data.root},
+            "pretrain": encoder,
+            "train": _training(made_from),
+            "runtime": {**as_dict(config.runtime), "precision": made_from["precision"], "threads": threads},
+        }
+    except KeyError as error:
+        raise PipelineError(f"{folder}: its manifest lacks {error}; it was made by another version") from error
+    experiment = from_dict(settings, str(folder / runs.MANIFEST))
+    _refuse_foreign_code(config, experiment, folder)
+    return experiment
+
+
+def _encoder(home: Path, made_from: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """The section pretrain, and the number of threads that it was trained with."""
+    if "pretrained" in made_from:
+        manifest = pretrain.find_manifest(home, made_from["pretrained"])
+        settings: dict[str, Any] = manifest["inputs"]["pretrain"]
+        return settings, manifest["outcome"]["threads"]
+    settings = as_dict(methods.from_architecture(made_from["encoder"]))
+    return settings | made_from.get("watched", {}), 0
+
+
+def _training(made_from: dict[str, Any]) -> dict[str, Any]:
+    """The section train: what the cell did not use is left at its default."""
+    settings = {**made_from["train"], made_from["mode"]: made_from["fit"]}
+    if "head_fit" in made_from:
+        settings["frozen"] = made_from["head_fit"]
+    if "graph" in made_from:
+        settings["graph"] = made_from["graph"]
+    return settings
+
+
+def _refuse_foreign_code(config: Experiment, experiment: Experiment, folder: Path) -> None:
+    for setting, name, named in (
+        ("data.dataset", experiment.data.dataset, config.data.dataset),
+        ("pretrain.encoder.name", experiment.pretrain.encoder.name, config.pretrain.encoder.name),
+        ("pretrain.decoder.name", experiment.pretrain.decoder.name, config.pretrain.decoder.name),
+    ):
+        if ":" in name and name != named:
+            raise PipelineError(
+                f"{folder} was made with {name!r}, which is code of its maker's; if you trust it, say so with "
+                f"--{setting} {name}"
+            )
+
+
+# --- the two, side by side ------------------------------------------------------------------------------------
+
+
+def _compare(folder: Path, manifest: dict[str, Any], again: Path) -> float:
+    """Print what is equal and what is not; the share of test images that are classified otherwise."""
+    new = runs.open_artefact(again, "run it again")
+    first, second = _predictions(folder), _predictions(again)
+    differing = float((first != second).mean()) if first.shape == second.shape else 1.0
+    same_weights = runs.sha256_file(folder / WEIGHTS) == runs.sha256_file(again / WEIGHTS)
+    e_out = [percent(found["outcome"]["e_out"]["error"]) for found in (manifest, new)]
+    print(f"weights: {'the same to the bit' if same_weights else 'not the same bits'}")
+    print(f"test images: {percent(differing)} % classified otherwise; E_out was {e_out[0]} %, is {e_out[1]} %")
+    for what, was, now in _differences(manifest["provenance"], new["provenance"]):
+        print(f"made elsewhere: {what} was {was}, is {now}")
+    return differing
+
+
+def _predictions(folder: Path) -> np.ndarray[Any, Any]:
+    with np.load(folder / PREDICTIONS, allow_pickle=False) as stored:
+        found: np.ndarray[Any, Any] = stored["test_pred"]
+        return found
+
+
+def _differences(was: dict[str, Any], now: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """What of the machine and its software is not the same."""
+    for name in ("python", "platform", "machine", "cpus", "revision"):
+        if was[name] != now[name]:
+            yield name, was[name], now[name]
+    for name in sorted({*was["packages"], *now["packages"]}):
+        versions = was["packages"].get(name, "absent"), now["packages"].get(name, "absent")
+        if versions[0] != versions[1]:
+            yield name, *versions
