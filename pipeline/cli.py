@@ -137,15 +137,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     name: str = _commands_parser().parse_args(words[:1]).stage
-    parser, stage = stage_parser(name), COMMANDS[name]
     try:
-        namespace = parser.parse_args(words[1:])
-    except UnicodeDecodeError as error:
-        return _refuse(f"--config: the file is no text in UTF-8 ({error}); expected YAML")
-    try:
-        chosen = parser.instantiate(namespace)
-        subject = chosen[stage.operands] if stage.operands else from_parsed(chosen)
-        result = stage.run(subject, *(chosen[option] for option in stage.options))
+        subject, options = _settings(name, words[1:])
+        result = COMMANDS[name].run(subject, *options)
     except PipelineError as error:
         return _refuse(str(error), error.status)
     except OSError as error:  # names the path; nothing of ours is half-written, whichever it is
@@ -157,6 +151,26 @@ def _run(arguments: Sequence[str] | None) -> int:
         return 130
     print(f"{name}: {result}")
     return 0
+
+
+def _settings(name: str, words: Sequence[str]) -> tuple[Any, list[Any]]:
+    """What a stage is about, and its own options.
+
+    Raises:
+        PipelineError: A setting is not allowed, or the config cannot be read.
+    """
+    parser, stage = stage_parser(name), COMMANDS[name]
+    try:
+        chosen = parser.instantiate(parser.parse_args(words))
+    except PipelineError:
+        raise
+    except Exception as error:  # whatever YAML and jsonargparse raise of a broken or hostile file
+        raise PipelineError(
+            f"the settings cannot be read ({type(error).__name__}: {error}); mend the file that --config names, or the "
+            "options"
+        ) from error
+    subject = chosen[stage.operands] if stage.operands else from_parsed(chosen)
+    return subject, [chosen[option] for option in stage.options]
 
 
 def _refuse(message: str, status: int = PipelineError.status) -> int:

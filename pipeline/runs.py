@@ -485,8 +485,9 @@ def _staging(folder: Path) -> Iterator[Path]:
 
     Whoever calls holds the artefact's lock: what a killed process left of an earlier attempt can be cleared away.
     """
-    for left_over in folder.parent.glob(f".{folder.name}.*/"):
-        shutil.rmtree(left_over, ignore_errors=True)
+    for ending in ("?" * 8, "broken"):  # mkdtemp's names, and that of what was being replaced
+        for left_over in folder.parent.glob(f".{glob.escape(folder.name)}.{ending}/"):
+            shutil.rmtree(left_over, ignore_errors=True)
     staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     staging.chmod(0o777 & ~_umask())
     try:

@@ -62,8 +62,8 @@ def check_room(name: str, needed: int) -> None:
     room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     if needed > room:
         raise PipelineError(
-            f"{name} would take {needed / 2**30:,.0f} GiB of memory, where {room / 2**30:.1f} GiB may be used; get the "
-            "file again, or take fewer or smaller images"
+            f"{name} would take {min(needed, 2**80) / 2**30:,.0f} GiB of memory, where {room / 2**30:.1f} GiB may be "
+            "used; get the file again, or take fewer or smaller images"
         )
 
 
