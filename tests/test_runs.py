@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +48,13 @@ def test_an_artefact_is_whole_or_absent_and_a_failure_leaves_nothing(tmp_path: P
 
 def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
     folder = runs.artefact_path(tmp_path / "a", "demo", INPUTS)
-    left_over = folder.with_name(f".{folder.name}.k3j2h1")
-    left_over.mkdir(parents=True)
+    folder.parent.mkdir(parents=True)
+    left_over = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     (left_over / "half").write_text("x")
+    foreign = folder.with_name(f".{folder.name}.mine")
+    foreign.mkdir()
     runs.build(tmp_path / "a", "demo", INPUTS, make("one"))
-    assert [path for path in folder.parent.iterdir() if path.is_dir()] == [folder]
+    assert {path for path in folder.parent.iterdir() if path.is_dir()} == {folder, foreign}
 
 
 def test_what_another_experiment_has_made_is_taken_over_and_stands_alone(tmp_path: Path) -> None:
