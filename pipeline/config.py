@@ -342,7 +342,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _require(0 < self.val_fraction < 1, "train.val_fraction", self.val_fraction, "a share between 0 and 1")
         _require(self.folds > 1, "train.folds", self.folds, "at least 2")
-        _require(self.batch_size > 1, "train.batch_size", self.batch_size, "at least 2 images")
+        least = 4 if self.validation == "kfold" else 2  # of which a fold learns from half, and BatchNorm from two
+        _require(self.batch_size >= least, "train.batch_size", self.batch_size, f"at least {least} images")
         _require(all(w > 0 for w in self.head_widths), "train.head_widths", self.head_widths, "positive sizes")
         for mode in ("frozen", "propagate", "scratch"):
             head_first = getattr(self, mode).head_first

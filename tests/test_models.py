@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+import copy
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pipeline.config import RuntimeConfig
+from pipeline.datasets.batches import InMemoryData
 from pipeline.models.autoencoder import Autoencoder
 from pipeline.models.classifier import Backbone, Classifier, Rates, layers, make_head
 from pipeline.models.decoders import ConvDecoder, MLPDecoder
 from pipeline.models.encoders import ConvEncoder, MLPEncoder, Shape
 from pipeline.models.losses import binary_cross_entropy, squared_error
 from pipeline.models.side_by_side import Share, SideBySide
+from pipeline.training import fit, seed_everything
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 33, 21), (4, 96, 9), (1, 96, 96)])
@@ -131,3 +137,19 @@ def test_side_by_side_each_learns_from_its_own_images_as_if_it_were_alone() -> N
     for classifier, gradients in zip(classifiers, alone, strict=True):
         found = [parameter.grad for parameter in classifier.parameters() if parameter.grad is not None]
         torch.testing.assert_close(found, gradients)
+
+
+def test_a_batch_of_which_no_fold_can_learn_is_passed_over() -> None:
+    seed_everything(0)
+    embeddings, labels, folds = torch.randn(5, 6), torch.arange(5) % 2, (torch.arange(3), torch.arange(3, 5))
+    shares = [
+        Share(Classifier(nn.Identity(), make_head(6, 2), False, nn.Identity(), Rates(0.1)), labels, part)
+        for part in folds
+    ]
+    batches = InMemoryData(
+        embeddings, torch.arange(5), torch.arange(5), batch_size=4, seed=0
+    )  # of three and two images
+    before = copy.deepcopy(shares[1].classifier.head.state_dict())
+    history = fit(SideBySide(shares), batches, RuntimeConfig(progress=False), 8, dict).history
+    assert all(math.isfinite(row["train_loss"]) for row in history)
+    assert not torch.equal(shares[1].classifier.head.state_dict()["0.weight"], before["0.weight"])

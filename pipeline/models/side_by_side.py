@@ -19,6 +19,9 @@ class Share(nn.Module):
         classifier: To be trained.
         targets: What its loss takes for labels, shape (N, ...), of all training images.
         index: The images that it is trained on, shape (n,).
+
+    Attributes:
+        sees_all: Whether it is trained on all images of every batch.
     """
 
     targets: Tensor
@@ -31,11 +34,12 @@ class Share(nn.Module):
         inside[index] = True
         self.register_buffer("targets", targets, persistent=False)
         self.register_buffer("inside", inside, persistent=False)
+        self.sees_all = False
 
     def loss(self, x: Tensor, index: Tensor) -> Tensor | None:
         """Loss of the part of a batch that it is trained on; None where BatchNorm could make nothing of that part."""
-        mine = self.inside[index]
-        if not mine.all():
+        if not self.sees_all:
+            mine = self.inside[index]
             x, index = x[mine], index[mine]
         return self.classifier.loss(x, self.targets[index]) if len(x) > 1 else None
 
@@ -44,13 +48,16 @@ class SideBySide(pl.LightningModule):
     """Classifiers that see the same batches at the same time and share nothing else, under one AdamW.
 
     Args:
-        shares: The classifiers, each with its part of the images.
+        shares: The classifiers, each with its part of the images; batches hold what any of them is trained on.
     """
 
     def __init__(self, shares: Sequence[Share]) -> None:
         super().__init__()
         self.automatic_optimization = False  # see training_step
         self.shares = nn.ModuleList(shares)
+        handed_out = torch.stack([share.inside for share in shares]).any(0)
+        for share in shares:
+            share.sees_all = torch.equal(share.inside, handed_out)  # asked once, not at every step
         self.train()  # Lightning trains a module in the modes it finds, and a new backbone is in training mode
 
     @property
@@ -66,16 +73,18 @@ class SideBySide(pl.LightningModule):
         Args:
             batches: Inputs, and their places among all training images.
         """
-        optimizer = self.optimizers(use_pl_optimizer=False)
+        optimizer, classifiers = self.optimizers(use_pl_optimizer=False), self.classifiers
         assert isinstance(optimizer, torch.optim.Optimizer)
         losses = []
         for x, index in batches:
             found = self.losses(x, index)
+            if not found:  # two folds that hold one image each of a batch of two
+                continue
             total = torch.stack(found).sum()
             optimizer.zero_grad()
             total.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            for classifier in self.classifiers:
+            for classifier in classifiers:
                 classifier.after_step()
             losses.append(total.detach() / len(found))
         return torch.stack(losses).mean()
