@@ -16,7 +16,12 @@ EXTRAS = {
 
 def missing(extra: str) -> list[str]:
     """The packages of an extra that are not installed; nothing is imported to tell."""
-    return [package for package in EXTRAS[extra] if find_spec(package) is None]
+    return [package for package in EXTRAS[extra] if not _installed(package)]
+
+
+def _installed(package: str) -> bool:
+    spec = find_spec(package)
+    return spec is not None and spec.origin is not None  # a folder of that name, say datasets/, has no origin
 
 
 def install(extra: str) -> str:

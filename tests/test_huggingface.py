@@ -112,3 +112,10 @@ def test_a_missing_package_is_asked_for(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(extras, "find_spec", lambda package: None)
     with pytest.raises(PipelineError, match=r"data.dataset: huggingface needs datasets; .*\[huggingface\]"):
         read(tmp_path, tmp_path)
+
+
+def test_a_folder_of_the_package_s_name_is_not_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "holiday_pictures").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(extras.EXTRAS, "huggingface", ("holiday_pictures",))
+    assert extras.missing("huggingface") == ["holiday_pictures"]
