@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.sides import alternate
-from pipeline import runs
+from pipeline import disk
 from pipeline.config import Experiment
 
 TOPICS = {
@@ -47,9 +47,9 @@ def main() -> None:
 
 def keep(target: Path, row: dict[str, Any]) -> list[dict[str, Any]]:
     """Put a row into the file, in the place of an earlier one of that name; all rows there."""
-    rows = {old["what"]: old for old in runs.read_json(target, "delete it")} if target.is_file() else {}
+    rows = {old["what"]: old for old in disk.read_json(target, "delete it")} if target.is_file() else {}
     rows[row["what"]] = row
-    runs.write_json(target, list(rows.values()))
+    disk.write_json(target, list(rows.values()))
     return list(rows.values())
 
 

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.sides import seconds
 from benchmarks.subjects import DEFAULT, new_model, training_images
-from pipeline import runs
+from pipeline import disk
 from pipeline.config import Experiment, RuntimeConfig
 from pipeline.datasets.batches import InMemoryData
 from pipeline.training import fit, make_trainer, resolve_precision
@@ -84,7 +84,7 @@ def main() -> None:
         rows.append({"batch_size": size, "images_per_second": rate, "share_of_peak": rate * work / peak})
         print(f"  batch {size:>6,}  {rate:>12,.0f} images/s  {100 * rate * work / peak:5.1f} % of it", flush=True)
     target = Path(Experiment().runs) / "bench" / "batch_sizes.json"
-    runs.write_json(target, {"device": name, "precision": resolve_precision(runtime), "rows": rows})
+    disk.write_json(target, {"device": name, "precision": resolve_precision(runtime), "rows": rows})
     print(target)
 
 

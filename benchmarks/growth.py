@@ -19,7 +19,7 @@ import torch
 from benchmarks.heads import cell_seconds
 from benchmarks.sides import seconds
 from benchmarks.subjects import DEFAULT, train, training_images
-from pipeline import runs
+from pipeline import disk
 from pipeline.config import Experiment, RuntimeConfig
 from pipeline.datasets.batches import InMemoryData
 from pipeline.methods import find_method
@@ -87,7 +87,7 @@ def main() -> None:
         for size, took, peak in points:
             print(f"  {size:>9,}  {took:8.2f} s  {peak:7.0f} MiB")
     target = Path(Experiment().runs) / "bench" / "growth.json"
-    runs.write_json(target, rows)
+    disk.write_json(target, rows)
     print(target)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import provenance, runs
+from pipeline import disk, provenance
 
 FILE = "test_looks.jsonl"
 
@@ -46,7 +46,7 @@ def take(experiment: Path, what: str, mark: str, data: str) -> None:
     """
     before = sum(entry["what"] == what and entry["mark"] == mark for entry in _entries(experiment, data))
     line = json.dumps({"what": what, "mark": mark, "data": data, "time": provenance.now()})
-    runs.append_line(experiment / FILE, line)
+    disk.append_line(experiment / FILE, line)
     if before:
         print(f"{what}: look number {before + 1} of the same cell at the test set; the report will say so")
 

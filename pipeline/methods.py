@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import runs
+from pipeline import disk
 from pipeline.config import NetworkConfig, PretrainConfig, as_dict
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _examine_vae(config: PretrainConfig, model: Any, images: torch.Tensor, folde
     from pipeline.evaluation.variational import importance_weighted_bound, latent_use
 
     use = latent_use(model, images)
-    runs.write_csv(folder / "latents.csv", use.rows())
+    disk.write_csv(folder / "latents.csv", use.rows())
     samples = config.vae.importance_samples
     return {
         "holdout_log_likelihood": importance_weighted_bound(model, images, samples),

@@ -20,7 +20,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from pipeline import runs
+from pipeline import disk
 
 PARTS = {"epoch", "state_dict", "optimizer_states", "callbacks", "loops"}  # of a checkpoint of Lightning's
 BRIEF = 10.0  # seconds of training that are repeated rather than saved
@@ -44,7 +44,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
         """
         content = io.BytesIO()
         torch.save(checkpoint, content)
-        runs.write_atomic(Path(path), hashlib.sha256(content.getbuffer()).digest() + content.getbuffer())
+        disk.write_atomic(Path(path), hashlib.sha256(content.getbuffer()).digest() + content.getbuffer())
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Tensors and plain values; anything else is refused by torch.

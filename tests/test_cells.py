@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pipeline import runs as run_folder
+from pipeline import disk
 from pipeline.config import DataConfig
 from pipeline.datasets.base import load
 from tests.conftest import Run
@@ -151,9 +151,7 @@ def test_the_same_cell_is_the_same_to_the_bit_and_scratch_needs_no_pretraining(
     assert tiny("data", elsewhere) == 0
     assert tiny("train", "--mode=scratch", elsewhere) == 0
     second = cell(tmp_path / "elsewhere", "scratch")
-    assert run_folder.sha256_file(first / "weights.safetensors") == run_folder.sha256_file(
-        second / "weights.safetensors"
-    )
+    assert disk.sha256_file(first / "weights.safetensors") == disk.sha256_file(second / "weights.safetensors")
 
 
 def test_a_finished_cell_is_recognised_and_left_untouched(runs: Path, tiny: Run) -> None:

@@ -22,6 +22,7 @@ LAYERS = (
     ("models", "datasets"),
     ("looks",),
     ("modes", "runs", "plugins", "tensor_file"),
+    ("disk",),
     ("config", "errors", "extras", "provenance", "_torchvision_repair", "__init__"),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

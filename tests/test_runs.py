@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import runs
+from pipeline import disk, runs
 from pipeline.errors import PipelineError
 
 INPUTS = {"stage": "demo", "epochs": 3}
@@ -95,13 +95,13 @@ def test_a_manifest_says_what_it_was_made_from_and_by(tmp_path: Path) -> None:
     folder = runs.build(tmp_path / "a", "demo", INPUTS, make("one"))
     manifest = json.loads((folder / runs.MANIFEST).read_text())
     assert manifest["inputs"] == INPUTS
-    assert manifest["files"]["weights.bin"]["sha256"] == runs.sha256_file(folder / "weights.bin")
+    assert manifest["files"]["weights.bin"]["sha256"] == disk.sha256_file(folder / "weights.bin")
     assert manifest["provenance"]["packages"]["torch"]
 
 
 def test_a_write_replaces_the_file_at_once_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "results.csv"
-    runs.write_csv(path, [{"a": 0.1, "b": "x"}])
+    disk.write_csv(path, [{"a": 0.1, "b": "x"}])
     assert path.read_text() == "a,b\n0.1,x\n"
 
     def full(descriptor: int) -> None:
@@ -109,7 +109,7 @@ def test_a_write_replaces_the_file_at_once_or_not_at_all(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(PipelineError, match=r"cannot write .*results\.csv: No space left on device"):
-        runs.write_atomic(path, "b" * 1000)
+        disk.write_atomic(path, "b" * 1000)
     assert path.read_text() == "a,b\n0.1,x\n"
     assert [p.name for p in tmp_path.iterdir()] == ["results.csv"]
 
@@ -123,5 +123,5 @@ def test_a_file_where_a_folder_should_be_is_named(tmp_path: Path) -> None:
 
 def test_json_has_no_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Out of range float"):
-        runs.write_json(tmp_path / "metrics.json", {"loss": float("nan")})
+        disk.write_json(tmp_path / "metrics.json", {"loss": float("nan")})
     assert not list(tmp_path.iterdir())

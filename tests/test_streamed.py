@@ -15,8 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline import runs as run_folder
-from pipeline import tensor_file
+from pipeline import disk, tensor_file
 from pipeline.config import DataConfig
 from pipeline.datasets import batches, streamed
 from pipeline.datasets.base import Dataset, load
@@ -247,7 +246,7 @@ def outcome(runs: Path) -> dict[str, str]:
     """SHA-256 of all that was learnt, by file."""
     names = ("*.safetensors", "predictions.npz", "split.json", "history.csv")
     files = sorted(file for name in names for file in runs.rglob(name))
-    return {f"{file.parent.name}/{file.name}": run_folder.sha256_file(file) for file in files}
+    return {f"{file.parent.name}/{file.name}": disk.sha256_file(file) for file in files}
 
 
 def test_every_stage_learns_the_same_from_files_to_the_bit(

@@ -8,8 +8,8 @@ import zlib
 from pathlib import Path
 
 from pipeline.datasets.base import ImageData
+from pipeline.disk import sha256_file, write_atomic
 from pipeline.errors import PipelineError
-from pipeline.runs import sha256_file, write_atomic
 
 SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",

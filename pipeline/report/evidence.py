@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import looks, runs
+from pipeline import disk, looks, runs
 from pipeline.looks import Looks
 from pipeline.modes import MODES
 
@@ -122,7 +122,7 @@ def read(
     Raises:
         PipelineError: A file is missing or is not the one that its stage wrote.
     """
-    rows = runs.read_rows(folder / "results.csv")
+    rows = disk.read_rows(folder / "results.csv")
     of_modes = [row for row in rows if row["mode"] in MODES]
     manifests = [_manifest(folder / row["cell"], "compare") for row in of_modes]
     return Evidence(
@@ -134,7 +134,7 @@ def read(
         truth=truth,
         cell=manifests[0],
         pretrained=_manifest(pretrained, "pretrain") if pretrained else None,
-        losses=runs.read_columns(pretrained / "history.csv") if pretrained else {},
+        losses=disk.read_columns(pretrained / "history.csv") if pretrained else {},
         verdicts=[(path.parent, _verdict(path)) for path in verdicts],
         looks=looks.read(folder, card["sha256"]),
     )
@@ -151,7 +151,7 @@ def _manifest(folder: Path, stage: str) -> dict[str, Any]:
 
 
 def _run(folder: Path, row: dict[str, str]) -> Run:
-    history = runs.read_columns(folder / row["cell"] / "history.csv")
+    history = disk.read_columns(folder / row["cell"] / "history.csv")
     with np.load(folder / row["cell"] / "predictions.npz", allow_pickle=False) as stored:
         predictions = stored["test_pred"].astype(np.int64)
     return Run(

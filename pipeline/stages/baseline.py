@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import looks, runs
+from pipeline import disk, looks, runs
 from pipeline.config import Experiment
 from pipeline.datasets.splits import whole
 from pipeline.learning.plan import spend
@@ -78,7 +78,7 @@ def _make(config: Experiment, name: str, labels: int, seed: int, materials: Mate
         "stopped_epoch": None,
         "seconds": round(time.monotonic() - started, 3),
     }
-    runs.write_json(folder / "metrics.json", metrics)
+    disk.write_json(folder / "metrics.json", metrics)
     return metrics
 
 

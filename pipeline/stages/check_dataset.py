@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import runs
+from pipeline import disk, runs
 from pipeline.config import Experiment
 from pipeline.datasets import base
 from pipeline.errors import PipelineError
@@ -43,7 +43,7 @@ def _make(card: Card, folder: Path) -> dict[str, Any]:
 
     write_png(folder / "contact_sheet.png", as_input(_contact_sheet(card.dataset.train)), COLUMNS)
     found = card.facts | {"problems": list(card.problems), "remarks": list(card.remarks)}
-    runs.write_json(folder / "card.json", found)
+    disk.write_json(folder / "card.json", found)
     return found
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import runs
+from pipeline import disk, runs
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
 from pipeline.modes import BASELINES, MODES, find_mode
@@ -118,7 +118,7 @@ def read(folder: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
     if (folder / COMPARISON).exists():
         remedy = f"delete {folder / COMPARISON} and run `make compare` again"
     comparison = runs.read_record(folder / COMPARISON, remedy)
-    return comparison, runs.read_rows(folder / RESULTS)
+    return comparison, disk.read_rows(folder / RESULTS)
 
 
 def find_summary(folder: Path, cell: str) -> dict[str, Any] | None:
@@ -193,7 +193,7 @@ def _compare(config: Experiment, jobs: list[Job], mark: str) -> dict[str, Any]:
         "summary": _summaries(rows),
         "paired": _paired(rows),
     }
-    return runs.write_record(config.folder / COMPARISON, mark, comparison, {RESULTS: runs.as_csv(rows)})
+    return runs.write_record(config.folder / COMPARISON, mark, comparison, {RESULTS: disk.as_csv(rows)})
 
 
 def _row(config: Experiment, job: Job) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import runs
+from pipeline import disk, runs
 from pipeline.errors import PipelineError
 from pipeline.stages import compare
 from pipeline.table import runs_table
@@ -86,7 +86,7 @@ def _cell(folder: Path, row: dict[str, str], pretraining: Callable[[str], dict[s
         treatment = pretraining(protocol.pop("pretrained"))
     split = folder / row["cell"] / "split.json"
     if split.exists():  # a baseline trains on the whole budget and has none
-        protocol["labelled images (SHA-256 of split.json)"] = runs.sha256_file(split)
+        protocol["labelled images (SHA-256 of split.json)"] = disk.sha256_file(split)
     return Cell(row, manifest["fingerprint"], protocol, treatment)
 
 
@@ -200,8 +200,8 @@ def _pairs(first: Run, other: Run, key: Key) -> list[tuple[Cell, Cell]]:
 
 
 def _write(compared: dict[str, Any], folder: Path) -> dict[str, Any]:
-    runs.write_json(folder / COMPARED, compared)
-    runs.write_csv(
+    disk.write_json(folder / COMPARED, compared)
+    disk.write_csv(
         folder / RESULTS,
         [
             {

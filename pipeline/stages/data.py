@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import runs
+from pipeline import disk, runs
 from pipeline.config import Experiment, as_dict
 from pipeline.datasets import base
 from pipeline.errors import PipelineError
@@ -120,5 +120,5 @@ def _make(config: Experiment, folder: Path) -> dict[str, Any]:
         "left_out_because_in_test": dataset.duplicates,
         "labels_of_copies_left_out": dataset.repeats,
     }
-    runs.write_json(folder / "card.json", found)
+    disk.write_json(folder / "card.json", found)
     return found

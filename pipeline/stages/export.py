@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from pipeline import extras, runs
+from pipeline import disk, extras, runs
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
 from pipeline.stages import compare, trained
@@ -65,6 +65,6 @@ def _make(
         model = trained.restore(config, source, description)
         deviation = onnx_file.save(model, tuple(description["input"]["shape"]), description["classes"], folder / ONNX)
     shutil.copyfile(source / trained.WEIGHTS, folder / trained.WEIGHTS)
-    runs.write_json(folder / trained.DESCRIPTION, description)
-    runs.write_atomic(folder / CARD, model_card.write(description, summary, ONNX if onnx else None))
+    disk.write_json(folder / trained.DESCRIPTION, description)
+    disk.write_atomic(folder / CARD, model_card.write(description, summary, ONNX if onnx else None))
     return {"onnx_deviation": deviation}

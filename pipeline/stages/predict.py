@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import runs
+from pipeline import disk
 from pipeline.config import Experiment
 from pipeline.datasets.sources import Images, open_images
 from pipeline.errors import PipelineError
@@ -43,7 +43,7 @@ def run(
     model = trained.restore(config, folder, description)
     default = trained.home(folder) / "predictions" / f"{Path(images).resolve().name}-{folder.resolve().name}.csv"
     target, counts = Path(out) if out else default, Counter[str]()
-    runs.write_csv(target, _rows(config, model, source, columns, counts))
+    disk.write_csv(target, _rows(config, model, source, columns, counts))
     shares = ", ".join(f"{name} {counts[name]}" for name in columns if counts[name])
     print(f"{counts.total()} images by {folder}: {shares}")
     return target

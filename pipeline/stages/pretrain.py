@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import extras, methods, runs
+from pipeline import disk, extras, methods, runs
 from pipeline.config import Experiment
 from pipeline.datasets import base
 from pipeline.errors import PipelineError
@@ -28,7 +28,7 @@ def run(config: Experiment) -> Path:
     if config.runtime.tensorboard:
         extras.require("tensorboard", "runtime.tensorboard")
     folder = runs.build(config.folder, "pretrain", inputs(config), lambda folder: _make(config, folder))
-    runs.discard(runs.checkpoint_path(folder))  # not before the artefact is in its place
+    disk.discard(runs.checkpoint_path(folder))  # not before the artefact is in its place
     return folder
 
 
@@ -157,8 +157,8 @@ def _make(config: Experiment, folder: Path) -> dict[str, Any]:
         examine = find_method(settings).examine
         findings = examine(settings, encoder.model, images[held_out], folder) if len(held_out) else {}
     for name, part in {"backbone": encoder.backbone, **encoder.model.parts()}.items():
-        runs.write_tensors(folder / f"{name}.safetensors", part.state_dict())
-    runs.write_csv(folder / "history.csv", encoder.result.history)
+        disk.write_tensors(folder / f"{name}.safetensors", part.state_dict())
+    disk.write_csv(folder / "history.csv", encoder.result.history)
     return {
         "images": len(seen),
         "epochs": encoder.result.stopped_epoch,

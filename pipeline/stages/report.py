@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import pipeline
-from pipeline import looks, runs
+from pipeline import disk, looks, runs
 from pipeline.config import Experiment, as_dict
 from pipeline.modes import MODES
 from pipeline.report import page
@@ -52,14 +52,14 @@ def _inputs(config: Experiment, encoder: Path | None, verdicts: list[Path]) -> d
     return {
         "stage": "report",
         "version": pipeline.__version__,
-        "sources": {path.name: runs.sha256_file(path) for path in sources},
+        "sources": {path.name: disk.sha256_file(path) for path in sources},
         "settings": as_dict(config),
         "data": data.card(config)["sha256"],
-        "results": {name: runs.sha256_file(config.folder / name) for name in (compare.RESULTS, compare.COMPARISON)},
-        "cells": [runs.sha256_file(path) if path.exists() else None for path in manifests],
-        "pretrained": runs.sha256_file(encoder / runs.MANIFEST) if encoder else None,
+        "results": {name: disk.sha256_file(config.folder / name) for name in (compare.RESULTS, compare.COMPARISON)},
+        "cells": [disk.sha256_file(path) if path.exists() else None for path in manifests],
+        "pretrained": disk.sha256_file(encoder / runs.MANIFEST) if encoder else None,
         "looks": asdict(looks.read(config.folder, data.card(config)["sha256"])),
-        "studies": {str(path): runs.sha256_file(path) for path in verdicts},
+        "studies": {str(path): disk.sha256_file(path) for path in verdicts},
     }
 
 

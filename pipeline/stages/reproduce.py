@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import methods, runs
+from pipeline import disk, methods, runs
 from pipeline.config import Experiment, as_dict, from_dict
 from pipeline.errors import PipelineError
 from pipeline.modes import find_mode
@@ -144,7 +144,7 @@ def _compare(folder: Path, manifest: dict[str, Any], again: Path) -> float:
     new = runs.open_artefact(again, "run it again")
     first, second = _predictions(folder), _predictions(again)
     differing = float((first != second).mean()) if first.shape == second.shape else 1.0
-    same_weights = runs.sha256_file(folder / WEIGHTS) == runs.sha256_file(again / WEIGHTS)
+    same_weights = disk.sha256_file(folder / WEIGHTS) == disk.sha256_file(again / WEIGHTS)
     e_out = [percent(found["outcome"]["e_out"]["error"]) for found in (manifest, new)]
     print(f"weights: {'the same to the bit' if same_weights else 'not the same bits'}")
     print(f"test images: {percent(differing)} % classified otherwise; E_out was {e_out[0]} %, is {e_out[1]} %")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline import provenance, runs
+from pipeline import disk, provenance, runs
 from pipeline.config import Experiment, StudyConfig, as_dict, from_dict
 from pipeline.errors import PipelineError
 from pipeline.modes import BASELINES, find_mode
@@ -53,7 +53,7 @@ def run(config: Experiment) -> Path:
 def _sources() -> dict[str, str]:
     """The code that concludes and draws, by file."""
     folder = Path(__file__).parent.parent / "studies"
-    return {path.name: runs.sha256_file(path) for path in sorted(folder.glob("*.py"))}
+    return {path.name: disk.sha256_file(path) for path in sorted(folder.glob("*.py"))}
 
 
 # --- what is to be done ---------------------------------------------------------------------------------------
@@ -216,7 +216,7 @@ def _measure(point: Point, folder: Path) -> dict[str, Any]:
     materials = Materials(point.config)
     dataset = materials.dataset
     backbone, model = pretrain.restore(point.config, dataset.train.shape)
-    pretrained = runs.read_json(pretrain.check(point.config) / runs.MANIFEST, "run it again")["outcome"]
+    pretrained = disk.read_json(pretrain.check(point.config) / runs.MANIFEST, "run it again")["outcome"]
     metrics = {
         f"{job.mode}_{job.labels}": runs.open_artefact(job.folder, "run it again")["outcome"] for job in point.jobs
     }
@@ -228,7 +228,7 @@ def _measure(point: Point, folder: Path) -> dict[str, Any]:
         backbone=backbone,
         model=model,
         histories={
-            f"{job.mode}_{job.labels}": runs.read_columns(job.folder / "history.csv")
+            f"{job.mode}_{job.labels}": disk.read_columns(job.folder / "history.csv")
             for job in point.jobs
             if job.mode not in BASELINES
         },
@@ -282,7 +282,7 @@ def _conclude(config: Experiment, study: Study, points: base.Points, mark: str) 
     }
     drawn = {name: picture.content for name, picture in pictures.items()}
     folder = config.folder / config.study.name
-    return runs.write_record(folder / VERDICT, mark, verdict, {RESULTS: runs.as_csv(_rows(points)), **drawn})
+    return runs.write_record(folder / VERDICT, mark, verdict, {RESULTS: disk.as_csv(_rows(points)), **drawn})
 
 
 def _open(points: Sequence[Point]) -> base.Points:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import looks, methods, runs
+from pipeline import disk, looks, methods, runs
 from pipeline.config import Experiment, as_dict, check_seed
 from pipeline.datasets.splits import LabelSplit, whole
 from pipeline.errors import PipelineError
@@ -91,7 +91,7 @@ def train_cell(cell: Cell, materials: Materials) -> Path:
     folder = runs.build(
         experiment, relative(cell), made_from, lambda folder: _make(cell, materials, folder, checkpoint)
     )
-    runs.discard(checkpoint)
+    disk.discard(checkpoint)
     return folder
 
 
@@ -158,9 +158,9 @@ def _make(cell: Cell, materials: Materials, folder: Path, checkpoint: Path) -> d
         looks.take(cell.config.folder, relative(cell), runs.fingerprint(made_from), made_from["data"])
         errors = _measure(trained, materials.dataset, split)
     seconds = round(time.monotonic() - started, 3)
-    runs.write_tensors(folder / "weights.safetensors", trained.model.state_dict())
-    runs.write_csv(folder / "history.csv", trained.result.history)
-    runs.write_json(folder / "split.json", _describe(split, materials.dataset))
+    disk.write_tensors(folder / "weights.safetensors", trained.model.state_dict())
+    disk.write_csv(folder / "history.csv", trained.result.history)
+    disk.write_json(folder / "split.json", _describe(split, materials.dataset))
     np.savez_compressed(
         folder / "predictions.npz",
         train_index=split.train,
@@ -182,7 +182,7 @@ def _make(cell: Cell, materials: Materials, folder: Path, checkpoint: Path) -> d
         "seconds": seconds,
         "encoder_sha256": trained.digests,
     }
-    runs.write_json(folder / "metrics.json", metrics)
+    disk.write_json(folder / "metrics.json", metrics)
     return metrics
 
 

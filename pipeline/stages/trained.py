@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import methods, runs
+from pipeline import disk, methods, runs
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
 from pipeline.modes import MODES
@@ -92,7 +92,7 @@ def describe(folder: Path) -> dict[str, Any]:
 def _described(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     made_from = manifest["inputs"]
     if made_from["stage"] == "export":
-        description: dict[str, Any] = runs.read_json(folder / DESCRIPTION, "export it again")
+        description: dict[str, Any] = disk.read_json(folder / DESCRIPTION, "export it again")
         return description
     if made_from["stage"] != "train":
         raise PipelineError(f"{folder} was made by stage {made_from['stage']}; name a cell, as stage train makes them")

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import cli, looks
+from pipeline import cli, disk, looks
 from pipeline import runs as run_folder
 from pipeline.datasets import csv_file, idx, numpy_files
 from pipeline.datasets.sources import open_images
@@ -109,11 +109,11 @@ def parse_record(path: Path, content: bytes) -> None:
 def parse_rows(path: Path, content: bytes) -> None:
     """results.csv and history.csv, if someone had made the record agree."""
     path.write_bytes(content)
-    rows = run_folder.read_rows(path)
+    rows = disk.read_rows(path)
     assert all(list(row) == list(rows[0]) for row in rows)
     assert all(isinstance(value, str) for row in rows for value in row.values())
     if content != RESULTS:  # holds words
-        assert all(isinstance(value, float) for column in run_folder.read_columns(path).values() for value in column)
+        assert all(isinstance(value, float) for column in disk.read_columns(path).values() for value in column)
 
 
 def parse_looks(path: Path, content: bytes) -> None:

@@ -24,6 +24,7 @@ import pytest
 import torch
 from PIL import Image
 
+from pipeline import disk
 from pipeline import runs as run_folder
 from pipeline.cli import main
 from tests.reliability.conftest import Count
@@ -298,9 +299,9 @@ def forge(folder: Path, **changes: Any) -> None:
     if "files" not in changes:
         files = [path for path in folder.iterdir() if path.name != run_folder.MANIFEST]
         manifest["files"] = {
-            path.name: {"sha256": run_folder.sha256_file(path), "bytes": path.stat().st_size} for path in files
+            path.name: {"sha256": disk.sha256_file(path), "bytes": path.stat().st_size} for path in files
         }
-    run_folder.write_json(folder / run_folder.MANIFEST, run_folder._sealed(manifest))
+    disk.write_json(folder / run_folder.MANIFEST, run_folder._sealed(manifest))
 
 
 def weights(content: bytes) -> Maker:

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline import looks
-from pipeline import runs as run_folder
+from pipeline import disk, looks
 from pipeline.config import DataConfig, PretrainConfig
 from pipeline.datasets import base
 from pipeline.datasets.apart import LeakError, check_apart
@@ -140,7 +139,7 @@ def test_another_test_set_changes_no_weight(mode: str, tmp_path: Path, monkeypat
         assert [main([*stage, *own]) for stage in stages] == [0, 0, 0]
         weights = [*runs.glob("small/cells/*/weights.safetensors"), *runs.glob("small/pretrain-*/*.safetensors")]
         [predictions] = runs.glob("small/cells/*/predictions.npz")
-        found[test] = sorted(map(run_folder.sha256_file, weights)), run_folder.sha256_file(predictions)
+        found[test] = sorted(map(disk.sha256_file, weights)), disk.sha256_file(predictions)
     assert found["real"][0] == found["other"][0]
     assert found["real"][1] != found["other"][1]  # they were other images indeed
 

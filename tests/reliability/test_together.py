@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import disk
 from pipeline import runs as run_folder
 from tests.reliability.conftest import Count
 from tests.reliability.forking import SMALL, check_whole, digests, finish, left_over, start
@@ -85,7 +86,7 @@ def test_without_the_lock_both_would_train(tmp_path: Path, monkeypatch: pytest.M
 
 
 def hold(path: Path, ready: object) -> None:
-    with run_folder._locked(path):
+    with disk.locked(path):
         ready.set()  # type: ignore[attr-defined]
         multiprocessing.Event().wait()
 
