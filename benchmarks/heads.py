@@ -15,7 +15,7 @@ from pipeline.learning.plan import Plan, Pretrained
 from pipeline.learning.pretrain import embed
 from pipeline.methods import find_method
 from pipeline.models.classifier import Backbone
-from pipeline.training import threads
+from pipeline.training import seed_everything, threads
 
 UNDISTORTED = DistortionConfig(0, 0, 0, 0, 0)  # with it the head is trained from images, which it leaves as they are
 
@@ -43,7 +43,8 @@ def _embed_with(count: int) -> None:
 
 @functools.cache
 def _backbone() -> Backbone:
-    """Random weights serve: what they are does not change what a step takes."""
+    """Random weights serve, the same ones each time: how many epochs a cell takes depends on them."""
+    seed_everything(0)
     return find_method(DEFAULT).make_backbone(DEFAULT, (1, 28, 28)).eval()
 
 
