@@ -96,7 +96,7 @@ class _ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         return dataclasses.replace(settings, holdout=0, seed=seed, **_given(latent=self.latent, epochs=self.epochs))
 
     def _runtime_settings(self) -> RuntimeConfig:
-        return RuntimeConfig(progress=False) if self.runtime is None else self.runtime
+        return RuntimeConfig(progress=False) if self.runtime is None else self.runtime.alone
 
     def _seed(self) -> int:
         """A whole number is the seed itself, as on the command line."""

@@ -19,8 +19,10 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch import distributed
 
 from pipeline import disk
+from pipeline.errors import PipelineError
 
 PARTS = {"epoch", "state_dict", "optimizer_states", "callbacks", "loops"}  # of a checkpoint of Lightning's
 BRIEF = 10.0  # seconds of training that are repeated rather than saved
@@ -62,7 +64,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
 
 class SaveEpochs(pl.Callback):
-    """Saves the training after an epoch, and restores the random generators when it goes on.
+    """Saves the training after an epoch, and restores the random generators of every process when it goes on.
 
     Args:
         path: The checkpoint's file.
@@ -90,12 +92,29 @@ class SaveEpochs(pl.Callback):
             self.saved = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
-        """What the checkpoint holds of this callback."""
-        return random_states()
+        """What the checkpoint holds of this callback; each process is asked for it."""
+        if not distributed.is_initialized():
+            return {"random": [random_states()]}
+        gathered: list[Any] = [None] * distributed.get_world_size()
+        distributed.all_gather_object(gathered, random_states())
+        return {"random": gathered}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep the states until the first epoch begins."""
-        self.restored = state_dict
+        """Keep this process's states until the first epoch begins.
+
+        Raises:
+            PipelineError: The training was begun by another number of processes.
+        """
+        states = state_dict["random"]
+        rank, processes = (
+            (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
+        )
+        if len(states) != processes:
+            raise PipelineError(
+                f"{self.path} is of a training by {len(states)} processes, this is one by {processes}; go on with as "
+                "many (runtime.devices x runtime.nodes), or delete it to begin anew"
+            )
+        self.restored = states[rank]
 
 
 def usable(path: Path | None) -> bool:
@@ -117,7 +136,7 @@ def random_states() -> dict[str, Any]:
         "python": random.getstate(),
         "numpy": (name, np.asarray(keys).tolist(), *rest),
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": [torch.cuda.get_rng_state()] if torch.cuda.is_available() else [],  # each process has one
     }
 
 
@@ -127,5 +146,5 @@ def set_random_states(states: dict[str, Any]) -> None:
     random.setstate((version, tuple(internal), gauss))
     np.random.set_state(tuple(states["numpy"]))
     torch.set_rng_state(states["torch"])
-    if torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(states["cuda"])
+    for state in states["cuda"]:
+        torch.cuda.set_rng_state(state)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import logging
 import math
 import signal
 import warnings
@@ -29,9 +28,7 @@ from pipeline.datasets.batches import InMemoryData
 from pipeline.errors import PipelineError
 from pipeline.models.encoders import Shape
 from pipeline.resuming import AtomicCheckpoints, SaveEpochs, usable
-
-# Lightning announces devices and tips at every fit; a grid of cells would repeat it a hundred times
-logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+from pipeline.team import OneBatch
 
 _EXPECTED_WARNINGS = (
     r"Found \d+ module\(s\) in eval mode",  # a frozen encoder is meant to be
@@ -94,13 +91,17 @@ def explain_precision(runtime: RuntimeConfig) -> tuple[Precision, str]:
     if runtime.precision != "auto":
         chosen: Precision = "bf16-mixed" if runtime.precision == "bf16" else "32-true"
         return chosen, f"runtime.precision is {runtime.precision}"
-    if torch.cuda.is_available() and runtime.accelerator not in ("cpu", "mps"):
+    if _on_gpu(runtime):
         native, hardware = torch.cuda.is_bf16_supported(), "the GPU"
     else:
         native, hardware = bool(torch.cpu.get_capabilities().get("avx512_bf16")), "the CPU"
     if native:
         return "bf16-mixed", f"{hardware} computes bfloat16 natively"
     return "32-true", f"{hardware} does not compute bfloat16 natively"
+
+
+def _on_gpu(runtime: RuntimeConfig) -> bool:
+    return torch.cuda.is_available() and runtime.accelerator not in ("cpu", "mps")
 
 
 @contextmanager
@@ -161,9 +162,9 @@ def fit(
     Args:
         model: Trained in place; a prior ``seed_everything`` decides augmentation and dropout.
         data: The batches.
-        runtime: Device and precision.
+        runtime: Device and precision, and how many processes train together: all of them call this.
         max_epochs: Upper limit.
-        measure: Called after each epoch; its numbers make the row of history.
+        measure: Called after each epoch, by the first process; its numbers make the row of history.
         monitor: Column of history whose minimum is looked for; None trains to the end and keeps the last weights.
         patience: Epochs without a new minimum after which training stops.
         description: Shown beside the progress bar; empty for none.
@@ -173,12 +174,15 @@ def fit(
         tensorboard: Folder for TensorBoard's events, the columns of history; None for none.
 
     Raises:
-        PipelineError: The loss became NaN or infinite, the device is not there, or the step cannot be compiled.
+        PipelineError: The loss became NaN or infinite, the device is not there, another process was lost, or the step
+            cannot be compiled.
     """
     recorder = _Recorder(measure, monitor)
     callbacks: list[pl.Callback] = [recorder]
     if monitor is not None:
         callbacks.append(EarlyStopping(monitor, patience=patience, min_delta=0.0, verbose=False))
+    if runtime.processes > 1:
+        callbacks.append(OneBatch())
     if description and runtime.progress:
         callbacks.append(_Progress(description, recorder))
     if tensorboard is not None:
@@ -204,7 +208,10 @@ def make_trainer(runtime: RuntimeConfig, max_epochs: int, callbacks: list[pl.Cal
     try:
         return pl.Trainer(
             accelerator=runtime.accelerator,
-            devices=1,
+            devices=runtime.devices,
+            num_nodes=runtime.nodes,
+            strategy="ddp" if runtime.processes > 1 else "auto",
+            sync_batchnorm=runtime.processes > 1 and _on_gpu(runtime),  # torch has it for GPUs only
             precision=resolve_precision(runtime),
             max_epochs=max_epochs,
             callbacks=callbacks,
@@ -231,6 +238,13 @@ def _fit_or_stop(trainer: pl.Trainer, model: pl.LightningModule, data: InMemoryD
         if isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         raise
+    except RuntimeError as error:
+        if trainer.world_size == 1:
+            raise
+        raise PipelineError(
+            f"process {trainer.global_rank} of {trainer.world_size}, from 0, cannot go on: {error}; the same command "
+            "goes on after the last whole epoch"
+        ) from error
     if trainer.received_sigterm:
         raise SystemExit(128 + signal.SIGTERM)
 
@@ -252,9 +266,12 @@ class _Recorder(pl.Callback):
         self.losses.append(outputs["loss"])  # read at the epoch's end only: a device need not wait for it at each step
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        train_loss = float(torch.stack(self.losses).mean())
-        row = {"epoch": float(trainer.current_epoch + 1), "train_loss": train_loss, **self.measure()}
-        broken = [name for name, value in row.items() if not math.isfinite(value)]
+        own = torch.stack(self.losses).mean()
+        train_loss = trainer.strategy.reduce(own, reduce_op="mean")  # over the processes that train together
+        row = {"epoch": float(trainer.current_epoch + 1), "train_loss": float(train_loss)}
+        if trainer.is_global_zero:
+            row |= self.measure()
+        broken = trainer.strategy.broadcast([name for name, value in row.items() if not math.isfinite(value)])
         if broken:
             raise PipelineError(
                 f"training diverged in epoch {trainer.current_epoch + 1}: {', '.join(broken)} is not a finite "

@@ -18,7 +18,7 @@ LAYERS = (
     ("studies",),
     ("learning",),
     ("training", "methods", "evaluation", "report", "table", "onnx_file"),
-    ("resuming",),
+    ("resuming", "team"),
     ("models", "datasets"),
     ("looks",),
     ("modes", "runs", "plugins", "tensor_file"),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.datasets.streamed import Streamed
+from pipeline.errors import PipelineError
 from pipeline.models.inputs import Images
 
 HELD = 2**28  # bytes of images out of files that are taken into memory where no others are trained on
@@ -18,7 +19,8 @@ HELD = 2**28  # bytes of images out of files that are taken into memory where no
 class Batches:
     """Shuffled (images, labels) batches of near-equal size; every image comes once an epoch.
 
-    The order depends on (seed, epoch) alone, so it can be had again without replaying the epochs before.
+    The order depends on (seed, epoch) alone, so it can be had again without replaying the epochs before. Where several
+    processes train together, each gets its own part of every batch, and no image comes to two of them.
 
     Args:
         images: Shape (N, ...), any type; a tensor, or in files.
@@ -28,22 +30,46 @@ class Batches:
             that would hold a single image, of which BatchNorm can make nothing, joins another.
         seed: Of the order.
         epoch: Asked which epoch it is, from 0, whenever one begins.
+        rank: Number of this process, from 0.
+        processes: Number of processes that train together.
+
+    Raises:
+        PipelineError: Some process would get fewer than two images of a batch.
     """
 
     def __init__(
-        self, images: Images, labels: Tensor, index: Tensor, batch_size: int, seed: int, epoch: Callable[[], int]
+        self,
+        images: Images,
+        labels: Tensor,
+        index: Tensor,
+        batch_size: int,
+        seed: int,
+        epoch: Callable[[], int],
+        rank: int = 0,
+        processes: int = 1,
     ) -> None:
         self.images, self.labels, self.index, self.seed, self.epoch = images, labels, index, seed, epoch
         self.count = min(-(-len(index) // batch_size), max(1, len(index) // 2))
+        self.rank, self.processes = rank, processes
+        if processes > 1 and self.size(self.count - 1) < 2 * processes:
+            raise PipelineError(
+                f"batch_size: {processes} processes cannot have two images each of a batch of "
+                f"{self.size(self.count - 1)}; raise it, or train in fewer processes"
+            )
 
     def __len__(self) -> int:
         return self.count
+
+    def size(self, number: int) -> int:
+        """Images of the batch with this number, from 0, in all processes together."""
+        return len(self.index) // self.count + (number < len(self.index) % self.count)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         # seeds of neighbouring draws and epochs must not meet: 2**20 epochs lie between two seeds
         generator = torch.Generator().manual_seed((self.seed << 20) + self.epoch())
         order = torch.randperm(len(self.index), generator=generator).to(self.index.device)
-        chunks = torch.tensor_split(self.index[order], self.count)
+        batches = torch.tensor_split(self.index[order], self.count)
+        chunks = [torch.tensor_split(batch, self.processes)[self.rank] for batch in batches]
         if isinstance(self.images, Streamed):
             images = self.images.ahead(chunks)
         else:
@@ -75,7 +101,7 @@ class InMemoryData(pl.LightningDataModule):
         images: Images or embeddings, shape (N, ...); a tensor, or in files.
         labels: Shape (N,).
         index: Which of the N to train on.
-        batch_size: Images a step.
+        batch_size: Images a step, in all processes together.
         seed: Of the order of batches.
     """
 
@@ -93,5 +119,6 @@ class InMemoryData(pl.LightningDataModule):
             images, labels, index = images[index], labels[index], torch.arange(len(index))
         if isinstance(images, Tensor):
             images, labels, index = (x.to(trainer.strategy.root_device) for x in (images, labels, index))
-        batches = Batches(images, labels, index, self.batch_size, self.seed, lambda: trainer.current_epoch)
+        place = (trainer.global_rank, trainer.world_size)
+        batches = Batches(images, labels, index, self.batch_size, self.seed, lambda: trainer.current_epoch, *place)
         return batches if trainer.lightning_module.automatic_optimization else WholeEpoch(batches)

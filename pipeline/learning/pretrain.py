@@ -72,8 +72,26 @@ def pretrain(
         allocate: Makes the tensor that the embeddings are written into, float32 of a given shape (N, features).
 
     Raises:
-        PipelineError: Nothing would be left to pretrain on, the training diverged, or the device is not there.
+        PipelineError: Nothing would be left to pretrain on, the training diverged, the device is not there, or another
+            process was lost.
     """
+    backbone, model, result = train(settings, runtime, images, checkpoint, tensorboard)
+    embeddings = allocate(len(images), backbone.out_features)
+    _embed_all(backbone, images, embeddings)
+    if not all(part.isfinite().all() for part in torch.split(embeddings, CHUNK)):
+        # the last steps of the last epoch can do that, which no loss has seen
+        raise PipelineError("pretraining diverged: embeddings are not finite numbers; lower the learning rate")
+    return Encoder(backbone.eval(), model, embeddings, result)
+
+
+def train(
+    settings: PretrainConfig,
+    runtime: RuntimeConfig,
+    images: Images,
+    checkpoint: Path | None = None,
+    tensorboard: Path | None = None,
+) -> tuple[Backbone, Pretraining, FitResult]:
+    """The part of ``pretrain`` that several processes share in: all but embedding the images. Same arguments."""
     held_out, index = divide(settings, len(images))
     _, channels, height, width = images.shape
     shape, method = (channels, height, width), find_method(settings)
@@ -93,12 +111,7 @@ def pretrain(
         tensorboard=tensorboard,
     )
     model.eval()
-    embeddings = allocate(len(images), backbone.out_features)
-    _embed_all(backbone, images, embeddings)
-    if not all(part.isfinite().all() for part in torch.split(embeddings, CHUNK)):
-        # the last steps of the last epoch can do that, which no loss has seen
-        raise PipelineError("pretraining diverged: embeddings are not finite numbers; lower the learning rate")
-    return Encoder(backbone.eval(), model, embeddings, result)
+    return backbone, model, result
 
 
 @torch.no_grad()

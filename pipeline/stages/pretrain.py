@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +28,51 @@ def run(config: Experiment) -> Path:
     """Pretrain unless it is done, and return the artefact's folder. A killed run goes on after its last whole epoch."""
     if config.runtime.tensorboard:
         extras.require("tensorboard", "runtime.tensorboard")
-    folder = runs.build(config.folder, "pretrain", inputs(config), lambda folder: _make(config, folder))
+    made_from = inputs(config)
+    folder = runs.artefact_path(config.folder, "pretrain", made_from)
+    if config.runtime.processes > 1 and not runs.is_finished(folder, runs.fingerprint(made_from)):
+        folder = _run_together(config)
+    else:
+        folder = runs.build(config.folder, "pretrain", made_from, lambda folder: _make(config, folder))
     disk.discard(runs.checkpoint_path(folder))  # not before the artefact is in its place
     return folder
+
+
+def _run_together(config: Experiment) -> Path:
+    """Pretrain in several processes: the first does the stage, the others share in the training and end.
+
+    They are told whether there is one: the artefact may be taken over from another experiment.
+    """
+    from pipeline.team import join
+
+    team = join(config.runtime)
+    if not team.is_global_zero:
+        if team.broadcast(False):
+            _share(config)
+        raise SystemExit(0)
+    begun = False
+
+    def make(folder: Path) -> dict[str, Any]:
+        nonlocal begun
+        begun = team.broadcast(True)
+        return {**_make(config, folder), "processes": team.world_size}
+
+    try:
+        return runs.build(config.folder, "pretrain", inputs(config), make)
+    finally:
+        if not begun:
+            team.broadcast(False)
+
+
+def _share(config: Experiment) -> None:
+    """Train beside the first process, which keeps and says what comes of it."""
+    from pipeline.learning.pretrain import train
+    from pipeline.training import threads
+
+    place = runs.artefact_path(config.folder, "pretrain", inputs(config))
+    with threads(config.runtime.threads):
+        quiet = replace(config.runtime, progress=False)
+        train(config.pretrain, quiet, data.load(config).train.images, runs.checkpoint_path(place))
 
 
 def inputs(config: Experiment) -> dict[str, Any]:

@@ -167,7 +167,7 @@ def arm_settings(config: Experiment, arm: str) -> Experiment:
 
 def _settle(config: Experiment) -> Experiment:
     """Without the study, and on one thread: points are trained side by side."""
-    return replace(config, study=StudyConfig(), runtime=replace(config.runtime, threads=1, progress=False))
+    return replace(config, study=StudyConfig(), runtime=replace(config.runtime.alone, threads=1, progress=False))
 
 
 def _merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

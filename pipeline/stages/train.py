@@ -59,7 +59,7 @@ class Cell:
     def plan(self) -> Plan:
         """How the classifier is trained."""
         config = self.config
-        return Plan(self.mode, config.pretrain, config.train, config.runtime, self.seed)
+        return Plan(self.mode, config.pretrain, config.train, config.runtime.alone, self.seed)
 
 
 def run(config: Experiment, mode: str, labels: int, seed: int) -> Path:

@@ -1,0 +1,71 @@
+"""Several processes, on one machine or more, that train one model as one process would.
+
+Lightning starts them, or finds itself started by torchrun or SLURM, and averages their gradients. What is left to see
+to: that the average is the gradient of the whole batch, that random numbers differ between the processes, and that one
+of them alone does the rest of the work.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+from pipeline.config import RuntimeConfig
+from pipeline.datasets.batches import Batches
+from pipeline.errors import PipelineError
+
+# Lightning announces devices, processes and tips at every fit; a grid of cells would repeat it a hundred times
+for _name in ("lightning_fabric", "pytorch_lightning"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+
+def join(runtime: RuntimeConfig) -> Fabric:
+    """Start the other processes, unless that was done from outside, and wait until all are there.
+
+    A process that is started here runs the same command; it finds out here which one it is.
+
+    Raises:
+        PipelineError: The devices are not there, or not as many processes were started as the settings say.
+    """
+    try:
+        fabric = Fabric(
+            accelerator=runtime.accelerator, devices=runtime.devices, num_nodes=runtime.nodes, strategy="ddp"
+        )
+        fabric.launch()
+    except (ValueError, RuntimeError, MisconfigurationException) as error:
+        raise PipelineError(
+            f"runtime.devices, runtime.nodes: {runtime.devices} on each of {runtime.nodes} cannot be used: {error}"
+        ) from error
+    return fabric
+
+
+class OneBatch(pl.Callback):
+    """Makes many processes' steps those of one process that is given the whole batch."""
+
+    def __init__(self) -> None:
+        self.weight = 1.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw other corruptions than the first process, which draws those that it would draw alone."""
+        if trainer.global_rank:
+            mixed = np.random.SeedSequence((torch.initial_seed(), trainer.global_rank))
+            pl.seed_everything(int(mixed.generate_state(1)[0]), verbose=False)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Weigh by the share of the images: shares differ by one where the batch cannot be divided evenly."""
+        batches = trainer.train_dataloader
+        assert isinstance(batches, Batches)
+        self.weight = len(batch[1]) * trainer.world_size / batches.size(batch_idx)
+
+    def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: torch.Tensor) -> None:
+        """The mean over the processes then is the mean over the images."""
+        weight = self.weight
+        loss.register_hook(lambda gradient: gradient * weight)
