@@ -1,11 +1,18 @@
-"""docs/datasets.md and docs/encoders.md do what they say: their blocks are run. So is the README's example."""
+"""docs/datasets.md and docs/encoders.md do what they say: their blocks are run. So is the README's example.
+
+Of docs/scaling.md the commands are parsed, and what is cheap is run; tests/test_fanout.py and test_team.py do the rest.
+"""
 
 from __future__ import annotations
 
+import csv
+import os
 import re
 import runpy
 import shlex
 import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +21,12 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.cli import main
-from pipeline.config import NetworkConfig
+from benchmarks import cost
+from pipeline.cli import main, stage_parser
+from pipeline.config import NetworkConfig, from_parsed
 from pipeline.errors import PipelineError
 from pipeline.training import make_encoder
+from tests.conftest import tiny_arguments
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -140,3 +149,37 @@ def test_the_experiment_with_the_torchvision_encoder_works(tmp_path: Path, monke
     np.save(tmp_path / "images.npy", np.zeros((3, 8, 8), np.uint8))
     predict = ["predict", f"--cell={cell}", "--images=images.npy"]
     assert main([*predict, "--config=configs/resnet.yaml"]) == 0
+
+
+def scaling() -> str:
+    return (ROOT / "docs" / "scaling.md").read_text()
+
+
+def test_the_commands_in_scaling_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    found = re.findall(r"-m pipeline ([^\"$`]+?)\"?$", scaling().replace("\\\n", ""), re.MULTILINE)
+    assert len(found) == 8
+    for stage, *words in map(shlex.split, found):
+        parser = stage_parser(stage)
+        from_parsed(parser.instantiate(parser.parse_args(words)))
+
+
+def test_the_costs_in_scaling_are_those_of_the_benchmark() -> None:
+    with (ROOT / "docs" / "label_efficiency.csv").open(newline="") as file:
+        assert cost.table(list(csv.DictReader(file))) in scaling()
+
+
+@pytest.mark.slow
+def test_an_array_job_makes_the_cells_that_compare_finds(pretrained_runs: Path, tmp_path: Path) -> None:
+    [script] = (text for language, text in BLOCK.findall(scaling()) if language == "bash")
+    (tmp_path / "cells.sh").write_text(script)
+    _, *settings = tiny_arguments(shutil.copytree(pretrained_runs, tmp_path / "runs"), "")
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    for task in range(6):
+        with_number = {**environment, "SLURM_ARRAY_TASK_ID": str(task)}
+        subprocess.run(["bash", tmp_path / "cells.sh", *settings], check=True, cwd=tmp_path, env=with_number)
+    made = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/tiny/cells/*/manifest.json")}
+    assert len(made) == 6
+    grid = ("--grid.labels=[50,200]", "--grid.draws=1", "--grid.baselines=false")
+    assert main(["compare", *settings, *grid]) == 0
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/tiny/cells/*/manifest.json")} == made
