@@ -68,4 +68,4 @@ class OneBatch(pl.Callback):
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: torch.Tensor) -> None:
         """The mean over the processes then is the mean over the images."""
         weight = self.weight
-        loss.register_hook(lambda gradient: gradient * weight)
+        loss.register_hook(lambda gradient: gradient * weight)  # type: ignore[no-untyped-call]
