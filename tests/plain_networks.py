@@ -22,4 +22,4 @@ class Decoder(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         pixels: Tensor = self.linear(z)
-        return pixels.unflatten(1, self.out_shape)
+        return pixels.view(-1, *self.out_shape)

@@ -95,7 +95,7 @@ def test_two_processes_learn_what_one_learns(bare: Path, tmp_path: Path) -> None
         assert torch.allclose(load_file(two / "backbone.safetensors")[name], weight, atol=1e-4), name
     # one process alone says what there is to say
     assert len(re.findall(r"epoch \d/3", said)) == 3
-    assert said.count("pretrain:") == 4
+    assert said.count("pretrain:") == 5
     assert '"processes": 2' in (two / "manifest.json").read_text()
 
 
