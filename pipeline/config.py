@@ -245,14 +245,20 @@ class GraphConfig:
         head_widths: Hidden layers of the head that learns the spread labels; with all images to learn from it can have
             some even where the labels are few.
         batch_size: Images a step of that.
+        views: Distorted copies of each image, the mean of whose embeddings takes the place of its own in the graph; 0
+            leaves it at its own. Each takes as long as embedding all images does.
+        view: How much they are distorted: far less than the corruption of pretraining.
     """
 
     neighbours: int = 10
     alpha: float = 0.99
     head_widths: tuple[int, ...] = (256,)
     batch_size: int = 256
+    views: int = 0
+    view: DistortionConfig = field(default_factory=lambda: DistortionConfig(5.0, 0.0625, 0.075, 0.025, 0.01))
 
     def __post_init__(self) -> None:
+        _require(self.views >= 0, "train.graph.views", self.views, "0 or a number of copies")
         _require(self.neighbours > 0, "train.graph.neighbours", self.neighbours, "at least 1")
         _require(0 < self.alpha < 1, "train.graph.alpha", self.alpha, "a share between 0 and 1")
         _require(all(w > 0 for w in self.head_widths), "train.graph.head_widths", self.head_widths, "positive sizes")

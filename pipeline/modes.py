@@ -35,7 +35,6 @@ class Mode:
         summary: A few words for tables and help.
         propagates: Whether the labels are first spread over the images without labels, which the head then learns.
         agrees: Whether the classifier also learns from images without labels to agree with itself, however distorted.
-        propagates: Whether the labels are first spread over the images without labels, which are then trained on.
         fit: How it trains; of those in the table, ``TrainConfig`` says it.
         classifier: Import path of the ``Classifier`` that is trained, or of a subclass with another loss and no weights
             of its own.

@@ -20,11 +20,13 @@ from pipeline.errors import PipelineError
 from pipeline.evaluation.errors import SplitErrors, evaluate, pooled
 from pipeline.learning.fitting import Examples, Fitting, Network
 from pipeline.learning.plan import Plan, Pretrained
+from pipeline.learning.pretrain import embed_views
 from pipeline.methods import find_method
 from pipeline.models.classifier import Backbone, Classifier, Rates, make_head
+from pipeline.models.inputs import Images
 from pipeline.models.propagation import Floats, nearest_neighbours
 from pipeline.modes import find_mode
-from pipeline.training import FitResult, seed_everything
+from pipeline.training import FitResult, make_distortion, seed_everything
 
 
 @dataclass(frozen=True)
@@ -86,14 +88,22 @@ def train_classifier(
     return Trained(_classifier(networks[0]), results[-1], digests, out_of_fold)
 
 
-def neighbours(settings: GraphConfig, embeddings: Tensor) -> tuple[Indices, Floats]:
+def neighbours(settings: GraphConfig, backbone: Backbone, images: Images, embeddings: Tensor) -> tuple[Indices, Floats]:
     """The nearest neighbours that the graph is made of, see ``propagation.nearest_neighbours``.
+
+    Args:
+        settings: Say how many, and whether an image is where its embedding is or where those of its views are.
+        backbone: Pretrained, in eval mode.
+        images: Shape (N, C, H, W); a tensor, or in files.
+        embeddings: Of these, shape (N, features).
 
     Raises:
         PipelineError: There are not more images than neighbours.
     """
-    if len(embeddings) <= settings.neighbours:
-        raise PipelineError(f"train.graph.neighbours: {settings.neighbours} of {len(embeddings)} images; lower it")
+    if len(images) <= settings.neighbours:
+        raise PipelineError(f"train.graph.neighbours: {settings.neighbours} of {len(images)} images; lower it")
+    if settings.views:
+        embeddings = embed_views(backbone, images, make_distortion(settings.view), settings.views, seed=0)
     return nearest_neighbours(embeddings, settings.neighbours)
 
 

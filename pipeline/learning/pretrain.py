@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.config import PretrainConfig, RuntimeConfig
 from pipeline.datasets.batches import InMemoryData
@@ -135,6 +135,28 @@ def _embed_all(backbone: Backbone, images: Images, embeddings: Tensor) -> None:
     backbone.eval()
     for part in parts:
         part.copy_(backbone.norm(part))
+
+
+@torch.no_grad()
+def embed_views(backbone: Backbone, images: Images, view: nn.Module, count: int, seed: int) -> Tensor:
+    """Mean of the standardised features of distorted copies of each image, float32, shape (N, features).
+
+    Seeds the global random generators.
+
+    Args:
+        backbone: In eval mode.
+        images: uint8 or floats in [0, 1], shape (N, C, H, W); a tensor, or in files.
+        view: Distorts a batch.
+        count: Copies of each image.
+        seed: Of the distortions.
+    """
+    seed_everything(seed)
+    total = torch.zeros(len(images), backbone.out_features)
+    for part, chunk in zip(torch.split(total, CHUNK), chunks(images, CHUNK), strict=True):
+        x = as_input(chunk)
+        for _ in range(count):
+            part += backbone(view(x))
+    return total / count
 
 
 @torch.no_grad()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline import runs
-from pipeline.config import Experiment
-from pipeline.stages import pretrain
+from pipeline.config import Experiment, as_dict
+from pipeline.stages import data, pretrain
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -26,11 +26,17 @@ def run(config: Experiment) -> Path:
 
 def inputs(config: Experiment) -> dict[str, Any]:
     """What the graph is made from."""
+    settings = used(as_dict(config.train.graph))
     return {
         "stage": "graph",
         "pretrained": runs.fingerprint(pretrain.inputs(config)),
-        "neighbours": config.train.graph.neighbours,
+        **{name: settings[name] for name in ("neighbours", "views", "view") if name in settings},
     }
+
+
+def used(settings: dict[str, Any]) -> dict[str, Any]:
+    """The graph's settings without those of views if there are none: changing what is not used makes nothing anew."""
+    return settings if settings["views"] else {k: v for k, v in settings.items() if k not in ("views", "view")}
 
 
 def load(config: Experiment) -> sparse.csr_matrix:
@@ -47,8 +53,10 @@ def _make(config: Experiment, folder: Path) -> dict[str, Any]:
     from pipeline.learning.classify import neighbours
     from pipeline.training import threads
 
-    embeddings, settings = pretrain.load(config).embeddings, config.train.graph
+    settings, embeddings, images = config.train.graph, pretrain.load(config).embeddings, data.load(config).train.images
+    _, *shape = images.shape
+    backbone, _ = pretrain.restore(config, tuple(shape))
     with threads(config.runtime.threads):
-        indices, distances = neighbours(settings, embeddings)
+        indices, distances = neighbours(settings, backbone, images, embeddings)
     np.savez(folder / "neighbours.npz", indices=indices.astype(np.int32), distances=distances.astype(np.float32))
     return {"images": len(embeddings), "neighbours": settings.neighbours}

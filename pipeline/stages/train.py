@@ -19,7 +19,7 @@ from pipeline.datasets.splits import LabelSplit, whole
 from pipeline.errors import PipelineError
 from pipeline.learning.plan import Plan, spend
 from pipeline.modes import BUILT_IN, find_mode
-from pipeline.stages import data, pretrain
+from pipeline.stages import data, graph, pretrain
 from pipeline.stages.materials import Materials
 from pipeline.table import percent
 
@@ -125,7 +125,7 @@ def inputs(cell: Cell) -> dict[str, Any]:
     if head_mode is not None and head_mode != cell.mode:
         made_from["head_fit"] = fits[head_mode]
     if mode.propagates:
-        made_from["graph"] = spreading
+        made_from["graph"] = graph.used(spreading)
     if mode.agrees:
         made_from["agreement"] = agreement
     if mode.pretrained:

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -21,11 +23,21 @@ LONG = ("--train.scratch.max_epochs=100000", "--train.scratch.patience=100000", 
 STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
-def begin(arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
-    """The real command line, the first of a process group, as a shell starts it."""
-    command = [sys.executable, "-m", "pipeline", *arguments]
-    with log.open("wb") as output:
-        return subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+@contextmanager
+def begun(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A command, the first of a process group that heeds Ctrl-C, as a terminal's shell starts it; none outlives us."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # who started the tests may have it ignored
+    try:
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def members(group: int) -> list[int]:
@@ -59,21 +71,22 @@ def test_a_signal_ends_it_soon_and_it_can_go_on(
     for made in ("data", "pretrain"):
         assert finish([made, *small], tmp_path / "log") == 0
     options = ["--mode=scratch", "--labels=50"] if stage == "train" else []
-    process = begin([stage, *options, *small, *LONG[: 3 if stage == "pretrain" else 2]], tmp_path / "log")
-    if stage == "pretrain":
-        wait_for(lambda: "epoch 3/" in (tmp_path / "log").read_text(), process, tmp_path / "log")
-    else:
-        wait_for(lambda: list(tmp_path.glob("small/cells/.scratch-*.????????")), process, tmp_path / "log")
-        time.sleep(2)  # in the midst of training
-    if number == signal.SIGINT:
-        os.killpg(process.pid, number)  # a terminal sends it to all
-    else:
-        process.send_signal(number)
-    assert process.wait(SECONDS) == STATUS[number], (tmp_path / "log").read_text()
-    limit = time.monotonic() + SECONDS
-    while members(process.pid) and time.monotonic() < limit:
-        time.sleep(0.1)
-    assert members(process.pid) == []
+    command = [sys.executable, "-m", "pipeline", stage, *options, *small, *LONG[: 3 if stage == "pretrain" else 2]]
+    with begun(command, tmp_path / "log") as process:
+        if stage == "pretrain":
+            wait_for(lambda: "epoch 3/" in (tmp_path / "log").read_text(), process, tmp_path / "log")
+        else:
+            wait_for(lambda: list(tmp_path.glob("small/cells/.scratch-*.????????")), process, tmp_path / "log")
+            time.sleep(2)  # in the midst of training
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)  # a terminal sends it to all
+        else:
+            process.send_signal(number)
+        assert process.wait(SECONDS) == STATUS[number], (tmp_path / "log").read_text()
+        limit = time.monotonic() + SECONDS
+        while members(process.pid) and time.monotonic() < limit:
+            time.sleep(0.1)
+        assert members(process.pid) == []
     assert "Traceback" not in (tmp_path / "log").read_text()
     check_whole(tmp_path / "small")
     assert finish([stage, *options, *small], tmp_path / "log") == 0
@@ -90,10 +103,9 @@ def test_make_starts_no_stage_after_a_signal(tmp_path: Path) -> None:
     settings = " ".join([*SMALL, *LONG, f"--runs={tmp_path}"])
     command = ["make", "-C", str(root), f"VENV={binaries.parent}", "CONFIG=configs/digits.yaml", f"ARGS={settings}"]
     log = tmp_path / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
-    wait_for(lambda: "epoch 3/" in log.read_text(), process, log)
-    os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(SECONDS) != 0
-    assert "compare" not in log.read_text()
-    assert members(process.pid) == []
+    with begun(command, log) as process:
+        wait_for(lambda: "epoch 3/" in log.read_text(), process, log)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(SECONDS) != 0
+        assert "compare" not in log.read_text()
+        assert members(process.pid) == []
