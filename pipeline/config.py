@@ -419,9 +419,9 @@ class RuntimeConfig:
         threads: CPU threads of pretraining; 0 takes all cores. A cell always uses one, so that a cell trained
             alone equals the same cell trained among others.
         backend: Where the cells of a grid and the points of a study run: "processes" of this machine, or the workers of
-            a "dask" cluster, which need the extra [dask] and the same file system.
-        address: Of a cluster that is there, such as tcp://host:8786; empty: one on this machine,
-            of grid.jobs workers, which ends with the command.
+            a "dask" or "ray" cluster, which need the extra of that name and the same file system.
+        address: Of a cluster that is there, such as tcp://host:8786 (Dask) or host:6379 (Ray); empty: one on this
+            machine, of grid.jobs workers, which ends with the command.
         devices: Processes that pretrain together on each machine, a GPU each if it has them. A cell always has one.
         nodes: Machines that pretrain together; torchrun or SLURM has to start the command on each of them.
         progress: Show progress bars; they are never shown where the output is not a terminal.
@@ -433,7 +433,7 @@ class RuntimeConfig:
     precision: Literal["auto", "32", "bf16"] = "auto"
     compile: bool = False
     threads: int = 0
-    backend: Literal["processes", "dask"] = "processes"
+    backend: Literal["processes", "dask", "ray"] = "processes"
     address: str = ""
     devices: int = 1
     nodes: int = 1

@@ -11,6 +11,7 @@ EXTRAS = {
     "tensorboard": ("tensorboard",),
     "huggingface": ("datasets",),
     "dask": ("distributed",),
+    "ray": ("ray",),
 }
 
 

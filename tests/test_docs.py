@@ -158,7 +158,7 @@ def scaling() -> str:
 def test_the_commands_in_scaling_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     found = re.findall(r"-m pipeline ([^\"$`]+?)\"?$", scaling().replace("\\\n", ""), re.MULTILINE)
-    assert len(found) == 8
+    assert len(found) == 9
     for stage, *words in map(shlex.split, found):
         parser = stage_parser(stage)
         from_parsed(parser.instantiate(parser.parse_args(words)))

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,9 +31,14 @@ from tests.conftest import TINY, Run, tiny_arguments
 
 ROOT = Path(__file__).parent.parent
 SMALL = ("--grid.labels=[50]", "--grid.baselines=false")
-SIX = range(6)
-ENDS = [f"ends {number}" for number in SIX]
-NEEDS_DASK = pytest.mark.skipif(find_spec("distributed") is None, reason="distributed is not installed")
+
+
+def needs(package: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(find_spec(package) is None, reason=f"{package} is not installed")
+
+
+DASK = pytest.param("dask", marks=needs("distributed"))
+RAY = pytest.param("ray", marks=(needs("ray"), pytest.mark.slow))
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -65,43 +70,64 @@ def build(experiment: Path, number: int, deaths: int, log: Path) -> Path:
     return runs.build(experiment, f"pieces/{number}", inputs, functools.partial(make, number, deaths, log))
 
 
-def do(folder: Path, deaths: int, backend: Literal["processes", "dask"]) -> list[str]:
-    """Do six pieces with two workers; what was noted, sorted."""
-    runtime = RuntimeConfig(backend=backend, progress=False)
-    config, log = Experiment("work", str(folder), grid=GridConfig(jobs=2), runtime=runtime), folder / "log"
+def pieces(folder: Path, deaths: int) -> tuple[Experiment, list[Work], Path]:
+    config, log = Experiment(name="work", runs=str(folder), grid=GridConfig(jobs=2)), folder / "log"
     config.folder.mkdir(parents=True, exist_ok=True)
-    works = [Work(f"piece {number}", functools.partial(build, config.folder, number, deaths, log)) for number in SIX]
-    fan_out(config, works, "test", "piece")
-    return sorted(log.read_text().splitlines())
+    works = [
+        Work(f"piece {number}", functools.partial(build, config.folder, number, deaths, log)) for number in range(6)
+    ]
+    return config, works, log
 
 
-@NEEDS_DASK
-def test_where_a_worker_dies_its_piece_is_begun_again_and_no_other(tmp_path: Path) -> None:
-    noted = do(tmp_path, deaths=1, backend="dask")
-    assert noted == sorted([*(f"begins {number}" for number in SIX), "begins 1", *ENDS])
-    left = [path.name for path in (tmp_path / "work" / "pieces").iterdir() if not path.name.endswith(".lock")]
-    assert sorted(name.split("-")[0] for name in left) == [str(number) for number in SIX]
+def on(config: Experiment, backend: Any) -> Experiment:
+    return Experiment(
+        name=config.name,
+        runs=config.runs,
+        grid=config.grid,
+        runtime=RuntimeConfig(backend=backend, progress=False),
+    )
+
+
+@pytest.mark.parametrize("backend", [DASK, RAY])
+def test_where_a_worker_dies_its_piece_is_begun_again_and_no_other(backend: str, tmp_path: Path) -> None:
+    config, works, log = pieces(tmp_path, deaths=1)
+    fan_out(on(config, backend), works, "test", "piece")
+    lines = log.read_text().splitlines()
+    assert sorted(line for line in lines if line.startswith("ends")) == [f"ends {number}" for number in range(6)]
+    assert lines.count("begins 1") == 2
+    assert len(lines) == 13
+    left = [path.name for path in (config.folder / "pieces").iterdir() if not path.name.endswith(".lock")]
+    assert sorted(name.split("-")[0] for name in left) == [str(number) for number in range(6)]
 
 
 @pytest.mark.slow
-@NEEDS_DASK
-def test_a_piece_that_always_kills_its_worker_is_given_up_and_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", [DASK, RAY])
+def test_a_piece_that_always_kills_its_worker_is_given_up_and_named(backend: str, tmp_path: Path) -> None:
+    config, works, log = pieces(tmp_path, deaths=99)
     with pytest.raises(PipelineError, match=r"piece 1: \w+"):
-        do(tmp_path, deaths=99, backend="dask")
-    assert [line for line in do(tmp_path, deaths=0, backend="dask") if line.startswith("ends")] == ENDS
+        fan_out(on(config, backend), works, "test", "piece")
+    config, works, _ = pieces(tmp_path, deaths=0)
+    fan_out(on(config, backend), works, "test", "piece")
+    assert sorted(line for line in log.read_text().splitlines() if line.startswith("ends")) == [
+        f"ends {number}" for number in range(6)
+    ]
 
 
 @pytest.mark.slow
 def test_a_killed_process_of_this_machine_is_said_to_be_one_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    config, works, log = pieces(tmp_path, deaths=1)
     with pytest.raises(PipelineError, match="a worker was killed"):
-        do(tmp_path, deaths=1, backend="processes")
-    assert [line for line in do(tmp_path, deaths=1, backend="processes") if line.startswith("ends")] == ENDS
+        fan_out(on(config, "processes"), works, "test", "piece")
+    fan_out(on(config, "processes"), works, "test", "piece")
+    assert sorted(line for line in log.read_text().splitlines() if line.startswith("ends")) == [
+        f"ends {number}" for number in range(6)
+    ]
 
 
 # --- the grid -------------------------------------------------------------------------------------------------
 
 
-@NEEDS_DASK
+@needs("distributed")
 def test_a_grid_on_a_cluster_has_the_same_rows(runs: Path, tiny: Run, compared_runs: Path) -> None:
     assert tiny("compare", *SMALL, "--runtime.backend=dask") == 0
     assert rows(runs) == [row for row in rows(compared_runs) if row["labels"] == "50"]
@@ -123,12 +149,12 @@ def command(runs: Path, stage: str, *extra: str) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/locks").exists(), reason="no /proc/locks to find the worker by")
-@NEEDS_DASK
-def test_a_worker_killed_in_the_midst_of_a_cell_loses_none(runs: Path, tiny: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", [DASK, RAY])
+def test_a_worker_killed_in_the_midst_of_a_cell_loses_none(backend: str, runs: Path, tiny: Run, tmp_path: Path) -> None:
     long = [f"--train.{mode}.{name}=60" for mode in ("finetune", "scratch") for name in ("max_epochs", "patience")]
     undisturbed = Path(shutil.copytree(runs, tmp_path / "undisturbed"))
     options = (*long, "--grid.baselines=false", "--grid.jobs=2")
-    with subprocess.Popen(command(runs, "compare", *options, "--runtime.backend=dask")) as process:
+    with subprocess.Popen(command(runs, "compare", *options, f"--runtime.backend={backend}")) as process:
         cells, killed = runs / "tiny" / "cells", None
         while killed is None and process.poll() is None:
             time.sleep(0.02)
@@ -166,7 +192,7 @@ def test_a_worker_that_outlives_the_command_notices_other_images(tmp_path: Path)
 
 @contextmanager
 def running(*arguments: object, cwd: Path) -> Iterator[subprocess.Popen[bytes]]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
     process = subprocess.Popen([str(argument) for argument in arguments], cwd=cwd, env=environment)
     try:
         yield process
@@ -191,7 +217,7 @@ def wait_for(port: int) -> None:
 
 
 @pytest.mark.slow
-@NEEDS_DASK
+@needs("distributed")
 def test_workers_started_elsewhere_find_relative_folders_and_threads_are_refused(
     runs: Path, tiny: Run, compared_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,10 +253,22 @@ def test_workers_started_elsewhere_find_relative_folders_and_threads_are_refused
     assert not list(elsewhere.glob("**/cells"))
 
 
+@pytest.mark.slow
+@needs("ray")
+def test_a_ray_cluster_that_is_there_is_used(runs: Path, tiny: Run, compared_runs: Path, tmp_path: Path) -> None:
+    ray, port = Path(sys.executable).with_name("ray"), free_port()
+    start = ("start", "--head", "--block", f"--port={port}", "--num-cpus=2", "--include-dashboard=false")
+    with running(ray, *start, cwd=tmp_path):
+        wait_for(port)
+        options = (*SMALL, "--runtime.backend=ray", f"--runtime.address=127.0.0.1:{port}")
+        subprocess.run(command(runs, "compare", *options), check=True, cwd=ROOT)
+    assert rows(runs) == [row for row in rows(compared_runs) if row["labels"] == "50"]
+
+
 # --- what is refused before any work --------------------------------------------------------------------------
 
 
-@NEEDS_DASK
+@needs("distributed")
 def test_a_cluster_that_cannot_be_reached_is_said_before_any_work(
     runs: Path, tiny: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,18 +277,19 @@ def test_a_cluster_that_cannot_be_reached_is_said_before_any_work(
     options = ("--grid.modes=[propagate]", "--runtime.backend=dask", f"--runtime.address={address}")
     assert tiny("compare", *SMALL, *options) == 2
     message = capsys.readouterr().err
-    assert f"runtime.address: no Dask scheduler can be reached at '{address}'" in message
+    assert f"runtime.address: no dask cluster can be reached at '{address}'" in message
     assert not [path for path in (runs / "tiny").iterdir() if path.name.startswith(("cells", "graph"))]
 
 
+@pytest.mark.parametrize("name", ["dask", "ray"])
 def test_a_missing_extra_is_said_before_any_work(
-    runs: Path, tiny: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    name: str, runs: Path, tiny: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(extras, "find_spec", lambda package: None)
-    assert tiny("compare", *SMALL, "--grid.modes=[propagate]", "--runtime.backend=dask") == 2
+    assert tiny("compare", *SMALL, "--grid.modes=[propagate]", f"--runtime.backend={name}") == 2
     message = capsys.readouterr().err
-    assert "runtime.backend dask needs " in message
-    assert "pip install -c constraints.txt -e '.[dask]'" in message
+    assert f"runtime.backend {name} needs " in message
+    assert f"pip install -c constraints.txt -e '.[{name}]'" in message
     assert not [path for path in (runs / "tiny").iterdir() if path.name.startswith(("cells", "graph"))]
 
 

@@ -1,29 +1,28 @@
 """Independent pieces of work in parallel, here or on a cluster: a bar, and failures that leave the others alone.
 
-Dask is called by its own interface rather than through joblib's: there, one lost worker ends the whole call.
+Dask and Ray are called by their own interfaces rather than through joblib's: there, one lost worker ends the whole
+call, and Ray's results come all at once.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 import platform
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from pipeline import extras
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 LISTED = 20  # failures that a message lists
 PATIENCE = 10  # seconds that a scheduler is waited for
@@ -63,7 +62,7 @@ def fan_out(config: Experiment, pieces: Sequence[Work], description: str, unit: 
     if not pieces:
         return
     failures = []
-    outcomes = (_on_processes if config.runtime.backend == "processes" else _on_dask)(config, pieces)
+    outcomes = (_on_processes if config.runtime.backend == "processes" else _on_cluster)(config, pieces)
     bar = tqdm(outcomes, total=len(pieces), desc=description, unit=unit, disable=not config.runtime.progress or None)
     for done, failure in enumerate(bar, start=1):
         if failure is not None:
@@ -89,7 +88,7 @@ def check(config: Experiment) -> None:
         return
     _require_extra(config)
     if config.runtime.address:
-        with _dask_client(config):
+        with _CLUSTERS[config.runtime.backend](config):
             pass
 
 
@@ -129,52 +128,63 @@ def _on_processes(config: Experiment, pieces: Sequence[Work]) -> Iterator[str | 
         ) from error
 
 
-# --- workers of a Dask cluster --------------------------------------------------------------------------------
+# --- clusters -------------------------------------------------------------------------------------------------
 
 
-def _on_dask(config: Experiment, pieces: Sequence[Work]) -> Iterator[str | None]:
-    """Dask begins a piece whose worker died on another worker."""
+class Cluster(NamedTuple):
+    """What is asked of a cluster. It begins a call whose worker died on another worker.
+
+    Attributes:
+        submit: Hands it a call; returns a future.
+        wait: Returns some futures that are done, of those in a list.
+        result: Of one that is done; raises what the cluster says where it gave up.
+    """
+
+    submit: Callable[..., Any]
+    wait: Callable[[list[Any]], Iterable[Any]]
+    result: Callable[[Any], str | None]
+
+
+def _on_cluster(config: Experiment, pieces: Sequence[Work]) -> Iterator[str | None]:
     _require_extra(config)
-    import distributed
-
     folders, queue = _folders(config), iter(pieces)
-    with _dask_client(config) as client:
-        submit = functools.partial(client.submit, _attempt, pure=False)
-        running = {submit(piece, *folders): piece for piece in islice(queue, QUEUED)}
+    with _CLUSTERS[config.runtime.backend](config) as cluster:
+        running = {cluster.submit(_attempt, piece, *folders): piece for piece in islice(queue, QUEUED)}
         while running:
-            for future in distributed.wait(list(running), return_when="FIRST_COMPLETED").done:
+            for future in cluster.wait(list(running)):
                 piece = running.pop(future)
-                running |= {submit(following, *folders): following for following in islice(queue, 1)}
+                running |= {cluster.submit(_attempt, following, *folders): following for following in islice(queue, 1)}
                 try:
-                    outcome = future.result()
+                    outcome = cluster.result(future)
                 except Exception as error:  # workers died of this piece, again and again
                     outcome = f"{piece.name}: {type(error).__name__}: {str(error).strip()}"
                 yield outcome
 
 
 @contextlib.contextmanager
-def _dask_client(config: Experiment) -> Iterator[Client]:
-    """A client of the cluster at the address, or of one on this machine that ends with the block."""
-    from distributed import Client, LocalCluster
+def _dask(config: Experiment) -> Iterator[Cluster]:
+    """The Dask cluster at the address, or one on this machine that ends with the block."""
+    import distributed
 
     address = config.runtime.address
     with contextlib.ExitStack() as stack:
         if address:
             try:
-                client = stack.enter_context(Client(address, timeout=PATIENCE))
+                client = stack.enter_context(distributed.Client(address, timeout=PATIENCE))
             except (OSError, ValueError) as error:
-                raise PipelineError(
-                    f"runtime.address: no Dask scheduler can be reached at {address!r} ({type(error).__name__}: "
-                    f"{error}); start one there, or leave the address out for a cluster on this machine"
-                ) from error
+                raise _unreachable(config, error) from error
             _check_workers(address, client.scheduler_info(n_workers=-1)["workers"])
         else:
             count = config.grid.jobs or os.cpu_count()
-            own = LocalCluster(
+            own = distributed.LocalCluster(
                 n_workers=count, threads_per_worker=1, memory_limit=None, dashboard_address="127.0.0.1:0"
             )
-            client = stack.enter_context(Client(stack.enter_context(own)))
-        yield client
+            client = stack.enter_context(distributed.Client(stack.enter_context(own)))
+        yield Cluster(
+            functools.partial(client.submit, pure=False),
+            lambda futures: distributed.wait(futures, return_when="FIRST_COMPLETED").done,
+            lambda future: future.result(),
+        )
 
 
 def _check_workers(address: str, workers: dict[str, Any]) -> None:
@@ -188,5 +198,38 @@ def _check_workers(address: str, workers: dict[str, Any]) -> None:
         print(f"{address} has no worker yet; the work begins when one comes", flush=True)
 
 
+@contextlib.contextmanager
+def _ray(config: Experiment) -> Iterator[Cluster]:
+    """The Ray cluster at the address, or one on this machine that ends with the block."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
+    import ray
+
+    address = config.runtime.address
+    own = {} if address else {"num_cpus": config.grid.jobs or None, "include_dashboard": False}
+    try:
+        ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _unreachable(config, error) from error
+    try:
+        yield Cluster(ray.remote(_call).remote, lambda futures: ray.wait(futures)[0], ray.get)
+    finally:
+        ray.shutdown()
+
+
+def _call(function: Callable[..., str | None], *arguments: Any) -> str | None:
+    return function(*arguments)
+
+
 def _require_extra(config: Experiment) -> None:
-    extras.require("dask", f"runtime.backend {config.runtime.backend}")
+    extras.require(config.runtime.backend, f"runtime.backend {config.runtime.backend}")
+
+
+def _unreachable(config: Experiment, error: Exception) -> PipelineError:
+    runtime = config.runtime
+    return PipelineError(
+        f"runtime.address: no {runtime.backend} cluster can be reached at {runtime.address!r} "
+        f"({type(error).__name__}: {error}); start one there, or leave the address out for one on this machine"
+    )
+
+
+_CLUSTERS: dict[str, Callable[[Experiment], contextlib.AbstractContextManager[Cluster]]] = {"dask": _dask, "ray": _ray}
