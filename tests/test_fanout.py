@@ -193,7 +193,8 @@ def test_a_worker_that_outlives_the_command_notices_other_images(tmp_path: Path)
 @contextmanager
 def running(*arguments: object, cwd: Path) -> Iterator[subprocess.Popen[bytes]]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
-    process = subprocess.Popen([str(argument) for argument in arguments], cwd=cwd, env=environment)
+    # in a group of its own: where ray ends, it ends its whole group
+    process = subprocess.Popen(list(map(str, arguments)), cwd=cwd, env=environment, start_new_session=True)
     try:
         yield process
     finally:
@@ -261,7 +262,8 @@ def test_a_ray_cluster_that_is_there_is_used(runs: Path, tiny: Run, compared_run
     with running(ray, *start, cwd=tmp_path):
         wait_for(port)
         options = (*SMALL, "--runtime.backend=ray", f"--runtime.address=127.0.0.1:{port}")
-        subprocess.run(command(runs, "compare", *options), check=True, cwd=ROOT)
+        with_token = {**os.environ, "RAY_AUTH_MODE": "token"}  # which `ray start` asks for
+        subprocess.run(command(runs, "compare", *options), check=True, cwd=ROOT, env=with_token)
     assert rows(runs) == [row for row in rows(compared_runs) if row["labels"] == "50"]
 
 

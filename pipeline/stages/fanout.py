@@ -11,6 +11,7 @@ import functools
 import logging
 import os
 import platform
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -206,10 +207,12 @@ def _ray(config: Experiment) -> Iterator[Cluster]:
 
     address = config.runtime.address
     own = {} if address else {"num_cpus": config.grid.jobs or None, "include_dashboard": False}
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
     except (OSError, ValueError, RuntimeError) as error:
         raise _unreachable(config, error) from error
+    signal.signal(signal.SIGTERM, on_sigterm)  # ray ends with another status than every other command
     try:
         yield Cluster(ray.remote(_call).remote, lambda futures: ray.wait(futures)[0], ray.get)
     finally:
