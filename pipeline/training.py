@@ -255,19 +255,23 @@ class _Recorder(pl.Callback):
     def __init__(self, measure: Callable[[], dict[str, float]], monitor: str | None) -> None:
         self.measure, self.monitor = measure, monitor
         self.history: History = []
-        self.losses: list[torch.Tensor] = []
+        self.losses = torch.empty(0)  # of the epoch's steps
         self.best, self.best_epoch = math.inf, 0
         self.best_weights: dict[str, torch.Tensor] | None = None
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.losses = []
-
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any) -> None:
-        self.losses.append(outputs["loss"])  # read at the epoch's end only: a device need not wait for it at each step
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        loss: torch.Tensor = outputs["loss"]
+        if batch_idx == 0:
+            # one tensor for all: one kept from each step would lie between the large ones and hold the heap open
+            self.losses = loss.new_empty(int(trainer.num_training_batches))
+        self.losses[batch_idx] = loss  # read at the epoch's end only: a device need not wait for it at each step
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        own = torch.stack(self.losses).mean()
-        train_loss = trainer.strategy.reduce(own, reduce_op="mean")  # over the processes that train together
+        train_loss = trainer.strategy.reduce(
+            self.losses.mean(), reduce_op="mean"
+        )  # over the processes that train together
         row = {"epoch": float(trainer.current_epoch + 1), "train_loss": float(train_loss)}
         if trainer.is_global_zero:
             row |= self.measure()
