@@ -13,8 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline import extras
-from pipeline import runs as run_folder
+from pipeline import disk, extras
 from pipeline.cli import main
 from pipeline.config import DataConfig, Experiment
 from pipeline.datasets.base import ImageData, load
@@ -207,6 +206,6 @@ def test_an_interrupted_export_leaves_no_folder(runs: Path, tiny: Run, monkeypat
         raise KeyboardInterrupt
 
     before = {path.name for path in (runs / "tiny").iterdir() if not path.name.endswith(".lock")}
-    monkeypatch.setattr(run_folder, "write_json", interrupt)
+    monkeypatch.setattr(disk, "write_json", interrupt)
     assert tiny("export", f"--cell={cell(runs, 'frozen-100-0')}", "--onnx=false") == 130
     assert {path.name for path in (runs / "tiny").iterdir() if not path.name.endswith(".lock")} == before

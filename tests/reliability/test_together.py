@@ -80,7 +80,7 @@ def test_without_the_lock_both_would_train(tmp_path: Path, monkeypatch: pytest.M
 
         def release(self) -> None: ...
 
-    monkeypatch.setattr(run_folder, "FileLock", Open)
+    monkeypatch.setattr(disk, "FileLock", Open)
     run_folder.build(tmp_path / "a", "demo", {"stage": "demo"}, make)
     assert len(made) == 2
 
