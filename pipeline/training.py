@@ -269,9 +269,8 @@ class _Recorder(pl.Callback):
         self.losses[batch_idx] = loss  # read at the epoch's end only: a device need not wait for it at each step
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        train_loss = trainer.strategy.reduce(
-            self.losses.mean(), reduce_op="mean"
-        )  # over the processes that train together
+        own = self.losses.mean()
+        train_loss = trainer.strategy.reduce(own, reduce_op="mean")  # over the processes that train together
         row = {"epoch": float(trainer.current_epoch + 1), "train_loss": float(train_loss)}
         if trainer.is_global_zero:
             row |= self.measure()

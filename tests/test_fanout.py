@@ -31,6 +31,8 @@ from tests.conftest import TINY, Run, tiny_arguments
 
 ROOT = Path(__file__).parent.parent
 SMALL = ("--grid.labels=[50]", "--grid.baselines=false")
+SIX = range(6)
+ENDS = [f"ends {number}" for number in SIX]
 
 
 def needs(package: str) -> pytest.MarkDecorator:
@@ -70,58 +72,37 @@ def build(experiment: Path, number: int, deaths: int, log: Path) -> Path:
     return runs.build(experiment, f"pieces/{number}", inputs, functools.partial(make, number, deaths, log))
 
 
-def pieces(folder: Path, deaths: int) -> tuple[Experiment, list[Work], Path]:
-    config, log = Experiment(name="work", runs=str(folder), grid=GridConfig(jobs=2)), folder / "log"
+def do(folder: Path, deaths: int, backend: Any) -> list[str]:
+    """Do six pieces with two workers; what was noted, sorted."""
+    runtime = RuntimeConfig(backend=backend, progress=False)
+    config, log = Experiment("work", str(folder), grid=GridConfig(jobs=2), runtime=runtime), folder / "log"
     config.folder.mkdir(parents=True, exist_ok=True)
-    works = [
-        Work(f"piece {number}", functools.partial(build, config.folder, number, deaths, log)) for number in range(6)
-    ]
-    return config, works, log
-
-
-def on(config: Experiment, backend: Any) -> Experiment:
-    return Experiment(
-        name=config.name,
-        runs=config.runs,
-        grid=config.grid,
-        runtime=RuntimeConfig(backend=backend, progress=False),
-    )
+    works = [Work(f"piece {number}", functools.partial(build, config.folder, number, deaths, log)) for number in SIX]
+    fan_out(config, works, "test", "piece")
+    return sorted(log.read_text().splitlines())
 
 
 @pytest.mark.parametrize("backend", [DASK, RAY])
 def test_where_a_worker_dies_its_piece_is_begun_again_and_no_other(backend: str, tmp_path: Path) -> None:
-    config, works, log = pieces(tmp_path, deaths=1)
-    fan_out(on(config, backend), works, "test", "piece")
-    lines = log.read_text().splitlines()
-    assert sorted(line for line in lines if line.startswith("ends")) == [f"ends {number}" for number in range(6)]
-    assert lines.count("begins 1") == 2
-    assert len(lines) == 13
-    left = [path.name for path in (config.folder / "pieces").iterdir() if not path.name.endswith(".lock")]
-    assert sorted(name.split("-")[0] for name in left) == [str(number) for number in range(6)]
+    noted = do(tmp_path, deaths=1, backend=backend)
+    assert noted == sorted([*(f"begins {number}" for number in SIX), "begins 1", *ENDS])
+    left = [path.name for path in (tmp_path / "work" / "pieces").iterdir() if not path.name.endswith(".lock")]
+    assert sorted(name.split("-")[0] for name in left) == [str(number) for number in SIX]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", [DASK, RAY])
 def test_a_piece_that_always_kills_its_worker_is_given_up_and_named(backend: str, tmp_path: Path) -> None:
-    config, works, log = pieces(tmp_path, deaths=99)
     with pytest.raises(PipelineError, match=r"piece 1: \w+"):
-        fan_out(on(config, backend), works, "test", "piece")
-    config, works, _ = pieces(tmp_path, deaths=0)
-    fan_out(on(config, backend), works, "test", "piece")
-    assert sorted(line for line in log.read_text().splitlines() if line.startswith("ends")) == [
-        f"ends {number}" for number in range(6)
-    ]
+        do(tmp_path, deaths=99, backend=backend)
+    assert [line for line in do(tmp_path, deaths=0, backend=backend) if line.startswith("ends")] == ENDS
 
 
 @pytest.mark.slow
 def test_a_killed_process_of_this_machine_is_said_to_be_one_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    config, works, log = pieces(tmp_path, deaths=1)
     with pytest.raises(PipelineError, match="a worker was killed"):
-        fan_out(on(config, "processes"), works, "test", "piece")
-    fan_out(on(config, "processes"), works, "test", "piece")
-    assert sorted(line for line in log.read_text().splitlines() if line.startswith("ends")) == [
-        f"ends {number}" for number in range(6)
-    ]
+        do(tmp_path, deaths=1, backend="processes")
+    assert [line for line in do(tmp_path, deaths=1, backend="processes") if line.startswith("ends")] == ENDS
 
 
 # --- the grid -------------------------------------------------------------------------------------------------
