@@ -312,7 +312,8 @@ def _train(plan: Plan, examples: Examples) -> Trained:
             decoder = encoder.model.decoder.state_dict()
             pretrained = Pretrained(encoder.backbone.state_dict(), encoder.embeddings, decoder)
             if mode.propagates:
-                found = neighbours(plan.train.graph, encoder.backbone, examples.images, encoder.embeddings)
+                sources = encoder.backbone, examples.images
+                found = neighbours(plan.train.graph, encoder.embeddings, lambda: sources)
                 graph = similarity_graph(*found)
     with threads(1):
         return train_classifier(plan, examples, pretrained, graph)

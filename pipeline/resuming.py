@@ -58,7 +58,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
         if hashlib.sha256(content[32:]).digest() != content[:32]:
             raise NoCheckpointError("its SHA-256 differs from the one that stands in it")
         checkpoint: dict[str, Any] = torch.load(io.BytesIO(content[32:]), map_location="cpu", weights_only=True)
-        if not (isinstance(checkpoint, dict) and checkpoint.keys() >= PARTS):
+        if not (isinstance(checkpoint, dict) and checkpoint.keys() >= PARTS and _random_states_in(checkpoint)):
             raise NoCheckpointError("parts of it are missing")
         return checkpoint
 
@@ -124,9 +124,15 @@ def usable(path: Path | None) -> bool:
     try:
         AtomicCheckpoints().load_checkpoint(path)
     except Exception as error:  # whatever a broken or hostile file raises, it is not gone on from
-        print(f"{path} cannot be read ({type(error).__name__}); training begins anew")
+        reason = error if isinstance(error, NoCheckpointError) else type(error).__name__
+        print(f"{path} cannot be read ({reason}); training begins anew")
         return False
     return True
+
+
+def _random_states_in(checkpoint: dict[str, Any]) -> bool:
+    """Whether the generators' states are there, as they are not in a checkpoint of an older version."""
+    return "random" in checkpoint["callbacks"].get(SaveEpochs.__qualname__, {})
 
 
 def random_states() -> dict[str, Any]:

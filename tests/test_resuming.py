@@ -130,3 +130,20 @@ def test_a_broken_or_hostile_checkpoint_is_left_out(
     assert "code was run" not in said
     assert "cannot be read" in said
     assert pretrained(runs) == uninterrupted
+
+
+def test_a_checkpoint_as_an_older_version_wrote_it_is_left_out(
+    runs: Path,
+    tiny: Run,
+    uninterrupted: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path, files = kill_after(1, runs, monkeypatch), resuming.AtomicCheckpoints()
+    checkpoint = files.load_checkpoint(path)
+    [states] = checkpoint["callbacks"]["SaveEpochs"].pop("random")
+    checkpoint["callbacks"]["SaveEpochs"] = states  # of a single process, as all were
+    files.save_checkpoint(checkpoint, path)
+    assert tiny("pretrain", *SETTINGS) == 0
+    assert "parts of it are missing" in capsys.readouterr().out
+    assert pretrained(runs) == uninterrupted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,21 +88,24 @@ def train_classifier(
     return Trained(_classifier(networks[0]), results[-1], digests, out_of_fold)
 
 
-def neighbours(settings: GraphConfig, backbone: Backbone, images: Images, embeddings: Tensor) -> tuple[Indices, Floats]:
+def neighbours(
+    settings: GraphConfig, embeddings: Tensor, sources: Callable[[], tuple[Backbone, Images]]
+) -> tuple[Indices, Floats]:
     """The nearest neighbours that the graph is made of, see ``propagation.nearest_neighbours``.
 
     Args:
         settings: Say how many, and whether an image is where its embedding is or where those of its views are.
-        backbone: Pretrained, in eval mode.
-        images: Shape (N, C, H, W); a tensor, or in files.
-        embeddings: Of these, shape (N, features).
+        embeddings: Of the images, shape (N, features).
+        sources: Gives the pretrained backbone, in eval mode, and the images, shape (N, C, H, W), a tensor or in files;
+            asked only where there are views.
 
     Raises:
         PipelineError: There are not more images than neighbours.
     """
-    if len(images) <= settings.neighbours:
-        raise PipelineError(f"train.graph.neighbours: {settings.neighbours} of {len(images)} images; lower it")
+    if len(embeddings) <= settings.neighbours:
+        raise PipelineError(f"train.graph.neighbours: {settings.neighbours} of {len(embeddings)} images; lower it")
     if settings.views:
+        backbone, images = sources()
         embeddings = embed_views(backbone, images, make_distortion(settings.view), settings.views, seed=0)
     return nearest_neighbours(embeddings, settings.neighbours)
 

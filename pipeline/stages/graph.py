@@ -14,6 +14,9 @@ from pipeline.stages import data, pretrain
 if TYPE_CHECKING:
     from scipy import sparse
 
+    from pipeline.models.classifier import Backbone
+    from pipeline.models.inputs import Images
+
 
 def run(config: Experiment) -> Path:
     """Find the neighbours unless it is done, and return the artefact's folder.
@@ -53,10 +56,16 @@ def _make(config: Experiment, folder: Path) -> dict[str, Any]:
     from pipeline.learning.classify import neighbours
     from pipeline.training import threads
 
-    settings, embeddings, images = config.train.graph, pretrain.load(config).embeddings, data.load(config).train.images
-    _, *shape = images.shape
-    backbone, _ = pretrain.restore(config, tuple(shape))
+    settings, embeddings = config.train.graph, pretrain.load(config).embeddings
     with threads(config.runtime.threads):
-        indices, distances = neighbours(settings, backbone, images, embeddings)
+        indices, distances = neighbours(settings, embeddings, lambda: _sources(config))
     np.savez(folder / "neighbours.npz", indices=indices.astype(np.int32), distances=distances.astype(np.float32))
     return {"images": len(embeddings), "neighbours": settings.neighbours}
+
+
+def _sources(config: Experiment) -> tuple[Backbone, Images]:
+    """What views are embedded by, and of what."""
+    images = data.load(config).train.images
+    _, *shape = images.shape
+    backbone, _ = pretrain.restore(config, tuple(shape))
+    return backbone, images
