@@ -16,14 +16,13 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.callbacks import EarlyStopping
 from torch import nn
 from torch._dynamo.exc import BackendCompilerFailed
 from tqdm import tqdm
 
 from pipeline import plugins
 from pipeline.config import DistortionConfig, NetworkConfig, RuntimeConfig
-from pipeline.datasets.augment import RandomDistortion
+from pipeline.datasets.augment import RandomDistortion, Sometimes
 from pipeline.datasets.batches import InMemoryData
 from pipeline.errors import PipelineError
 from pipeline.models.encoders import Shape
@@ -76,9 +75,12 @@ def _make_network(part: str, config: NetworkConfig, built_in: dict[str, str], *p
     return network
 
 
-def make_distortion(config: DistortionConfig | None) -> nn.Module:
-    """The batched distortion with these strengths; the identity for none."""
-    return nn.Identity() if config is None else RandomDistortion(**asdict(config))
+def make_distortion(config: DistortionConfig | None, untouched: float = 0.0) -> nn.Module:
+    """The batched distortion with these strengths, of all images of a batch but a share; the identity for none."""
+    if config is None:
+        return nn.Identity()
+    distortion = RandomDistortion(**asdict(config))
+    return Sometimes(distortion, untouched) if untouched else distortion
 
 
 def resolve_precision(runtime: RuntimeConfig) -> Precision:
@@ -177,10 +179,8 @@ def fit(
         PipelineError: The loss became NaN or infinite, the device is not there, another process was lost, or the step
             cannot be compiled.
     """
-    recorder = _Recorder(measure, monitor)
+    recorder = _Recorder(measure, monitor, patience)
     callbacks: list[pl.Callback] = [recorder]
-    if monitor is not None:
-        callbacks.append(EarlyStopping(monitor, patience=patience, min_delta=0.0, verbose=False))
     if runtime.processes > 1:
         callbacks.append(OneBatch())
     if description and runtime.progress:
@@ -250,10 +250,14 @@ def _fit_or_stop(trainer: pl.Trainer, model: pl.LightningModule, data: InMemoryD
 
 
 class _Recorder(pl.Callback):
-    """Keeps the history, and the best weights in memory; Lightning leaves a model with its last ones."""
+    """Keeps the history, and the best weights in memory; Lightning leaves a model with its last ones.
 
-    def __init__(self, measure: Callable[[], dict[str, float]], monitor: str | None) -> None:
-        self.measure, self.monitor = measure, monitor
+    It stops the training, too: Lightning's EarlyStopping wants the number logged, which takes as long as several steps
+    of a head.
+    """
+
+    def __init__(self, measure: Callable[[], dict[str, float]], monitor: str | None, patience: int) -> None:
+        self.measure, self.monitor, self.patience = measure, monitor, patience
         self.history: History = []
         self.losses = torch.empty(0)  # of the epoch's steps
         self.best, self.best_epoch = math.inf, 0
@@ -283,10 +287,11 @@ class _Recorder(pl.Callback):
         self.history.append(row)
         if self.monitor is None:
             return
-        pl_module.log(self.monitor, row[self.monitor])  # where EarlyStopping looks
         if row[self.monitor] < self.best:
             self.best, self.best_epoch = row[self.monitor], len(self.history)
             self.best_weights = copy.deepcopy(pl_module.state_dict())
+        elif len(self.history) - self.best_epoch >= self.patience:
+            trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
         return {
