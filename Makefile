@@ -31,7 +31,7 @@ CHOSEN = $(if $(CELL),--cell "$(CELL)")
 STUDIES := bottleneck identity generation balance overfit clusters
 STUDY_CONFIG = configs/studies/$(STUDY).yaml
 
-.PHONY: all install check-dataset data pretrain sample frozen finetune scratch propagate probe_finetune consistency compare report label-efficiency vae study studies predict export reproduce compare-runs doctor test test-slow audit bench lint format clean help
+.PHONY: all install check-dataset data pretrain sample frozen finetune scratch propagate probe_finetune consistency self_train compare report label-efficiency vae study studies predict export reproduce compare-runs doctor test test-slow audit bench lint format clean help
 
 all: report ## The main job: every stage, ending with the table and the path of the report (default)
 
@@ -57,8 +57,8 @@ sample: pretrain ## Draw samples, reconstructions and interpolations from the pr
 	@$(PIPELINE) sample $(SETTINGS)
 
 frozen finetune propagate: pretrain ## Train one classifier on LABELS labels, draw SEED: frozen, fine-tuned, labels spread
-probe_finetune consistency: pretrain ## ... fine-tuned more carefully, or made to agree with itself
-frozen finetune propagate probe_finetune consistency:
+probe_finetune consistency self_train: pretrain ## ... fine-tuned more carefully, made to agree with itself, or both
+frozen finetune propagate probe_finetune consistency self_train:
 	@$(PIPELINE) train --mode $@ --labels $(LABELS) --seed $(SEED) $(SETTINGS)
 
 scratch: data ## The same network without pretraining, on LABELS labels, draw SEED
@@ -67,7 +67,7 @@ scratch: data ## The same network without pretraining, on LABELS labels, draw SE
 compare: pretrain ## Train the grid of modes x labels x draws; print E_in and E_out side by side
 	@$(PIPELINE) compare $(SETTINGS)
 
-label-efficiency: ## Frozen, fine-tuned, labels spread, from scratch: four budgets, ten draws
+label-efficiency: ## Frozen, fine-tuned, labels spread, trained on these, from scratch: four budgets, ten draws
 	@$(MAKE) --no-print-directory report CONFIG=configs/mnist_label_efficiency.yaml
 
 vae: ## The same on a variational autoencoder (configs/mnist_vae.yaml)

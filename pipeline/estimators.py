@@ -198,7 +198,7 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
     Args:
         mode: "frozen" trains the head on the pretrained encoder, "finetune" both, "probe_finetune" both more carefully,
             "propagate" the head on labels that were spread over all images, "consistency" both, also on images without
-            labels, "scratch" the same network without pretraining.
+            labels, "self_train" both, also on labels that were spread, "scratch" the same network without pretraining.
         latent: Width of the embedding.
         epochs: Passes of the pretraining over the images.
         head_lr: Learning rate of the head in this mode.

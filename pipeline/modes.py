@@ -7,7 +7,8 @@ Where they come from: ``finetune`` fits the head first, as Kumar et al. 2022 (ar
 averaged weights (Polyak and Juditsky 1992). ``propagate`` is label spreading (Zhou et al. 2004) with the weights of
 Iscen et al. 2019 (arXiv 1904.04717). ``consistency`` is FixMatch (Sohn et al. 2020, arXiv 2001.07685) with the
 averaged network of mean teacher (Tarvainen and Valpola 2017, arXiv 1703.01780) for a judge and, as a setting, the
-Ladder network's reconstruction (Rasmus et al. 2015, arXiv 1507.02672).
+Ladder network's reconstruction (Rasmus et al. 2015, arXiv 1507.02672). ``self_train`` learns like that from the labels
+that were spread, as far as the averaged network names the same class (co-training, Blum and Mitchell 1998).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Mode:
         pretrained: Whether the encoder starts from its pretrained weights; otherwise from random ones.
         trains_encoder: Whether the encoder is trained along with the head.
         summary: A few words for tables and help.
-        propagates: Whether the labels are first spread over the images without labels, which the head then learns.
+        propagates: Whether the labels are first spread over the images without labels, which are then learnt from.
         agrees: Whether the classifier also learns from images without labels to agree with itself, however distorted.
         fit: How it trains; of those in the table, ``TrainConfig`` says it.
         classifier: Import path of the ``Classifier`` that is trained, or of a subclass with another loss and no weights
@@ -68,6 +69,13 @@ BUILT_IN = {
         pretrained=True,
         trains_encoder=True,
         summary="all trained on the labels and to agree with itself on distorted images without labels",
+        agrees=True,
+    ),
+    "self_train": Mode(
+        pretrained=True,
+        trains_encoder=True,
+        summary="all trained on the labels and, distorted, on those spread over the graph that it agrees with",
+        propagates=True,
         agrees=True,
     ),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 from pathlib import Path
 
@@ -10,9 +11,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from torch import nn
 
-from pipeline.models.agreement import AgreeingClassifier, Labelled
+from pipeline.datasets.augment import Sometimes
+from pipeline.models.agreement import LEAST, AgreeingClassifier, Labelled, where_both_agree, where_sure
 from pipeline.models.classifier import Backbone, Rates, make_head
 from pipeline.models.decoders import MLPDecoder
 from pipeline.models.encoders import ConvEncoder
@@ -32,7 +37,8 @@ def agreeing(threshold: float, weight: float = 2.0, decoder: nn.Module | None = 
     backbone, head = Backbone(ConvEncoder((1, 8, 8), 6, [4])), make_head(6, 3)
     labelled = Labelled(IMAGES[:1], torch.tensor([2]), 4)
     rates = Rates(0.1, 0.1, averaging=0.9)
-    return AgreeingClassifier(backbone, head, rates, labelled, Mirror(), nn.Identity(), threshold, weight, decoder, 0.5)
+    opinion = functools.partial(where_sure, threshold=threshold)
+    return AgreeingClassifier(backbone, head, rates, labelled, Mirror(), nn.Identity(), opinion, weight, decoder, 0.5)
 
 
 def by_hand(model: AgreeingClassifier, threshold: float, weight: float) -> torch.Tensor:
@@ -71,9 +77,46 @@ def test_reconstruction_asks_for_the_clean_image_and_trains_the_decoder() -> Non
     assert {id(p) for p in decoder.parameters()} <= trained
 
 
+def probabilities(count: int) -> st.SearchStrategy[torch.Tensor]:
+    rows = arrays(np.float32, (count, 4), elements=st.floats(0.015625, 1, width=32))
+    return rows.map(lambda values: torch.from_numpy(values / values.sum(1, keepdims=True)))
+
+
+@given(probabilities(8), probabilities(8), st.floats(0.1, 1))
+@settings(deadline=None)
+def test_two_opinions_multiply_where_they_name_the_same_class(
+    network: torch.Tensor, spread: torch.Tensor, weight: float
+) -> None:
+    targets = where_both_agree(network, spread * weight)
+    for mine, one, other in zip(targets, network, spread, strict=True):
+        if one.argmax() != other.argmax():
+            assert not mine.any()
+            continue
+        both = (one * other).double() / (one * other).double().sum()
+        torch.testing.assert_close(mine.double(), weight * both, rtol=1e-3, atol=1e-6)
+        assert mine.argmax() == one.argmax()
+
+
+def test_neither_opinion_can_rule_a_class_out() -> None:
+    sure, unsure = torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[0.5, 0.3, 0.2]])
+    assert where_both_agree(sure, unsure).min() > LEAST / 10
+    assert where_both_agree(unsure, sure).min() > LEAST / 10
+    assert not where_both_agree(unsure, torch.zeros(1, 3)).any()  # an image that no label reached
+
+
+def test_the_share_of_untouched_images() -> None:
+    torch.manual_seed(0)
+    batch = torch.rand(40, 1, 4, 4)
+    for share in (0.0, 0.3, 1.0):
+        distort = Sometimes(Mirror(), share)
+        changed = torch.stack([(distort(batch) != batch).flatten(1).any(1) for _ in range(200)]).float()
+        assert (changed.sum(1) == round(40 * (1 - share))).all()
+        assert changed.mean(0).numpy() == pytest.approx(1 - share, abs=0.15)  # no place in the batch is spared
+
+
 # --- as modes -------------------------------------------------------------------------------------------------
 
-MODES = ("probe_finetune", "consistency")
+MODES = ("probe_finetune", "consistency", "self_train")
 SHORT = tuple(f"--train.{mode}.max_epochs=2" for mode in MODES)
 
 
@@ -97,9 +140,24 @@ def test_the_modes_train_the_encoder_within_the_budget_and_leave_a_plain_classif
         assert tiny("predict", *chosen, *SHORT, *extra) == 0
 
 
+def test_learning_from_spread_labels_errs_less_than_a_frozen_head(runs: Path, tiny: Run) -> None:
+    more = ("--pretrain.epochs=10", "--train.frozen.max_epochs=60", "--train.self_train.max_epochs=15")
+    assert tiny("pretrain", *more) == 0
+    grid = ("--grid.modes=[frozen,self_train]", "--grid.labels=[50]", "--grid.draws=2", "--grid.baselines=false")
+    assert tiny("compare", *grid, *more) == 0
+    with (runs / "tiny" / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    frozen, self_train = (
+        np.mean([float(row["e_out"]) for row in rows if row["mode"] == mode]) for mode in ("frozen", "self_train")
+    )
+    assert self_train < frozen
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
+        ("--train.self_train.averaging=null", "train.self_train.averaging: None is not allowed"),
+        ("--train.agreement.untouched=1", "train.agreement.untouched: 1.0 is not allowed"),
         ("--train.consistency.averaging=null", "train.consistency.averaging: None is not allowed"),
         ("--train.consistency.averaging=1", "averaging: 1.0 is not allowed"),
         ("--train.agreement.threshold=1", "train.agreement.threshold: 1.0 is not allowed"),

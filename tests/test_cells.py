@@ -94,6 +94,26 @@ def test_embedding_once_equals_the_long_way(runs: Path, tiny: Run) -> None:
     assert metrics(once)["e_out"]["errors"] == metrics(long_way)["e_out"]["errors"]
 
 
+def test_a_mode_may_leave_the_images_as_they_are(runs: Path, tiny: Run) -> None:
+    """Then it is the cell that it was without a distortion; the others are distorted, all images or some."""
+    quick = ("--train.frozen.augment=false", "--train.finetune.max_epochs=1")
+    turned = "--train.augment={rotation: 10}"
+    for settings in ((), (turned,), (turned, "--train.untouched=0.5")):
+        for mode in ("frozen", "finetune"):
+            assert tiny("train", f"--mode={mode}", *quick, *settings) == 0
+    cells = runs / "tiny" / "cells"
+    assert [len(list(cells.glob(f"{mode}-*/"))) for mode in ("frozen", "finetune")] == [1, 3]
+
+
+def test_without_patience_the_last_weights_are_kept(runs: Path, tiny: Run) -> None:
+    settings = ("--train.finetune.patience=null", "--train.finetune.max_epochs=7", "--train.finetune.encoder_lr=0.02")
+    assert tiny("train", "--mode=finetune", *settings) == 0
+    folder = cell(runs, "finetune")
+    history = np.genfromtxt(folder / "history.csv", delimiter=",", names=True)
+    assert (metrics(folder)["best_epoch"], metrics(folder)["stopped_epoch"], len(history)) == (7, 7, 7)
+    assert metrics(folder)["e_val"]["loss"] == pytest.approx(history["loss_val"][-1], rel=1e-4)
+
+
 def test_fine_tuning_starts_from_the_frozen_head_unless_told_otherwise(runs: Path, tiny: Run) -> None:
     """At a vanishing rate head-first fine-tuning is the frozen classifier, and naive fine-tuning is a random head."""
     still = ("--train.finetune.encoder_lr=1e-12", "--train.finetune.head_lr=1e-12", "--train.finetune.max_epochs=1")
@@ -107,11 +127,12 @@ def test_fine_tuning_starts_from_the_frozen_head_unless_told_otherwise(runs: Pat
     assert not torch.allclose(heads[1], frozen, atol=1e-2)
 
 
-@pytest.mark.parametrize("mode", ["frozen", "finetune", "propagate"])
+@pytest.mark.parametrize("mode", ["frozen", "finetune", "propagate", "self_train"])
 def test_a_cross_validated_cell_trains_on_every_label_and_is_judged_by_networks_that_left_it_out(
     mode: str, runs: Path, tiny: Run
 ) -> None:
-    assert tiny("train", f"--mode={mode}", "--labels=50", "--train.validation=kfold") == 0
+    settings = ("--labels=50", "--train.validation=kfold", "--train.self_train.max_epochs=2")
+    assert tiny("train", f"--mode={mode}", *settings) == 0
     folder = cell(runs, mode, labels=50)
     said, labels = metrics(folder), load(DataConfig("digits")).train.labels.numpy()
     history = np.genfromtxt(folder / "history.csv", delimiter=",", names=True)

@@ -116,7 +116,9 @@ def test_an_estimator_has_the_bits_of_the_command_line(
     stored = load_file(cell / "weights.safetensors")
 
     settings = PretrainConfig(encoder=NetworkConfig(widths=(8, 16), hidden=(32,)), epochs=1)
-    train = TrainConfig(frozen=replace(TrainConfig().frozen, max_epochs=2))  # which fine-tuning begins with
+    # which modes that train the encoder begin with
+    heads = {name: replace(getattr(TrainConfig(), name), max_epochs=2) for name in ("frozen", "propagate")}
+    train = TrainConfig(**heads)
     ours = SemiSupervisedClassifier(mode, pretrain=settings, train=train, max_epochs=2, random_state=3).fit(images, y)
     assert ours.model_.state_dict().keys() == stored.keys()
     for name, value in ours.model_.state_dict().items():

@@ -100,10 +100,11 @@ def test_layers_nearer_to_the_image_learn_more_slowly() -> None:
     assert [rate[id(parameters[0])] for parameters in found] == [0.1, 0.2, 0.4, 0.8]
 
 
-def test_the_average_answers_in_eval_mode_and_is_what_is_kept() -> None:
+@pytest.mark.parametrize(("averaging", "kept"), [(0.1, (0.1, 0.1)), (0.99, (2 / 11, 3 / 12))])
+def test_the_average_answers_in_eval_mode_and_is_what_is_kept(averaging: float, kept: tuple[float, float]) -> None:
     torch.manual_seed(0)
     backbone = Backbone(ConvEncoder((1, 8, 8), 6, [4]))
-    model = Classifier(backbone, make_head(6, 3), True, nn.Identity(), Rates(0.1, 0.1, averaging=0.75))
+    model = Classifier(backbone, make_head(6, 3), True, nn.Identity(), Rates(0.1, 0.1, averaging=averaging))
     first, images = next(model.head.parameters()), torch.rand(8, 1, 8, 8)
     path = []
     for _ in range(3):
@@ -111,7 +112,9 @@ def test_the_average_answers_in_eval_mode_and_is_what_is_kept() -> None:
         model.after_step()
         with torch.no_grad():
             first.add_(1.0)
-    by_hand = 0.75 * (0.75 * path[0] + 0.25 * path[1]) + 0.25 * path[2]
+    by_hand = path[0]
+    for share, weights in zip(kept, path[1:], strict=True):
+        by_hand = share * by_hand + (1 - share) * weights
     answer = model.eval()(images)
     model.keep_average()
     torch.testing.assert_close(first, by_hand)

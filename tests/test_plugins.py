@@ -98,7 +98,7 @@ def test_an_installed_package_adds_a_mode(
     assert "mode: 'wrong' is a dict; expected a pipeline.modes.Mode" in capsys.readouterr().err
     assert tiny("train", "--mode=nope", "--labels=50") == 2
     assert (
-        "expected one of frozen, finetune, scratch, propagate, probe_finetune, consistency, smooth, wrong"
+        "expected one of frozen, finetune, scratch, propagate, probe_finetune, consistency, self_train, smooth, wrong"
         in capsys.readouterr().err
     )
 

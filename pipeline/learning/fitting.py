@@ -5,6 +5,7 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from pipeline.datasets.batches import InMemoryData
 from pipeline.datasets.splits import Indices, LabelSplit
 from pipeline.evaluation.errors import evaluate
 from pipeline.learning.plan import Plan, Pretrained, fit_settings
-from pipeline.models.agreement import AgreeingClassifier, Labelled
+from pipeline.models.agreement import AgreeingClassifier, Labelled, where_both_agree, where_sure
 from pipeline.models.classifier import Backbone, Classifier, Rates
 from pipeline.models.encoders import Shape
 from pipeline.models.inputs import Images
@@ -91,12 +92,12 @@ class Fitting:
 
         Args:
             networks: To be trained side by side.
-            epochs: To train for; None stops early.
+            epochs: To train for; None stops early, if the mode does.
             checkpoint: File that the fit is saved to now and then and goes on from; None for none.
         """
         train = self.plan.train
         settings = fit_settings(train, self.plan.head_mode or "")
-        if train.augment is None:
+        if self.plan.augment(settings) is None:
             assert self.pretrained is not None
             x: Images = self.pretrained.embeddings
             classifiers = [self._learner(settings, nn.Identity(), network.head, False) for network in networks]
@@ -113,17 +114,17 @@ class Fitting:
         """Train backbones and heads: on the labels, or on images without labels too. Arguments as of ``heads``."""
         settings, train, images = self.plan.settings, self.plan.train, self.examples.images
         if find_mode(self.plan.mode).agrees:
-            agreeing = [self._agreeing(network) for network in networks]
-            return self._fit(
-                settings, networks, agreeing, images, self._unread, train.agreement.batch_size, epochs, checkpoint
-            )
+            agreeing, size = [self._agreeing(network) for network in networks], train.agreement.batch_size
+            targets = self._unread if self.graph is None else self._spread
+            return self._fit(settings, networks, agreeing, images, targets, size, epochs, checkpoint)
         classifiers = [self._learner(settings, network.backbone, network.head, True) for network in networks]
         return self._fit(settings, networks, classifiers, images, self._given, train.batch_size, epochs, checkpoint)
 
     def _learner(self, settings: FitConfig, backbone: nn.Module, head: nn.Module, train_backbone: bool) -> Classifier:
         """The mode's own classifier, around these networks."""
         factory: Callable[..., Classifier] = pkgutil.resolve_name(find_mode(self.plan.mode).classifier)
-        return factory(backbone, head, train_backbone, make_distortion(self.plan.train.augment), _rates(settings))
+        distortion = make_distortion(self.plan.augment(settings), self.plan.train.untouched)
+        return factory(backbone, head, train_backbone, distortion, _rates(settings))
 
     # --- what is learnt from: targets of all images, and the images that are trained on ---------------------------
 
@@ -157,9 +158,9 @@ class Fitting:
             network.head,
             _rates(plan.settings),
             Labelled(examples.images[labelled], examples.labels[labelled], plan.train.batch_size),
-            make_distortion(settings.strong),
+            make_distortion(settings.strong, settings.untouched),
             make_distortion(settings.weak),
-            settings.threshold,
+            partial(where_sure, threshold=settings.threshold) if self.graph is None else where_both_agree,
             settings.weight,
             decoder,
             settings.reconstruction,
@@ -179,6 +180,7 @@ class Fitting:
         checkpoint: Path | None,
     ) -> FitResult:
         """Train side by side; stop by the mean validation loss, keep the mean E_in and E_val of every epoch."""
+        stops = epochs is None and settings.patience is not None
         shares, used = [], []
         for network, classifier in zip(networks, classifiers, strict=True):
             labels, index = targets(network.split)
@@ -198,8 +200,8 @@ class Fitting:
             self.plan.runtime,
             epochs or settings.max_epochs,
             measure,
-            monitor=None if epochs else "loss_val",
-            patience=settings.patience,
+            monitor="loss_val" if stops else None,
+            patience=settings.patience or 0,
             checkpoint=checkpoint,
             apart=resuming.BRIEF,
         )

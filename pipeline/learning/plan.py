@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.config import FitConfig, PretrainConfig, RuntimeConfig, TrainConfig
+from pipeline.config import DistortionConfig, FitConfig, PretrainConfig, RuntimeConfig, TrainConfig
 from pipeline.datasets.splits import Indices, LabelSplit, fold_splits, label_split
 from pipeline.modes import BUILT_IN, find_mode
 
@@ -50,9 +50,26 @@ class Plan:
 
         None where the head is never fitted alone.
         """
-        if not find_mode(self.mode).trains_encoder:
+        mode = find_mode(self.mode)
+        if not mode.trains_encoder:
             return self.mode
-        return "frozen" if self.settings.head_first else None
+        if not self.settings.head_first:
+            return None
+        return "propagate" if mode.propagates else "frozen"
+
+    def augment(self, settings: FitConfig) -> DistortionConfig | None:
+        """How a fit with these settings distorts the labelled images; None for not at all."""
+        return self.train.augment if settings.augment else None
+
+    @property
+    def augments(self) -> bool:
+        """Whether any of its fits does."""
+        mode, fits = find_mode(self.mode), []
+        if self.head_mode is not None:
+            fits.append(fit_settings(self.train, self.head_mode))
+        if mode.trains_encoder and not mode.agrees:
+            fits.append(self.settings)
+        return any(self.augment(settings) is not None for settings in fits)
 
     @property
     def head_widths(self) -> tuple[int, ...]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from pipeline.models.encoders import dense_layers
 from pipeline.models.inputs import as_input
@@ -80,7 +81,8 @@ class Rates:
         encoder_lr: AdamW's learning rate of the backbone's last layer.
         weight_decay: AdamW's.
         layer_decay: Factor of the rate from each layer of the backbone to the one below it.
-        averaging: Share of its value that the running average of the weights keeps at each step; None for no average.
+        averaging: Share of its value that the running average of the weights keeps at each step, less in the first
+            ones; None for no average.
     """
 
     head_lr: float = 0.0
@@ -115,7 +117,7 @@ class Classifier(nn.Module):
         self.train_backbone, self.rates = train_backbone, rates
         self.average: AveragedModel | None = None
         if rates.averaging is not None:
-            rule = get_ema_multi_avg_fn(rates.averaging)  # type: ignore[no-untyped-call]
+            rule = partial(_average, rates.averaging)
             self.average = AveragedModel(self._network, multi_avg_fn=rule, use_buffers=True).requires_grad_(False)
         self.train()
 
@@ -173,3 +175,17 @@ class Classifier(nn.Module):
             features = self.backbone(x)
         logits: Tensor = self.head(features)
         return logits
+
+
+@torch.no_grad()
+def _average(share: float, averages: list[Tensor], values: list[Tensor], steps: Tensor) -> None:
+    """Take values of one type into their running averages, which keep that share of themselves, but less at first.
+
+    An average over hundreds of steps would otherwise still be of the start after as many.
+    """
+    if not averages[0].is_floating_point():  # BatchNorm counts its batches
+        torch._foreach_copy_(averages, values)
+        return
+    keep = ((1 + steps) / (10 + steps)).clamp(max=share).to(averages[0].dtype)  # a tensor: no device is waited for
+    for average, value in zip(averages, values, strict=True):
+        average.lerp_(value, 1 - keep)

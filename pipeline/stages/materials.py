@@ -40,6 +40,16 @@ class Materials:
         return pretrain.load(self.config)
 
     @functools.cached_property
+    def test_embeddings(self) -> torch.Tensor:
+        """Embeddings of the test images, shape (N, features); to be asked for when a classifier has been selected."""
+        from pipeline.learning.pretrain import embed
+
+        images = self.dataset.test.images
+        _, *shape = images.shape
+        backbone, _ = pretrain.restore(self.config, tuple(shape))
+        return embed(backbone, images)
+
+    @functools.cached_property
     def graph(self) -> sparse.csr_matrix:
         """The graph of nearest neighbours among the embeddings."""
         return graph.load(self.config)

@@ -12,7 +12,7 @@ import numpy as np
 from pipeline import disk, methods, runs
 from pipeline.config import Experiment, as_dict, from_dict
 from pipeline.errors import PipelineError
-from pipeline.modes import find_mode
+from pipeline.modes import BUILT_IN, find_mode
 from pipeline.stages import data, pretrain, train, trained
 from pipeline.stages.materials import Materials
 from pipeline.table import percent
@@ -103,6 +103,9 @@ def _experiment(config: Experiment, folder: Path, made_from: dict[str, Any], pla
     return experiment
 
 
+_WITHOUT_PATIENCE = {"patience": None}  # a manifest leaves out what is switched off
+
+
 def _encoder(home: Path, made_from: dict[str, Any]) -> tuple[dict[str, Any], int]:
     """The section pretrain, and the number of threads that it was trained with."""
     if "pretrained" in made_from:
@@ -115,12 +118,12 @@ def _encoder(home: Path, made_from: dict[str, Any]) -> tuple[dict[str, Any], int
 
 def _training(made_from: dict[str, Any]) -> dict[str, Any]:
     """The section train: what the cell did not use is left at its default."""
-    settings = {**made_from["train"], made_from["mode"]: made_from["fit"]}
+    mode = made_from["mode"]
+    settings = {**made_from["train"], **{name: made_from[name] for name in ("graph", "agreement") if name in made_from}}
     if "head_fit" in made_from:
-        settings["frozen"] = made_from["head_fit"]
-    if "graph" in made_from:
-        settings["graph"] = made_from["graph"]
-    return settings
+        settings["propagate" if "graph" in made_from else "frozen"] = _WITHOUT_PATIENCE | made_from["head_fit"]
+    fit = _WITHOUT_PATIENCE | made_from["fit"]
+    return settings | ({mode: fit} if mode in BUILT_IN else {"added": {mode: fit}})
 
 
 def _refuse_foreign_code(config: Experiment, experiment: Experiment, folder: Path) -> None:

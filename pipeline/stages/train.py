@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline import disk, looks, methods, runs
-from pipeline.config import Experiment, as_dict, check_seed
+from pipeline.config import Experiment, FitConfig, as_dict, check_seed
 from pipeline.datasets.splits import LabelSplit, whole
 from pipeline.errors import PipelineError
-from pipeline.learning.plan import Plan, spend
+from pipeline.learning.plan import Plan, fit_settings, spend
 from pipeline.modes import BUILT_IN, find_mode
 from pipeline.stages import data, graph, pretrain
 from pipeline.stages.materials import Materials
@@ -102,14 +102,8 @@ def relative(cell: Cell) -> str:
 
 def inputs(cell: Cell) -> dict[str, Any]:
     """What the cell is made from. What it does not use is left out, so that changing that does not retrain it."""
-    mode, config, head_mode = find_mode(cell.mode), cell.config, cell.plan.head_mode
-    common = as_dict(config.train)
-    fits = {name: _used(common.pop(name)) for name in BUILT_IN}
-    spreading, agreement = common.pop("graph"), common.pop("agreement")
-    common.pop("added")
-    # a hold-out goes without saying, as it did before there was anything else
-    for name in ("val_fraction",) if config.train.validation == "kfold" else ("validation", "folds"):
-        del common[name]
+    mode, config, plan = find_mode(cell.mode), cell.config, cell.plan
+    settings = as_dict(config.train)
     made_from: dict[str, Any] = {
         "stage": "train",
         "data": data.card(config)["sha256"],
@@ -117,17 +111,17 @@ def inputs(cell: Cell) -> dict[str, Any]:
         "mode": cell.mode,
         "labels": cell.labels,
         "seed": cell.seed,
-        "train": common,
-        "fit": _used(as_dict(cell.plan.settings)),
+        "train": _common(plan),
+        "fit": _fit(plan, plan.settings),
     }
     if cell.mode not in BUILT_IN:
         made_from["added"] = dataclasses.asdict(mode)
-    if head_mode is not None and head_mode != cell.mode:
-        made_from["head_fit"] = fits[head_mode]
+    if plan.head_mode not in (None, cell.mode):
+        made_from["head_fit"] = _fit(plan, fit_settings(config.train, plan.head_mode))
     if mode.propagates:
-        made_from["graph"] = graph.used(spreading)
+        made_from["graph"] = graph.used(settings["graph"])
     if mode.agrees:
-        made_from["agreement"] = agreement
+        made_from["agreement"] = settings["agreement"]
     if mode.pretrained:
         made_from["pretrained"] = runs.fingerprint(pretrain.inputs(config))
     else:
@@ -137,9 +131,27 @@ def inputs(cell: Cell) -> dict[str, Any]:
     return made_from
 
 
-def _used(settings: dict[str, Any]) -> dict[str, Any]:
+def _common(plan: Plan) -> dict[str, Any]:
+    """Of the settings that are the same for every mode those that matter."""
+    common = as_dict(plan.train)
+    for name in (*BUILT_IN, "graph", "agreement", "added"):
+        del common[name]
+    # a hold-out goes without saying, as it did before there was anything else
+    for name in ("val_fraction",) if plan.train.validation == "kfold" else ("validation", "folds"):
+        del common[name]
+    if not plan.augments:
+        common |= {"augment": None, "untouched": 0}
+    if not common["untouched"]:
+        del common["untouched"]
+    return common
+
+
+def _fit(plan: Plan, settings: FitConfig) -> dict[str, Any]:
     """Without what is switched off: a cell is the same whether such a setting was known when it was trained."""
-    return {name: value for name, value in settings.items() if value is not None}
+    used = {name: value for name, value in as_dict(settings).items() if value is not None}
+    if settings.augment or not plan.augments:
+        del used["augment"]
+    return used
 
 
 # --- making a cell --------------------------------------------------------------------------------------------
@@ -156,7 +168,7 @@ def _make(cell: Cell, materials: Materials, folder: Path, checkpoint: Path) -> d
         trained = _train(cell, materials, splits, checkpoint)
         made_from = inputs(cell)
         looks.take(cell.config.folder, relative(cell), runs.fingerprint(made_from), made_from["data"])
-        errors = _measure(trained, materials.dataset, split)
+        errors = _measure(cell, trained, materials, split)
     seconds = round(time.monotonic() - started, 3)
     disk.write_tensors(folder / "weights.safetensors", trained.model.state_dict())
     disk.write_csv(folder / "history.csv", trained.result.history)
@@ -222,19 +234,24 @@ def unseen(config: Experiment, labels: torch.Tensor, split: LabelSplit) -> npt.N
     return index
 
 
-def _measure(trained: Trained, dataset: Dataset, split: LabelSplit) -> dict[str, SplitErrors]:
-    """The selected model on each split, from the images: training, validation, and the test set, opened here once.
+def _measure(cell: Cell, trained: Trained, materials: Materials, split: LabelSplit) -> dict[str, SplitErrors]:
+    """The selected model on each split: training, validation, and the test set, opened here once.
 
-    In a cross-validation the selected model has seen every validation label, so the folds' models are asked there.
+    Through a frozen encoder, every cell would make the same embeddings of the test images: they are made once. In a
+    cross-validation the selected model has seen every validation label, so the folds' models are asked there.
     """
     from pipeline.evaluation.errors import evaluate
 
-    model, train, test = trained.model, dataset.train, dataset.test
+    mode, model, train, test = find_mode(cell.mode), trained.model, materials.dataset.train, materials.dataset.test
     classes = len(train.class_names)
+    if mode.pretrained and not mode.trains_encoder:
+        tested = evaluate(model.head, materials.test_embeddings, test.labels, classes)
+    else:
+        tested = evaluate(model, test.images, test.labels, classes)
     return {
         "train": evaluate(model, train.images[split.train], train.labels[split.train], classes),
         "val": trained.out_of_fold or evaluate(model, train.images[split.val], train.labels[split.val], classes),
-        "test": evaluate(model, test.images, test.labels, classes),
+        "test": tested,
     }
 
 

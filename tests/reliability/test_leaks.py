@@ -14,14 +14,20 @@ import pytest
 import torch
 
 from pipeline import disk, looks
-from pipeline.config import DataConfig, PretrainConfig
+from pipeline.config import DataConfig, NetworkConfig, PretrainConfig, RuntimeConfig, TrainConfig
 from pipeline.datasets import base
 from pipeline.datasets.apart import LeakError, check_apart
 from pipeline.datasets.base import Dataset, ImageData
 from pipeline.datasets.checksums import content_hashes
 from pipeline.datasets.splits import whole
 from pipeline.datasets.streamed import Storage
-from pipeline.learning.pretrain import divide
+from pipeline.learning.classify import train_classifier
+from pipeline.learning.fitting import Examples
+from pipeline.learning.plan import Plan, Pretrained, spend
+from pipeline.learning.pretrain import divide, embed
+from pipeline.methods import find_method
+from pipeline.models.propagation import nearest_neighbours, similarity_graph
+from pipeline.modes import BUILT_IN, find_mode
 from pipeline.stages import train
 from pipeline.stages.materials import Materials
 from tests.conftest import Run
@@ -124,7 +130,7 @@ def digits(root, test):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["frozen", "finetune", "propagate", "scratch"])
+@pytest.mark.parametrize("mode", BUILT_IN)
 def test_another_test_set_changes_no_weight(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Normalisation, pretraining, early stopping: all the same to the bit, whatever the test set holds."""
     from pipeline.cli import main
@@ -144,6 +150,27 @@ def test_another_test_set_changes_no_weight(mode: str, tmp_path: Path, monkeypat
     assert found["real"][1] != found["other"][1]  # they were other images indeed
 
 
+@pytest.mark.parametrize("mode", ["propagate", "consistency", "self_train"])
+def test_labels_outside_the_draw_change_no_weight(mode: str) -> None:
+    digits = base.load(DataConfig("digits")).train
+    images, labels, settings = digits.images, digits.labels, PretrainConfig(encoder=NetworkConfig(widths=(4, 8)))
+    brief = dataclasses.replace(getattr(TrainConfig(), mode), max_epochs=1)
+    plan = Plan(mode, settings, TrainConfig(**{mode: brief}), RuntimeConfig(progress=False), 0)
+    splits = spend(plan.train, labels.numpy(), 100, 0, 10)
+    torch.manual_seed(0)
+    backbone = find_method(settings).make_backbone(settings, (1, 8, 8)).eval()
+    embeddings = embed(backbone, images)
+    graph = similarity_graph(*nearest_neighbours(embeddings, 5)) if find_mode(mode).propagates else None
+    hidden = torch.ones(len(labels), dtype=torch.bool)
+    hidden[np.concatenate([splits[0].train, splits[0].val])] = False
+    found = []
+    for others in (labels, (labels + 1) % 10):
+        examples = Examples(images, torch.where(hidden, others, labels), 10, splits)
+        pretrained = Pretrained(backbone.state_dict(), embeddings, {})
+        found.append(train_classifier(plan, examples, pretrained, graph).model.state_dict())
+    assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
+
+
 class ClosedError(Exception):
     """The test set was looked at too early."""
 
@@ -159,7 +186,7 @@ class Closed:
 
 
 @pytest.mark.parametrize(
-    "mode", ["finetune", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("frozen", "propagate", "scratch"))]
+    "mode", [mode if mode == "finetune" else pytest.param(mode, marks=pytest.mark.slow) for mode in BUILT_IN]
 )
 def test_the_test_set_is_closed_until_the_classifier_is_chosen(
     mode: str, runs: Path, tiny: Run, monkeypatch: pytest.MonkeyPatch
@@ -186,7 +213,7 @@ def test_a_look_that_is_too_early_would_be_seen(runs: Path, tiny: Run, monkeypat
 
     def measured_too_early(cell: train.Cell, materials: Materials, *rest: object) -> object:
         object.__setattr__(materials.dataset, "test", Closed())
-        return measure(SimpleNamespace(model=None, out_of_fold=None), materials.dataset, whole(rest[0]))  # type: ignore[arg-type]
+        return measure(cell, SimpleNamespace(model=None, out_of_fold=None), materials, whole(rest[0]))  # type: ignore[arg-type]
 
     monkeypatch.setattr(train, "_train", measured_too_early)
     monkeypatch.setattr("pipeline.evaluation.errors.evaluate", lambda *_: None)
