@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 # modes that train on every image in every epoch, whatever the labels are
-ON_ALL_IMAGES = ("propagate",)
+ON_ALL_IMAGES = ("propagate", "self_train")
 
 
 class Fit(NamedTuple):
