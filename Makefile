@@ -57,7 +57,7 @@ sample: pretrain ## Draw samples, reconstructions and interpolations from the pr
 	@$(PIPELINE) sample $(SETTINGS)
 
 frozen finetune propagate: pretrain ## Train one classifier on LABELS labels, draw SEED: frozen, fine-tuned, labels spread
-probe_finetune consistency self_train: pretrain ## ... fine-tuned more carefully, made to agree with itself, or both
+probe_finetune consistency self_train: pretrain ## ... fine-tuned more carefully, made to agree with itself, or with spread labels
 frozen finetune propagate probe_finetune consistency self_train:
 	@$(PIPELINE) train --mode $@ --labels $(LABELS) --seed $(SEED) $(SETTINGS)
 

@@ -17,8 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-# modes that train on every image in every epoch, whatever the labels are
-ON_ALL_IMAGES = ("propagate", "self_train")
+from pipeline.modes import find_mode
 
 
 class Fit(NamedTuple):
@@ -42,7 +41,9 @@ def fit(rows: list[dict[str, str]]) -> dict[str, Fit]:
     cells = defaultdict(list)
     for row in rows:
         if row["stopped_epoch"]:
-            images = 0 if row["mode"] in ON_ALL_IMAGES else int(row["n_train"])
+            mode = find_mode(row["mode"])
+            # these train on every image in every epoch, whatever the labels are
+            images = 0 if mode.propagates or mode.agrees else int(row["n_train"])
             cells[row["mode"]].append((int(row["labels"]), images * int(row["stopped_epoch"]), float(row["seconds"])))
     return {mode: _fit(np.array(measured)) for mode, measured in sorted(cells.items())}
 

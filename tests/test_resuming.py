@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import pickle
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -115,35 +117,42 @@ class Evil:
         return (print, ("code was run",))
 
 
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", pickle.dumps(Evil())])
-def test_a_broken_or_hostile_checkpoint_is_left_out(
-    content: bytes,
-    runs: Path,
-    tiny: Run,
-    uninterrupted: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    kill_after(1, runs, monkeypatch).write_bytes(content)
-    assert tiny("pretrain", *SETTINGS) == 0
-    said = capsys.readouterr().out
-    assert "code was run" not in said
-    assert "cannot be read" in said
-    assert pretrained(runs) == uninterrupted
+def overwrite(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
 
 
-def test_a_checkpoint_as_an_older_version_wrote_it_is_left_out(
-    runs: Path,
-    tiny: Run,
-    uninterrupted: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    path, files = kill_after(1, runs, monkeypatch), resuming.AtomicCheckpoints()
+def as_an_older_version_wrote_it(path: Path) -> None:
+    files = resuming.AtomicCheckpoints()
     checkpoint = files.load_checkpoint(path)
     [states] = checkpoint["callbacks"]["SaveEpochs"].pop("random")
     checkpoint["callbacks"]["SaveEpochs"] = states  # of a single process, as all were
     files.save_checkpoint(checkpoint, path)
+
+
+OTHER_SHA = "its SHA-256 differs"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (functools.partial(overwrite, b""), OTHER_SHA),
+        (functools.partial(overwrite, b"not a checkpoint"), OTHER_SHA),
+        (functools.partial(overwrite, pickle.dumps(Evil())), OTHER_SHA),
+        (as_an_older_version_wrote_it, "parts of it are missing"),
+    ],
+)
+def test_a_broken_hostile_or_old_checkpoint_is_left_out(
+    spoil: Callable[[Path], None],
+    reason: str,
+    runs: Path,
+    tiny: Run,
+    uninterrupted: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    spoil(kill_after(1, runs, monkeypatch))
     assert tiny("pretrain", *SETTINGS) == 0
-    assert "parts of it are missing" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "code was run" not in said
+    assert f"cannot be read ({reason}" in said
     assert pretrained(runs) == uninterrupted

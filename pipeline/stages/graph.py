@@ -65,7 +65,6 @@ def _make(config: Experiment, folder: Path) -> dict[str, Any]:
 
 def _sources(config: Experiment) -> tuple[Backbone, Images]:
     """What views are embedded by, and of what."""
-    images = data.load(config).train.images
-    _, *shape = images.shape
-    backbone, _ = pretrain.restore(config, tuple(shape))
-    return backbone, images
+    train = data.load(config).train
+    backbone, _ = pretrain.restore(config, train.shape)
+    return backbone, train.images

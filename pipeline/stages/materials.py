@@ -44,10 +44,9 @@ class Materials:
         """Embeddings of the test images, shape (N, features); to be asked for when a classifier has been selected."""
         from pipeline.learning.pretrain import embed
 
-        images = self.dataset.test.images
-        _, *shape = images.shape
-        backbone, _ = pretrain.restore(self.config, tuple(shape))
-        return embed(backbone, images)
+        test = self.dataset.test
+        backbone, _ = pretrain.restore(self.config, test.shape)
+        return embed(backbone, test.images)
 
     @functools.cached_property
     def graph(self) -> sparse.csr_matrix:

@@ -103,9 +103,6 @@ def _experiment(config: Experiment, folder: Path, made_from: dict[str, Any], pla
     return experiment
 
 
-_WITHOUT_PATIENCE = {"patience": None}  # a manifest leaves out what is switched off
-
-
 def _encoder(home: Path, made_from: dict[str, Any]) -> tuple[dict[str, Any], int]:
     """The section pretrain, and the number of threads that it was trained with."""
     if "pretrained" in made_from:
@@ -118,11 +115,11 @@ def _encoder(home: Path, made_from: dict[str, Any]) -> tuple[dict[str, Any], int
 
 def _training(made_from: dict[str, Any]) -> dict[str, Any]:
     """The section train: what the cell did not use is left at its default."""
-    mode = made_from["mode"]
+    mode, without_patience = made_from["mode"], {"patience": None}  # a manifest leaves out what is switched off
     settings = {**made_from["train"], **{name: made_from[name] for name in ("graph", "agreement") if name in made_from}}
     if "head_fit" in made_from:
-        settings["propagate" if "graph" in made_from else "frozen"] = _WITHOUT_PATIENCE | made_from["head_fit"]
-    fit = _WITHOUT_PATIENCE | made_from["fit"]
+        settings["propagate" if "graph" in made_from else "frozen"] = without_patience | made_from["head_fit"]
+    fit = without_patience | made_from["fit"]
     return settings | ({mode: fit} if mode in BUILT_IN else {"added": {mode: fit}})
 
 
