@@ -95,6 +95,24 @@ def test_a_file_that_changes_or_ends_while_it_is_read_is_noticed(tmp_path: Path)
         rows[3:5]
 
 
+@pytest.mark.parametrize("wanted", [slice(3, 5), slice(80, 85)], ids=["what is left", "what is gone"])
+def test_a_file_that_changes_in_the_midst_of_a_read_is_noticed(
+    wanted: slice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path, x=GREY) / "x.npy"
+    rows = Rows.of(np.load(path, mmap_mode="r"))
+    assert rows is not None
+    fill = streamed._fill
+
+    def cut_then_filled(file: Any, view: memoryview) -> bool:
+        os.truncate(path, 1000)
+        return fill(file, view)
+
+    monkeypatch.setattr(streamed, "_fill", cut_then_filled)
+    with pytest.raises(PipelineError, match=r"x.npy was changed while it was in use"):
+        rows[wanted]
+
+
 def test_batches_are_the_same_and_come_in_the_same_order(tmp_path: Path) -> None:
     rows = Rows.of(np.load(save(tmp_path, x=GREY[:, None]) / "x.npy", mmap_mode="r"))
     assert rows is not None

@@ -95,13 +95,16 @@ class Rows:
         starts = np.flatnonzero(np.diff(rows, prepend=rows[0] - 2) != 1).tolist()
         try:
             with self.path.open("rb", buffering=0) as file:
-                if _stamp(os.fstat(file.fileno()))[:3] != self.stamp[:3]:  # the last changes with the file's name, too
-                    raise PipelineError(f"{self.path} was changed while it was in use; run the same command again")
+                complete = True
                 for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
                     file.seek(self.offset + int(rows[start]) * size)
-                    _fill(file, view[start * size : end * size])
-        except (OSError, EOFError) as error:
+                    complete &= _fill(file, view[start * size : end * size])
+                # asked after reading: the file may change while it is read; the last changes with its name, too
+                unchanged = complete and _stamp(os.fstat(file.fileno()))[:3] == self.stamp[:3]
+        except OSError as error:
             raise PipelineError(f"{self.path} cannot be read ({error}); restore the file") from error
+        if not unchanged:
+            raise PipelineError(f"{self.path} was changed while it was in use; run the same command again")
         return found
 
     def reshape(self, *shape: int) -> Rows:
@@ -119,13 +122,15 @@ def _stamp(found: os.stat_result) -> tuple[int, ...]:
     return found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _fill(file: Any, view: memoryview) -> None:
+def _fill(file: Any, view: memoryview) -> bool:
+    """Whether the file held enough bytes to fill the view."""
     done = 0
     while done < len(view):
         count = file.readinto(view[done:])
         if not count:
-            raise EOFError("it ends too soon")
+            return False
         done += count
+    return True
 
 
 class Streamed:
