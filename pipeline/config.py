@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 from pipeline.errors import PipelineError
 
+SHARED = ("validation", "val_fraction", "folds", "trials")  # settings of train that no trial of a cell may change
+
 
 def _require(condition: bool, name: str, value: object, expected: str) -> None:
     if not condition:
@@ -330,6 +332,10 @@ class TrainConfig:
         agreement: How consistency and self_train learn from images without labels.
         added: How modes that installed packages add are trained, by the mode's name; as the package says if it is not
             named here.
+        trials: By the mode's name, other settings of this section that each cell tries beside those above, such as
+            [{frozen: {weight_decay: 0.1}}, {frozen: {weight_decay: 10}}]. It keeps those with which the error on its
+            own validation labels is least, or, where several err as seldom, their loss; so the choice is paid for out
+            of the label budget. A grid wants as many of each of its modes.
     """
 
     validation: Literal["holdout", "kfold"] = "holdout"
@@ -362,6 +368,7 @@ class TrainConfig:
     graph: GraphConfig = field(default_factory=GraphConfig)
     agreement: AgreementConfig = field(default_factory=AgreementConfig)
     added: dict[str, FitConfig] = field(default_factory=dict, hash=False)
+    trials: dict[str, list[dict[str, Any]]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         _require(0 < self.val_fraction < 1, "train.val_fraction", self.val_fraction, "a share between 0 and 1")
@@ -377,6 +384,28 @@ class TrainConfig:
         for mode in ("consistency", "self_train"):
             averaging = getattr(self, mode).averaging
             _require(averaging is not None, f"train.{mode}.averaging", averaging, "a share; the average is the judge")
+        for mode in self.trials:
+            self.candidates(mode)
+
+    def candidates(self, mode: str) -> list[TrainConfig]:
+        """The settings that a cell of the mode chooses among: these, and these with the changes of each trial.
+
+        Raises:
+            PipelineError: A trial changes what it may not, or a setting to what it cannot be.
+        """
+        own = replace(self, trials={})
+        candidates = [own]
+        for number, changes in enumerate(self.trials.get(mode, ()), 1):
+            where = f"train.trials.{mode}, {number} of {len(self.trials[mode])}"
+            for name in SHARED:
+                _require(name not in changes, f"{where}: {name}", changes.get(name), "to be the same for all trials")
+            changed = from_dict({"train": merged(as_dict(own), changes)}, where).train
+            for name in ("neighbours", "views", "view"):
+                value = getattr(changed.graph, name)
+                same = value == getattr(self.graph, name)
+                _require(same, f"{where}: graph.{name}", value, "the graph to be the same for all trials")
+            candidates.append(changed)
+        return candidates
 
 
 @dataclass(frozen=True)
@@ -531,6 +560,15 @@ def from_dict(settings: dict[str, Any], where: str) -> Experiment:
         return from_parsed(parser.instantiate(parser.parse_object(settings)))
     except (ArgumentError, PipelineError) as error:
         raise PipelineError(f"{where}: {error}") from error
+
+
+def merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Settings with changes written over them, section by section."""
+    found = dict(settings)
+    for name, change in changes.items():
+        own = found.get(name)
+        found[name] = merged(own, change) if isinstance(own, dict) and isinstance(change, dict) else change
+    return found
 
 
 def as_dict(config: Any) -> dict[str, Any]:

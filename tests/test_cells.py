@@ -148,6 +148,45 @@ def test_a_cross_validated_cell_trains_on_every_label_and_is_judged_by_networks_
     assert said["e_val"]["errors"] >= said["e_in"]["errors"]
 
 
+@pytest.mark.parametrize("validation", ["holdout", "kfold"])
+@pytest.mark.parametrize("mode", ["frozen", "finetune"])
+def test_a_cell_that_tries_settings_is_the_one_that_its_validation_labels_judge_best(
+    mode: str, validation: str, runs: Path, tiny: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = (f"--mode={mode}", "--labels=50", f"--train.validation={validation}")
+    rates = (0.0001, 0.02)
+    alone = []
+    for change in ("", *(f"--train.{mode}.head_lr={rate}" for rate in rates)):
+        assert tiny("train", *common, *filter(None, [change])) == 0
+        alone.append(cell(runs, mode, labels=50))
+    tried = json.dumps({mode: [{mode: {"head_lr": rate}} for rate in rates]})
+    assert tiny("train", *common, f"--train.trials={tried}") == 0
+    folder = cell(runs, mode, labels=50)
+    assert folder not in alone
+    said = metrics(folder)
+    scores = [(trial["e_val"], trial["loss_val"]) for trial in said["trials"]]
+    assert scores == [pytest.approx((found["error"], found["loss"])) for found in (metrics(f)["e_val"] for f in alone)]
+    best = min(range(3), key=scores.__getitem__)
+    assert said["chosen"] == best
+    assert f"with settings {best + 1} of 3" in capsys.readouterr().out
+    weights = [disk.sha256_file(path / "weights.safetensors") for path in (folder, *alone)]
+    assert weights.index(weights[0], 1) == best + 1
+    assert len(set(weights)) == 3  # no two of the settings say the same
+
+
+def test_settings_that_are_tried_belong_to_the_cells_identity(runs: Path, tiny: Run) -> None:
+    """Those of another mode do not, and how they are phrased neither."""
+    for trials in (
+        "{}",
+        "{scratch: [{scratch: {head_lr: 0.1}}]}",
+        "{frozen: [{frozen: {head_lr: 0.1}}]}",
+        "{frozen: [{frozen: {head_lr: 0.1, weight_decay: 1.0}, scratch: {head_lr: 0.1}}]}",
+        "{frozen: [{frozen: {head_lr: 0.2}}]}",
+    ):
+        assert tiny("train", "--mode=frozen", "--train.frozen.max_epochs=2", f"--train.trials={trials}") == 0
+    assert len(list((runs / "tiny" / "cells").glob("frozen-*/"))) == 3
+
+
 def test_a_hold_out_is_the_same_cell_whatever_the_folds(runs: Path, tiny: Run) -> None:
     assert tiny("train", "--mode=frozen") == 0
     assert tiny("train", "--mode=frozen", "--train.folds=3") == 0

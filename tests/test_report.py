@@ -316,6 +316,23 @@ def test_grid_without_pretrained_mode_and_without_baselines(settings: list[str],
     assert "latent" not in {attributes.get("id") for _, attributes in shown.tags}
 
 
+def test_settings_that_were_chosen_are_counted(settings: list[str], folder: Path) -> None:
+    tried = [*settings, "--name", "tried", "--grid.modes", "[scratch]", "--grid.baselines", "false"]
+    tried += [
+        "--grid.labels",
+        "[50]",
+        "--train.trials",
+        "{scratch: [{scratch: {head_lr: 1e-6}}, {scratch: {encoder_lr: 0.01}}]}",
+    ]
+    assert run(*tried, stages=("data", "compare", "report")) == 0
+    cells = [json.loads(path.read_text()) for path in (folder.parent / "tried" / "cells").glob("*/metrics.json")]
+    assert len(cells) == 2
+    chosen = [sum(cell["chosen"] == number for cell in cells) for number in range(3)]
+    shown = Reader((folder.parent / "tried" / "report.html").read_text())
+    assert "tried the same number of settings, 3, " in shown.text
+    assert f"kept so often: scratch {', '.join(map(str, chosen))}." in shown.text
+
+
 def test_hostile_names_colour_images_and_a_single_draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "plug_in_for_report.py").write_text(PLUG_IN)
     monkeypatch.syspath_prepend(tmp_path)

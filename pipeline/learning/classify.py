@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -29,6 +30,28 @@ from pipeline.modes import find_mode
 from pipeline.training import FitResult, make_distortion, seed_everything
 
 
+@dataclass(frozen=True, order=True)
+class Trial:
+    """What some settings reached on the validation labels, at the epoch that was kept; the least is the best.
+
+    Attributes:
+        e_val: Error, the mean over the folds of a cross-validation.
+        loss_val: Cross-entropy in nats, likewise; it decides where the errors are equal, as they often are with few
+            labels.
+        epoch: The one kept.
+    """
+
+    e_val: float
+    loss_val: float
+    epoch: int
+
+    @classmethod
+    def of(cls, result: FitResult) -> Self:
+        """Of a training's last fit."""
+        row = result.history[result.best_epoch - 1]
+        return cls(row["e_val"], row["loss_val"], result.best_epoch)
+
+
 @dataclass(frozen=True)
 class Trained:
     """A classifier after training.
@@ -40,12 +63,16 @@ class Trained:
         digests: SHA-256 of the encoder's weights and BatchNorm statistics, "before" and "after".
         out_of_fold: Of a cross-validation, the errors of each label's image by the network that did not see it, at the
             selected epoch, in the order of the whole split; None without one.
+        trials: Of each of the plan's candidates.
+        chosen: Which of them the model is, from 0.
     """
 
     model: Classifier
     result: FitResult
     digests: dict[str, str]
-    out_of_fold: SplitErrors | None = None
+    out_of_fold: SplitErrors | None
+    trials: Sequence[Trial]
+    chosen: int
 
 
 def train_classifier(
@@ -58,7 +85,9 @@ def train_classifier(
     """Train one classifier, the way its mode says; the only way a classifier is trained.
 
     With several splits, one network is trained for each, and then one on all labels, as long as these took to be best
-    together; after a kill, the first of these begin anew. Seeds the global random generators with the plan's seed.
+    together. Where the plan has several candidates, all are trained, and the validation labels choose among them before
+    the training on all labels. After a kill, only the last training goes on; those before it begin anew. Seeds the
+    global random generators with the plan's seed, for each training.
 
     Args:
         plan: How.
@@ -73,19 +102,24 @@ def train_classifier(
     """
     mode = find_mode(plan.mode)
     assert (pretrained is not None, graph is not None) == (mode.pretrained, mode.propagates)
-    fitting = Fitting(plan, examples, pretrained, graph)
-    networks, results, before = _train(fitting, examples.splits, None if len(examples.splits) > 1 else checkpoint)
+    fittings = [Fitting(candidate, examples, pretrained, graph) for candidate in plan.candidates]
+    resumable = checkpoint if len(fittings) == len(examples.splits) == 1 else None
+    tried = [_train(fitting, examples.splits, resumable) for fitting in fittings]
+    trials = [Trial.of(results[-1]) for _, results, _ in tried]
+    chosen = trials.index(min(trials))
+    networks, results, before = tried[chosen]
     out_of_fold: SplitErrors | None = None
     if len(networks) > 1:
         out_of_fold = _judge(networks, examples)
         all_labels = LabelSplit(whole(examples.splits).train, np.empty(0, dtype=np.int64))
-        networks, _, before = _train(fitting, [all_labels], checkpoint, [result.best_epoch for result in results])
+        epochs = [result.best_epoch for result in results]
+        networks, _, before = _train(fittings[chosen], [all_labels], checkpoint, epochs)
     digests = {"before": before, "after": _digest(networks[0].backbone)}
     if (digests["before"] != digests["after"]) != mode.trains_encoder:
         raise PipelineError(
             f"mode {plan.mode}: the encoder was {'not ' * mode.trains_encoder}changed by training, against its mode"
         )
-    return Trained(_classifier(networks[0]), results[-1], digests, out_of_fold)
+    return Trained(_classifier(networks[0]), results[-1], digests, out_of_fold, trials, chosen)
 
 
 def neighbours(

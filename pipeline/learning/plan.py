@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pipeline.config import DistortionConfig, FitConfig, PretrainConfig, RuntimeConfig, TrainConfig
@@ -43,6 +43,11 @@ class Plan:
     def settings(self) -> FitConfig:
         """How this mode trains."""
         return fit_settings(self.train, self.mode)
+
+    @property
+    def candidates(self) -> list[Plan]:
+        """This plan, and the same with the settings of each trial."""
+        return [replace(self, train=train) for train in self.train.candidates(self.mode)]
 
     @property
     def head_mode(self) -> str | None:

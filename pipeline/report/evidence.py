@@ -31,6 +31,7 @@ class Run:
         e_in: Error on the training labels after epoch 1, 2, ...
         e_val: Error on the validation labels after the same epochs.
         predictions: Class of each test image.
+        chosen: Which of the settings that it tried, from 0; None where there was nothing to choose.
     """
 
     labels: int
@@ -42,6 +43,7 @@ class Run:
     e_in: tuple[float, ...]
     e_val: tuple[float, ...]
     predictions: Counts
+    chosen: int | None
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def read(
         card=card,
         comparison=comparison,
         rows=rows,
-        cells=[_run(folder, row) for row in of_modes],
+        cells=[_run(folder, row, manifest["outcome"]) for row, manifest in zip(of_modes, manifests, strict=True)],
         truth=truth,
         cell=manifests[0],
         pretrained=_manifest(pretrained, "pretrain") if pretrained else None,
@@ -150,7 +152,7 @@ def _manifest(folder: Path, stage: str) -> dict[str, Any]:
     return runs.open_artefact(folder, f"run `make {stage}` again")
 
 
-def _run(folder: Path, row: dict[str, str]) -> Run:
+def _run(folder: Path, row: dict[str, str], outcome: dict[str, Any]) -> Run:
     history = disk.read_columns(folder / row["cell"] / "history.csv")
     with np.load(folder / row["cell"] / "predictions.npz", allow_pickle=False) as stored:
         predictions = stored["test_pred"].astype(np.int64)
@@ -164,4 +166,5 @@ def _run(folder: Path, row: dict[str, str]) -> Run:
         e_in=tuple(history["e_in"]),
         e_val=tuple(history["e_val"]),
         predictions=predictions,
+        chosen=outcome.get("chosen"),
     )

@@ -146,6 +146,14 @@ def _mark(jobs: list[Job]) -> str:
 def _check(config: Experiment) -> None:
     """Refuse a grid that cannot be trained before anything is."""
     modes = [find_mode(mode) for mode in config.grid.modes]
+    train.check_trials(config)
+    tried = {mode: len(config.train.candidates(mode)) for mode in config.grid.modes}
+    if len(set(tried.values())) > 1:
+        counts = ", ".join(f"{mode} {count}" for mode, count in tried.items())
+        raise PipelineError(
+            f"train.trials: settings to choose among are {counts}; give every mode of the grid as many, or the one "
+            "with the most is favoured"
+        )
     if any(mode.pretrained for mode in modes):
         pretrain.check(config)
     data.check_budgets(config)

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from pipeline import disk, methods, runs
-from pipeline.config import Experiment, as_dict, from_dict
+from pipeline.config import SHARED, Experiment, as_dict, from_dict
 from pipeline.errors import PipelineError
 from pipeline.modes import BUILT_IN, find_mode
 from pipeline.stages import data, pretrain, train, trained
 from pipeline.stages.materials import Materials
 from pipeline.table import percent
 
+SWITCHED_OFF = {"patience": None, "layer_decay": None, "averaging": None, "augment": True}
 WEIGHTS, PREDICTIONS = "weights.safetensors", "predictions.npz"
 
 
@@ -115,11 +116,20 @@ def _encoder(home: Path, made_from: dict[str, Any]) -> tuple[dict[str, Any], int
 
 def _training(made_from: dict[str, Any]) -> dict[str, Any]:
     """The section train: what the cell did not use is left at its default."""
-    mode, without_patience = made_from["mode"], {"patience": None}  # a manifest leaves out what is switched off
-    settings = {**made_from["train"], **{name: made_from[name] for name in ("graph", "agreement") if name in made_from}}
-    if "head_fit" in made_from:
-        settings["propagate" if "graph" in made_from else "frozen"] = without_patience | made_from["head_fit"]
-    fit = without_patience | made_from["fit"]
+    mode, settings = made_from["mode"], _used(made_from["mode"], made_from)
+    if "trials" in made_from:
+        tried = [_used(mode, trial) for trial in made_from["trials"]]
+        settings["trials"] = {mode: [{k: v for k, v in trial.items() if k not in SHARED} for trial in tried]}
+    return settings
+
+
+def _used(mode: str, found: dict[str, Any]) -> dict[str, Any]:
+    """Settings of training; a manifest leaves out what is switched off."""
+    settings = {"untouched": 0, **found["train"]}
+    settings |= {name: found[name] for name in ("graph", "agreement") if name in found}
+    if "head_fit" in found:
+        settings["propagate" if "graph" in found else "frozen"] = SWITCHED_OFF | found["head_fit"]
+    fit = SWITCHED_OFF | found["fit"]
     return settings | ({mode: fit} if mode in BUILT_IN else {"added": {mode: fit}})
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline import disk, provenance, runs
-from pipeline.config import Experiment, StudyConfig, as_dict, from_dict
+from pipeline.config import Experiment, StudyConfig, as_dict, from_dict, merged
 from pipeline.errors import PipelineError
 from pipeline.modes import BASELINES, find_mode
 from pipeline.stages import data, pretrain, trained
@@ -162,21 +162,12 @@ def arm_settings(config: Experiment, arm: str) -> Experiment:
         raise PipelineError(
             f"study.arms.{arm}: {', '.join(foreign)} cannot be changed by an arm; expected {' or '.join(ARM_SECTIONS)}"
         )
-    return from_dict(_merged(as_dict(_settle(config)), changes), f"study.arms.{arm}")
+    return from_dict(merged(as_dict(_settle(config)), changes), f"study.arms.{arm}")
 
 
 def _settle(config: Experiment) -> Experiment:
     """Without the study, and on one thread: points are trained side by side."""
     return replace(config, study=StudyConfig(), runtime=replace(config.runtime.alone, threads=1, progress=False))
-
-
-def _merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Settings with changes written over them, section by section."""
-    merged = dict(settings)
-    for name, change in changes.items():
-        own = merged.get(name)
-        merged[name] = _merged(own, change) if isinstance(own, dict) and isinstance(change, dict) else change
-    return merged
 
 
 def _check_grid(config: Experiment, study: Study) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from pipeline.config import Experiment, FitConfig, as_dict, check_seed
 from pipeline.datasets.splits import LabelSplit, whole
 from pipeline.errors import PipelineError
 from pipeline.learning.plan import Plan, fit_settings, spend
-from pipeline.modes import BUILT_IN, find_mode
+from pipeline.modes import BUILT_IN, MODES, find_mode
 from pipeline.stages import data, graph, pretrain
 from pipeline.stages.materials import Materials
 from pipeline.table import percent
@@ -68,16 +67,29 @@ def run(config: Experiment, mode: str, labels: int, seed: int) -> Path:
     Raises:
         PipelineError: The mode is unknown, the budget is out of range, or an earlier stage has not run.
     """
+    check_trials(config)
     folder = train_cell(Cell(config, mode, labels, seed), Materials(config))
     metrics = runs.open_artefact(folder, "run it again")["outcome"]
     errors = ", ".join(
         f"{name} {percent(metrics[key]['error'])} % of {metrics[key]['n']}"
         for name, key in (("E_in", "e_in"), ("E_val", "e_val"), ("E_out", "e_out"))
     )
-    print(
-        f"{mode}, {labels} labels, draw {seed}: {errors}; epoch {metrics['best_epoch']} of {metrics['stopped_epoch']}"
-    )
+    epochs = f"epoch {metrics['best_epoch']} of {metrics['stopped_epoch']}"
+    if "trials" in metrics:
+        epochs += f", with settings {metrics['chosen'] + 1} of {len(metrics['trials'])}"
+    print(f"{mode}, {labels} labels, draw {seed}: {errors}; {epochs}")
     return folder
+
+
+def check_trials(config: Experiment) -> None:
+    """Refuse trials of a mode that there is not.
+
+    Raises:
+        PipelineError: There are some.
+    """
+    for mode in config.train.trials:
+        if mode not in MODES:
+            raise PipelineError(f"train.trials: {mode!r} is no mode; expected one of {', '.join(MODES)}")
 
 
 def train_cell(cell: Cell, materials: Materials) -> Path:
@@ -103,7 +115,6 @@ def relative(cell: Cell) -> str:
 def inputs(cell: Cell) -> dict[str, Any]:
     """What the cell is made from. What it does not use is left out, so that changing that does not retrain it."""
     mode, config, plan = find_mode(cell.mode), cell.config, cell.plan
-    settings = as_dict(config.train)
     made_from: dict[str, Any] = {
         "stage": "train",
         "data": data.card(config)["sha256"],
@@ -111,17 +122,12 @@ def inputs(cell: Cell) -> dict[str, Any]:
         "mode": cell.mode,
         "labels": cell.labels,
         "seed": cell.seed,
-        "train": _common(plan),
-        "fit": _fit(plan, plan.settings),
+        **_used(plan),
     }
+    if tried := plan.candidates[1:]:
+        made_from["trials"] = [_used(candidate) for candidate in tried]
     if cell.mode not in BUILT_IN:
-        made_from["added"] = dataclasses.asdict(mode)
-    if plan.head_mode not in (None, cell.mode):
-        made_from["head_fit"] = _fit(plan, fit_settings(config.train, plan.head_mode))
-    if mode.propagates:
-        made_from["graph"] = graph.used(settings["graph"])
-    if mode.agrees:
-        made_from["agreement"] = settings["agreement"]
+        made_from["added"] = asdict(mode)
     if mode.pretrained:
         made_from["pretrained"] = runs.fingerprint(pretrain.inputs(config))
     else:
@@ -131,10 +137,23 @@ def inputs(cell: Cell) -> dict[str, Any]:
     return made_from
 
 
+def _used(plan: Plan) -> dict[str, Any]:
+    """The settings of training that matter."""
+    mode, settings = find_mode(plan.mode), as_dict(plan.train)
+    used = {"train": _common(plan), "fit": _fit(plan, plan.settings)}
+    if plan.head_mode not in (None, plan.mode):
+        used["head_fit"] = _fit(plan, fit_settings(plan.train, plan.head_mode))
+    if mode.propagates:
+        used["graph"] = graph.used(settings["graph"])
+    if mode.agrees:
+        used["agreement"] = settings["agreement"]
+    return used
+
+
 def _common(plan: Plan) -> dict[str, Any]:
     """Of the settings that are the same for every mode those that matter."""
     common = as_dict(plan.train)
-    for name in (*BUILT_IN, "graph", "agreement", "added"):
+    for name in (*BUILT_IN, "graph", "agreement", "added", "trials"):
         del common[name]
     # a hold-out goes without saying, as it did before there was anything else
     for name in ("val_fraction",) if plan.train.validation == "kfold" else ("validation", "folds"):
@@ -194,6 +213,8 @@ def _make(cell: Cell, materials: Materials, folder: Path, checkpoint: Path) -> d
         "seconds": seconds,
         "encoder_sha256": trained.digests,
     }
+    if len(trained.trials) > 1:
+        metrics |= {"trials": [asdict(trial) for trial in trained.trials], "chosen": trained.chosen}
     disk.write_json(folder / "metrics.json", metrics)
     return metrics
 

@@ -40,6 +40,24 @@ def test_a_cell_comes_out_the_same_to_the_bit(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("mode", ["finetune", "self_train"])
+def test_a_cell_that_chose_its_settings_chooses_them_again(
+    mode: str, runs: Path, tiny: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Trials that switch off what the cell's own settings have, and the other way round."""
+    tried = (
+        "[{MODE: {patience: 3, averaging: 0.5, augment: false}, graph: {alpha: 0.5}, untouched: 0, head_widths: [9]}]"
+    )
+    settings = (
+        *(f"--train.trials={{{mode}: {tried.replace('MODE', mode)}}}", f"--train.{mode}.layer_decay=0.5"),
+        *("--train.augment={rotation: 9}", "--train.untouched=0.5", f"--train.{mode}.max_epochs=2"),
+    )
+    assert tiny("train", f"--mode={mode}", "--labels=50", *settings) == 0
+    assert again(cell(runs, mode, labels=50), "--tolerance=0") == 0
+    assert "weights: the same to the bit" in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_what_differs_is_told(runs: Path, tiny: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A cell whose predictions are not those of its training, made on another machine."""
     assert tiny("train", "--mode=scratch") == 0
