@@ -20,6 +20,7 @@ from benchmarks.subjects import DEFAULT, new_model, training_images
 from pipeline import disk
 from pipeline.config import Experiment, RuntimeConfig
 from pipeline.datasets.batches import InMemoryData
+from pipeline.recording import Part
 from pipeline.training import fit, make_trainer, resolve_precision
 
 SIZES = (64, 256, 1024, 4096, 16384)
@@ -56,7 +57,8 @@ def images_a_second(batch_size: int, runtime: RuntimeConfig, epochs: int) -> flo
         ends.append(time.perf_counter())
         return {}
 
-    fit(new_model(config), data, runtime, epochs + 1, note)
+    model = new_model(config)
+    fit(model, data, runtime, epochs + 1, [Part(model, note)])
     return epochs * len(images) / (ends[-1] - ends[0])
 
 

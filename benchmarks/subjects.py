@@ -15,6 +15,7 @@ from pipeline.datasets.batches import Batches, InMemoryData
 from pipeline.methods import find_method
 from pipeline.models.inputs import as_input
 from pipeline.models.pretraining import Pretraining
+from pipeline.recording import Part
 from pipeline.training import fit, resolve_precision, seed_everything
 
 DEFAULT = PretrainConfig(epochs=1)
@@ -74,7 +75,7 @@ def train(
     labels, index = torch.full((len(images),), -1), torch.arange(len(images))
     data = InMemoryData(images, labels, index, config.batch_size, config.seed)
     runtime = RuntimeConfig(precision=precision, progress=False, compile=compiled)
-    fit(model, data, runtime, config.epochs, measure)
+    fit(model, data, runtime, config.epochs, [Part(model, measure)])
     return model.eval()
 
 

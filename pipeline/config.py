@@ -7,6 +7,7 @@ so that nothing further down has to check it again.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import re
 from dataclasses import dataclass, field, replace
@@ -387,25 +388,32 @@ class TrainConfig:
         for mode in self.trials:
             self.candidates(mode)
 
-    def candidates(self, mode: str) -> list[TrainConfig]:
+    def candidates(self, mode: str) -> tuple[TrainConfig, ...]:
         """The settings that a cell of the mode chooses among: these, and these with the changes of each trial.
 
         Raises:
             PipelineError: A trial changes what it may not, or a setting to what it cannot be.
         """
-        own = replace(self, trials={})
-        candidates = [own]
-        for number, changes in enumerate(self.trials.get(mode, ()), 1):
-            where = f"train.trials.{mode}, {number} of {len(self.trials[mode])}"
-            for name in SHARED:
-                _require(name not in changes, f"{where}: {name}", changes.get(name), "to be the same for all trials")
-            changed = from_dict({"train": merged(as_dict(own), changes)}, where).train
-            for name in ("neighbours", "views", "view"):
-                value = getattr(changed.graph, name)
-                same = value == getattr(self.graph, name)
-                _require(same, f"{where}: graph.{name}", value, "the graph to be the same for all trials")
-            candidates.append(changed)
-        return candidates
+        if not self.trials.get(mode):
+            return (replace(self, trials={}) if self.trials else self,)
+        return _candidates(self, mode)
+
+
+@functools.lru_cache(maxsize=64)  # a cell's identity is asked for often, and checking settings takes a while
+def _candidates(train: TrainConfig, mode: str) -> tuple[TrainConfig, ...]:
+    own = replace(train, trials={})
+    candidates = [own]
+    for number, changes in enumerate(train.trials.get(mode, ()), 1):
+        where = f"train.trials.{mode}, {number} of {len(train.trials[mode])}"
+        for name in SHARED:
+            _require(name not in changes, f"{where}: {name}", changes.get(name), "to be the same for all trials")
+        changed = from_dict({"train": merged(as_dict(own), changes)}, where).train
+        for name in ("neighbours", "views", "view"):
+            value = getattr(changed.graph, name)
+            same = value == getattr(train.graph, name)
+            _require(same, f"{where}: graph.{name}", value, "the graph to be the same for all trials")
+        candidates.append(changed)
+    return tuple(candidates)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from torch import distributed
 
 from pipeline import disk
 from pipeline.errors import PipelineError
+from pipeline.recording import Recorder
 
 PARTS = {"epoch", "state_dict", "optimizer_states", "callbacks", "loops"}  # of a checkpoint of Lightning's
 BRIEF = 10.0  # seconds of training that are repeated rather than saved
@@ -58,7 +59,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
         if hashlib.sha256(content[32:]).digest() != content[:32]:
             raise NoCheckpointError("its SHA-256 differs from the one that stands in it")
         checkpoint: dict[str, Any] = torch.load(io.BytesIO(content[32:]), map_location="cpu", weights_only=True)
-        if not (isinstance(checkpoint, dict) and checkpoint.keys() >= PARTS and _random_states_in(checkpoint)):
+        if not (isinstance(checkpoint, dict) and checkpoint.keys() >= PARTS and _states_in(checkpoint)):
             raise NoCheckpointError("parts of it are missing")
         return checkpoint
 
@@ -130,9 +131,10 @@ def usable(path: Path | None) -> bool:
     return True
 
 
-def _random_states_in(checkpoint: dict[str, Any]) -> bool:
-    """Whether the generators' states are there, as they are not in a checkpoint of an older version."""
-    return "random" in checkpoint["callbacks"].get(SaveEpochs.__qualname__, {})
+def _states_in(checkpoint: dict[str, Any]) -> bool:
+    """Whether history and the generators' states are there, as they are not in a checkpoint of an older version."""
+    callbacks = checkpoint["callbacks"]
+    return Recorder.__qualname__ in callbacks and "random" in callbacks.get(SaveEpochs.__qualname__, {})
 
 
 def random_states() -> dict[str, Any]:

@@ -19,6 +19,7 @@ LAYERS = (
     ("learning",),
     ("training", "methods", "evaluation", "report", "table", "onnx_file"),
     ("resuming", "team"),
+    ("recording",),
     ("models", "datasets"),
     ("looks",),
     ("modes", "runs", "plugins", "tensor_file"),

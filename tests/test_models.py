@@ -16,6 +16,7 @@ from pipeline.models.decoders import ConvDecoder, MLPDecoder
 from pipeline.models.encoders import ConvEncoder, MLPEncoder, Shape
 from pipeline.models.losses import binary_cross_entropy, squared_error
 from pipeline.models.side_by_side import Share, SideBySide
+from pipeline.recording import Part
 from pipeline.training import fit, seed_everything
 
 
@@ -153,6 +154,7 @@ def test_a_batch_of_which_no_fold_can_learn_is_passed_over() -> None:
         embeddings, torch.arange(5), torch.arange(5), batch_size=4, seed=0
     )  # of three and two images
     before = copy.deepcopy(shares[1].classifier.head.state_dict())
-    history = fit(SideBySide(shares), batches, RuntimeConfig(progress=False), 8, dict).history
-    assert all(math.isfinite(row["train_loss"]) for row in history)
+    model = SideBySide(shares)
+    [result] = fit(model, batches, RuntimeConfig(progress=False), 8, [Part(model, dict)])
+    assert all(math.isfinite(row["train_loss"]) for row in result.history)
     assert not torch.equal(shares[1].classifier.head.state_dict()["0.weight"], before["0.weight"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytorch_lightning as pl
 import torch
@@ -64,17 +64,37 @@ class Batches:
         """Images of the batch with this number, from 0, in all processes together."""
         return len(self.index) // self.count + (number < len(self.index) % self.count)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def order(self) -> Tensor:
+        """The images of this epoch, in their order."""
         # seeds of neighbouring draws and epochs must not meet: 2**20 epochs lie between two seeds
         generator = torch.Generator().manual_seed((self.seed << 20) + self.epoch())
         order = torch.randperm(len(self.index), generator=generator).to(self.index.device)
-        batches = torch.tensor_split(self.index[order], self.count)
+        return self.index[order]
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        batches = torch.tensor_split(self.order(), self.count)
         chunks = [torch.tensor_split(batch, self.processes)[self.rank] for batch in batches]
         if isinstance(self.images, Streamed):
             images = self.images.ahead(chunks)
         else:
             images = (self.images[chunk] for chunk in chunks)
         yield from zip(images, (self.labels[chunk] for chunk in chunks), strict=True)
+
+
+class StackedBatches:
+    """Batches of several draws from the same data, the first of each beside one another, then the second.
+
+    Args:
+        draws: Of as many images each, in memory.
+    """
+
+    def __init__(self, draws: Sequence[Batches]) -> None:
+        self.draws = draws
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        first = self.draws[0]
+        for index in torch.tensor_split(torch.stack([draw.order() for draw in self.draws]), len(first), dim=1):
+            yield first.images[index], first.labels[index]
 
 
 class WholeEpoch:
@@ -84,13 +104,13 @@ class WholeEpoch:
         batches: They.
     """
 
-    def __init__(self, batches: Batches) -> None:
+    def __init__(self, batches: Batches | StackedBatches) -> None:
         self.batches = batches
 
     def __len__(self) -> int:
         return 1
 
-    def __iter__(self) -> Iterator[Batches]:
+    def __iter__(self) -> Iterator[Batches | StackedBatches]:
         yield self.batches
 
 
@@ -122,3 +142,31 @@ class InMemoryData(pl.LightningDataModule):
         place = (trainer.global_rank, trainer.world_size)
         batches = Batches(images, labels, index, self.batch_size, self.seed, lambda: trainer.current_epoch, *place)
         return batches if trainer.lightning_module.automatic_optimization else WholeEpoch(batches)
+
+
+class StackedData(pl.LightningDataModule):
+    """Puts the data on the trainer's device once, and slices several draws of it at a time.
+
+    Args:
+        images: Images or embeddings, shape (N, ...).
+        labels: Shape (N,).
+        draws: Of each, which of the N to train on, as many in each, and the seed of the order of its batches.
+        batch_size: Images a step of each draw.
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor, draws: Sequence[tuple[Tensor, int]], batch_size: int) -> None:
+        super().__init__()
+        self.images, self.labels, self.draws, self.batch_size = images, labels, draws, batch_size
+
+    def stacked(self, device: torch.device, epoch: Callable[[], int]) -> StackedBatches:
+        """The batches of an epoch, on a device."""
+        images, labels = self.images.to(device), self.labels.to(device)
+        return StackedBatches(
+            [Batches(images, labels, index.to(device), self.batch_size, seed, epoch) for index, seed in self.draws]
+        )
+
+    def train_dataloader(self) -> WholeEpoch:
+        """A whole epoch of batches."""
+        trainer = self.trainer
+        assert trainer is not None
+        return WholeEpoch(self.stacked(trainer.strategy.root_device, lambda: trainer.current_epoch))

@@ -27,7 +27,8 @@ from pipeline.models.classifier import Backbone, Classifier, Rates, make_head
 from pipeline.models.inputs import Images
 from pipeline.models.propagation import Floats, nearest_neighbours
 from pipeline.modes import find_mode
-from pipeline.training import FitResult, make_distortion, seed_everything
+from pipeline.recording import FitResult
+from pipeline.training import make_distortion, seed_everything
 
 
 @dataclass(frozen=True, order=True)
@@ -114,12 +115,37 @@ def train_classifier(
         all_labels = LabelSplit(whole(examples.splits).train, np.empty(0, dtype=np.int64))
         epochs = [result.best_epoch for result in results]
         networks, _, before = _train(fittings[chosen], [all_labels], checkpoint, epochs)
-    digests = {"before": before, "after": _digest(networks[0].backbone)}
+    return conclude(plan, networks[0], results[-1], before, trials, out_of_fold)
+
+
+def conclude(
+    plan: Plan,
+    network: Network,
+    result: FitResult,
+    before: str,
+    trials: Sequence[Trial],
+    out_of_fold: SplitErrors | None = None,
+) -> Trained:
+    """The chosen network as a classifier.
+
+    Args:
+        plan: How it was trained.
+        network: It.
+        result: What its last fit left behind.
+        before: The encoder's digest before it was trained.
+        trials: Of all candidates; the least is it.
+        out_of_fold: Of a cross-validation, see ``Trained``.
+
+    Raises:
+        PipelineError: The encoder changed against the mode.
+    """
+    mode = find_mode(plan.mode)
+    digests = {"before": before, "after": digest(network.backbone)}
     if (digests["before"] != digests["after"]) != mode.trains_encoder:
         raise PipelineError(
             f"mode {plan.mode}: the encoder was {'not ' * mode.trains_encoder}changed by training, against its mode"
         )
-    return Trained(_classifier(networks[0]), results[-1], digests, out_of_fold, trials, chosen)
+    return Trained(_classifier(network), result, digests, out_of_fold, trials, trials.index(min(trials)))
 
 
 def neighbours(
@@ -160,7 +186,7 @@ def _train(
     """
     plan = fitting.plan
     seed_everything(plan.seed)
-    backbone, head = _start(fitting)
+    backbone, head = start(fitting)
     networks = [Network(*copy.deepcopy((backbone, head)), split) for split in splits]
     results, trains_encoder = [], find_mode(plan.mode).trains_encoder
     lengths: Sequence[int | None] = epochs or [None]
@@ -170,10 +196,10 @@ def _train(
         results.append(fitting.heads(networks, lengths[0]))
     if trains_encoder:
         results.append(fitting.everything(networks, lengths[-1], checkpoint))
-    return networks, results, _digest(backbone)
+    return networks, results, digest(backbone)
 
 
-def _start(fitting: Fitting) -> tuple[Backbone, nn.Module]:
+def start(fitting: Fitting) -> tuple[Backbone, nn.Module]:
     """Encoder and head before any label is seen."""
     plan, examples = fitting.plan, fitting.examples
     backbone = find_method(plan.pretrain).make_backbone(plan.pretrain, examples.shape)
@@ -197,7 +223,7 @@ def _judge(networks: Sequence[Network], examples: Examples) -> SplitErrors:
     return pooled(parts, np.argsort(np.concatenate([network.split.val for network in networks])))
 
 
-def _digest(backbone: Backbone) -> str:
+def digest(backbone: Backbone) -> str:
     """SHA-256 of every weight and every BatchNorm statistic of the encoder."""
     digest = hashlib.sha256()
     for name, value in sorted(backbone.state_dict().items()):

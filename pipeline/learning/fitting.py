@@ -26,7 +26,8 @@ from pipeline.models.inputs import Images
 from pipeline.models.propagation import soft_labels, spread
 from pipeline.models.side_by_side import Share, SideBySide
 from pipeline.modes import find_mode
-from pipeline.training import FitResult, fit, make_decoder, make_distortion
+from pipeline.recording import FitResult, Part
+from pipeline.training import fit, make_decoder, make_distortion
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Fitting:
         if self.plan.augment(settings) is None:
             assert self.pretrained is not None
             x: Images = self.pretrained.embeddings
-            classifiers = [self._learner(settings, nn.Identity(), network.head, False) for network in networks]
+            classifiers = [self.on_embeddings(network.head) for network in networks]
         else:
             x = self.examples.images
             classifiers = [self._learner(settings, network.backbone, network.head, False) for network in networks]
@@ -119,6 +120,10 @@ class Fitting:
             return self._fit(settings, networks, agreeing, images, targets, size, epochs, checkpoint)
         classifiers = [self._learner(settings, network.backbone, network.head, True) for network in networks]
         return self._fit(settings, networks, classifiers, images, self._given, train.batch_size, epochs, checkpoint)
+
+    def on_embeddings(self, head: nn.Module) -> Classifier:
+        """A head to be trained on embeddings that were computed once."""
+        return self._learner(fit_settings(self.plan.train, self.plan.head_mode or ""), nn.Identity(), head, False)
 
     def _learner(self, settings: FitConfig, backbone: nn.Module, head: nn.Module, train_backbone: bool) -> Classifier:
         """The mode's own classifier, around these networks."""
@@ -188,18 +193,19 @@ class Fitting:
             used.append(index)
         union = torch.from_numpy(np.unique(np.concatenate(used)))
         batches = InMemoryData(x, torch.arange(len(x)), union, batch_size, self.plan.seed)
-        parts = [self._parts(network, x) for network in networks]
+        parts = [self.parts(network, x) for network in networks]
 
         def measure() -> dict[str, float]:
-            rows = [self._measure(*pair) for pair in zip(classifiers, parts, strict=True)]
+            rows = [self.measure(*pair) for pair in zip(classifiers, parts, strict=True)]
             return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
-        result = fit(
-            SideBySide(shares),
+        model = SideBySide(shares)
+        [result] = fit(
+            model,
             batches,
             self.plan.runtime,
             epochs or settings.max_epochs,
-            measure,
+            [Part(model, measure)],
             monitor="loss_val" if stops else None,
             patience=settings.patience or 0,
             checkpoint=checkpoint,
@@ -209,13 +215,13 @@ class Fitting:
             classifier.keep_average()
         return result
 
-    def _parts(self, network: Network, x: Images) -> dict[str, tuple[Tensor, Tensor]]:
+    def parts(self, network: Network, x: Images) -> dict[str, tuple[Tensor, Tensor]]:
         """Inputs and labels of each part of the labels that there is."""
         parts = {"in": network.split.train, "val": network.split.val, "unseen": self.examples.unseen}
         labels = self.examples.labels
         return {name: (x[part], labels[part]) for name, part in parts.items() if part is not None and len(part)}
 
-    def _measure(self, classifier: Classifier, parts: dict[str, tuple[Tensor, Tensor]]) -> dict[str, float]:
+    def measure(self, classifier: Classifier, parts: dict[str, tuple[Tensor, Tensor]]) -> dict[str, float]:
         """Error and loss of one network on each part."""
         row: dict[str, float] = {}
         for name, (inputs, labels) in parts.items():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.config import DistortionConfig, FitConfig, PretrainConfig, RuntimeConfig, TrainConfig
 from pipeline.datasets.splits import Indices, LabelSplit, fold_splits, label_split
-from pipeline.modes import BUILT_IN, find_mode
+from pipeline.modes import BUILT_IN, Mode, find_mode
 
 if TYPE_CHECKING:
     import torch
@@ -65,6 +65,20 @@ class Plan:
     def augment(self, settings: FitConfig) -> DistortionConfig | None:
         """How a fit with these settings distorts the labelled images; None for not at all."""
         return self.train.augment if settings.augment else None
+
+    @property
+    def stackable(self) -> bool:
+        """Whether such classifiers are linear heads on embeddings, of which many can be trained as one computation."""
+        mode = find_mode(self.mode)
+        if not mode.pretrained or mode.trains_encoder or mode.propagates or mode.classifier != Mode.classifier:
+            return False
+        if self.train.validation != "holdout":
+            return False
+        lengths = {(own.train.batch_size, own.settings.max_epochs, own.settings.patience) for own in self.candidates}
+        return len(lengths) == 1 and all(
+            own.augment(own.settings) is None and own.settings.averaging is None and not own.head_widths
+            for own in self.candidates
+        )
 
     @property
     def augments(self) -> bool:

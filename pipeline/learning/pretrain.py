@@ -17,7 +17,8 @@ from pipeline.methods import find_method
 from pipeline.models.classifier import Backbone
 from pipeline.models.inputs import Images, as_input, chunks
 from pipeline.models.pretraining import Pretraining
-from pipeline.training import FitResult, fit, seed_everything
+from pipeline.recording import FitResult, Part
+from pipeline.training import fit, seed_everything
 
 
 @dataclass(frozen=True)
@@ -100,12 +101,12 @@ def train(
     model = method.make_model(settings, shape, backbone.encoder)
     batches = InMemoryData(images, torch.full((len(images),), -1), index, settings.batch_size, settings.seed)
     unseen = images[held_out]
-    result = fit(
+    [result] = fit(
         model,
         batches,
         runtime,
         settings.epochs,
-        lambda: _measure(model, unseen),
+        [Part(model, lambda: _measure(model, unseen))],
         description="pretrain",
         checkpoint=checkpoint,
         tensorboard=tensorboard,

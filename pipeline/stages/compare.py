@@ -16,6 +16,7 @@ from pipeline.stages.fanout import Work, check, fan_out
 from pipeline.stages.materials import Materials
 from pipeline.table import comparison_table
 
+STACKED = 32  # heads in one computation; more gain little
 RESULTS, COMPARISON = "results.csv", "comparison.json"
 
 # every two modes; scratch last, for a difference reads best when what is tried comes before what it is tried against
@@ -163,16 +164,40 @@ def _check(config: Experiment) -> None:
 
 
 def _train_missing(config: Experiment, jobs: list[Job]) -> None:
-    missing = [job for job in jobs if not runs.is_finished(job.folder, runs.fingerprint(job.inputs))]
+    missing = _missing(jobs)
     if missing:
         check(config)
     if any(job.mode in MODES and MODES[job.mode].propagates for job in missing):
         graph.run(config)  # with all threads, before every process waits for it
+    fan_out(config, _stacks(missing), "compare, heads of several draws at once", "stack")
+    missing = _missing(missing)
     missing.sort(key=lambda job: (-job.labels, job.mode in BASELINES))  # long ones first: no core idles at the end
     pieces = [
         Work(f"{job.mode} at {job.labels} labels, draw {job.seed}", functools.partial(_train, job)) for job in missing
     ]
     fan_out(config, pieces, "compare", "cell")
+
+
+def _missing(jobs: list[Job]) -> list[Job]:
+    return [job for job in jobs if not runs.is_finished(job.folder, runs.fingerprint(job.inputs))]
+
+
+def _stacks(jobs: list[Job]) -> list[Work]:
+    """The draws of each mode and budget whose heads can be trained as one computation; a single one gains nothing."""
+    groups: dict[tuple[str, int], list[train.Cell]] = {}
+    for job in jobs:
+        if job.mode in MODES and job.cell.plan.stackable:
+            groups.setdefault((job.mode, job.labels), []).append(job.cell)
+    return [
+        Work(f"{mode} at {labels} labels", functools.partial(_train_together, cells[start : start + STACKED]))
+        for (mode, labels), cells in groups.items()
+        for start in range(0, len(cells), STACKED)
+        if len(cells) - start > 1
+    ]
+
+
+def _train_together(cells: list[train.Cell]) -> None:
+    train.train_together(cells, _materials(cells[0].config, data.card(cells[0].config)["sha256"]))
 
 
 def _train(job: Job) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import time
 from collections.abc import Sequence
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from pipeline.datasets.base import Dataset
     from pipeline.evaluation.errors import SplitErrors
     from pipeline.learning.classify import Trained
+    from pipeline.learning.fitting import Examples
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,25 @@ def train_cell(cell: Cell, materials: Materials) -> Path:
     return folder
 
 
+def train_together(cells: Sequence[Cell], materials: Materials) -> None:
+    """Train cells whose plans are ``stackable`` and that differ in their draws alone, as one computation.
+
+    Each becomes what ``train_cell`` would make of it, to the bit. Where that cannot be had, or one of them fails, none
+    is made: they are left to ``train_cell``.
+    """
+    from pipeline.learning.stacked import train_stacked
+    from pipeline.training import threads
+
+    started, trained = time.monotonic(), None
+    with threads(1), contextlib.suppress(PipelineError):
+        examples = [_examples(cell, materials) for cell in cells]
+        trained = train_stacked([cell.plan for cell in cells], examples, materials.pretrained)
+    seconds = (time.monotonic() - started) / len(cells)
+    for cell, own in zip(cells, trained or (), strict=trained is not None):
+        make = functools.partial(_leave, cell, materials, own, seconds)
+        runs.build(cell.config.folder, relative(cell), inputs(cell), make)
+
+
 def relative(cell: Cell) -> str:
     """The cell's place inside the experiment's folder, without the fingerprint."""
     return f"{CELLS}/{cell.mode}-{cell.labels}-{cell.seed}"
@@ -180,15 +202,20 @@ def _make(cell: Cell, materials: Materials, folder: Path, checkpoint: Path) -> d
     from pipeline.training import threads
 
     started = time.monotonic()
-    train = materials.dataset.train
-    splits = spend(cell.config.train, train.labels.numpy(), cell.labels, cell.seed, len(train.class_names))
-    split = whole(splits)
     with threads(1):
-        trained = _train(cell, materials, splits, checkpoint)
-        made_from = inputs(cell)
+        trained = _train(cell, materials, checkpoint)
+    return _leave(cell, materials, trained, time.monotonic() - started, folder)
+
+
+def _leave(cell: Cell, materials: Materials, trained: Trained, seconds: float, folder: Path) -> dict[str, Any]:
+    """Measure the classifier, whose training took so many seconds, and write what there is of it."""
+    from pipeline.training import threads
+
+    started, made_from, split = time.monotonic(), inputs(cell), whole(_splits(cell, materials))
+    with threads(1):
         looks.take(cell.config.folder, relative(cell), runs.fingerprint(made_from), made_from["data"])
         errors = _measure(cell, trained, materials, split)
-    seconds = round(time.monotonic() - started, 3)
+    seconds = round(seconds + time.monotonic() - started, 3)
     disk.write_tensors(folder / "weights.safetensors", trained.model.state_dict())
     disk.write_csv(folder / "history.csv", trained.result.history)
     disk.write_json(folder / "split.json", _describe(split, materials.dataset))
@@ -219,24 +246,33 @@ def _make(cell: Cell, materials: Materials, folder: Path, checkpoint: Path) -> d
     return metrics
 
 
-def _train(cell: Cell, materials: Materials, splits: Sequence[LabelSplit], checkpoint: Path) -> Trained:
+def _train(cell: Cell, materials: Materials, checkpoint: Path) -> Trained:
     """The trained classifier, from what earlier stages left."""
-    from pipeline.datasets.apart import check_apart
     from pipeline.learning.classify import train_classifier
+
+    mode = find_mode(cell.mode)
+    pretrained = materials.pretrained if mode.pretrained else None
+    neighbours = materials.graph if mode.propagates else None
+    return train_classifier(cell.plan, _examples(cell, materials), pretrained, neighbours, checkpoint)
+
+
+def _splits(cell: Cell, materials: Materials) -> list[LabelSplit]:
+    """How the cell spends its labels."""
+    train = materials.dataset.train
+    return spend(cell.config.train, train.labels.numpy(), cell.labels, cell.seed, len(train.class_names))
+
+
+def _examples(cell: Cell, materials: Materials) -> Examples:
+    """What the cell learns from."""
+    from pipeline.datasets.apart import check_apart
     from pipeline.learning.fitting import Examples
 
-    mode, train = find_mode(cell.mode), materials.dataset.train
+    train, splits = materials.dataset.train, _splits(cell, materials)
     watched = unseen(cell.config, train.labels, whole(splits)) if cell.watched else None
     for split in splits:
         parts = {"the labelled part": split.train, "the validation part": split.val}
         check_apart(materials.dataset, parts if watched is None else {**parts, "the watched part": watched})
-    return train_classifier(
-        cell.plan,
-        Examples(train.images, train.labels, len(train.class_names), splits, watched),
-        materials.pretrained if mode.pretrained else None,
-        materials.graph if mode.propagates else None,
-        checkpoint,
-    )
+    return Examples(train.images, train.labels, len(train.class_names), splits, watched)
 
 
 def unseen(config: Experiment, labels: torch.Tensor, split: LabelSplit) -> npt.NDArray[np.int64]:

@@ -8,6 +8,7 @@ import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from pipeline.datasets.base import Dataset, ImageData
 from pipeline.datasets.checksums import content_hashes
 from pipeline.datasets.splits import whole
 from pipeline.datasets.streamed import Storage
+from pipeline.learning import stacked
 from pipeline.learning.classify import train_classifier
 from pipeline.learning.fitting import Examples
 from pipeline.learning.plan import Plan, Pretrained, spend
@@ -208,12 +210,37 @@ def test_the_test_set_is_closed_until_the_classifier_is_chosen(
     assert opened == [mode]
 
 
+def test_the_test_set_is_closed_until_the_heads_of_several_draws_are_chosen(
+    runs: Path, tiny: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, chosen = train._examples, stacked.train_stacked
+    closed: list[Any] = []
+
+    def closing(cell: train.Cell, materials: Materials) -> object:
+        if not closed:
+            assert materials.dataset.test_hashes
+            closed.extend([materials.dataset, materials.dataset.test])
+            object.__setattr__(materials.dataset, "test", Closed())
+        return look(cell, materials)
+
+    def opening(*arguments: Any) -> object:
+        found = chosen(*arguments)
+        object.__setattr__(closed[0], "test", closed[1])
+        return found
+
+    monkeypatch.setattr(train, "_examples", closing)
+    monkeypatch.setattr(stacked, "train_stacked", opening)
+    assert tiny("compare", "--grid.modes=[frozen]", "--grid.labels=[50]", "--grid.baselines=false") == 0
+    assert closed
+
+
 def test_a_look_that_is_too_early_would_be_seen(runs: Path, tiny: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     measure = train._measure
 
     def measured_too_early(cell: train.Cell, materials: Materials, *rest: object) -> object:
         object.__setattr__(materials.dataset, "test", Closed())
-        return measure(cell, SimpleNamespace(model=None, out_of_fold=None), materials, whole(rest[0]))  # type: ignore[arg-type]
+        untrained: Any = SimpleNamespace(model=None, out_of_fold=None)
+        return measure(cell, untrained, materials, whole(train._splits(cell, materials)))
 
     monkeypatch.setattr(train, "_train", measured_too_early)
     monkeypatch.setattr("pipeline.evaluation.errors.evaluate", lambda *_: None)
