@@ -1,9 +1,9 @@
-"""A frozen cell: a head on embeddings that were computed once, beside the encoder run anew at every step."""
+"""Frozen cells: heads on embeddings that were computed once, beside the encoder run anew; many at once, one by one."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from benchmarks.sides import Comparison, rate, seconds
 from benchmarks.subjects import DEFAULT, mnist, training_images
@@ -13,15 +13,17 @@ from pipeline.learning.classify import train_classifier
 from pipeline.learning.fitting import Examples
 from pipeline.learning.plan import Plan, Pretrained
 from pipeline.learning.pretrain import embed
+from pipeline.learning.stacked import train_stacked
 from pipeline.methods import find_method
 from pipeline.models.classifier import Backbone
 from pipeline.training import seed_everything, threads
 
+DRAWS = 10
 UNDISTORTED = DistortionConfig(0, 0, 0, 0, 0)  # with it the head is trained from images, which it leaves as they are
 
 
 def comparisons() -> Iterator[Comparison]:
-    """Embedding all images beside a frozen cell for each; then cells of 100 and 1000 labels, both ways."""
+    """Embedding all images; then cells of 100 and 1000 labels, in each of two ways, twice."""
     images = training_images()
     yield Comparison(
         "embedding 60,000 images with the default encoder: two threads, one (images/s)",
@@ -33,6 +35,11 @@ def comparisons() -> Iterator[Comparison]:
             f"frozen cell of {labels} labels: embeddings once, encoder at every step (cells/s)",
             functools.partial(_cells_a_second, labels, TrainConfig()),
             functools.partial(_cells_a_second, labels, TrainConfig(augment=UNDISTORTED)),
+        )
+        yield Comparison(
+            f"frozen cells of {labels} labels, {DRAWS} draws: as one computation, one by one (cells/s)",
+            functools.partial(_draws_a_second, labels, train_stacked),
+            functools.partial(_draws_a_second, labels, _one_by_one),
         )
 
 
@@ -61,9 +68,26 @@ def _cells_a_second(labels: int, settings: TrainConfig) -> float:
 
 def cell_seconds(labels: int, settings: TrainConfig | None = None) -> float:
     """How long the training of a frozen cell takes; data and embeddings are there already, as within a grid."""
-    train, settings = mnist().train, settings or TrainConfig()
-    split = label_split(train.labels.numpy(), labels, settings.val_fraction, 0, 10)
-    examples, pretrained = Examples(train.images, train.labels, 10, [split]), _pretrained()
-    plan = Plan("frozen", DEFAULT, settings, RuntimeConfig(precision="32", progress=False), 0)
+    (plan, examples), pretrained = _draw(labels, settings or TrainConfig(), 0), _pretrained()
     with threads(1):
         return seconds(lambda: train_classifier(plan, examples, pretrained))
+
+
+def _draws_a_second(labels: int, train: Callable[..., object]) -> float:
+    draws = [_draw(labels, TrainConfig(), seed) for seed in range(DRAWS)]
+    plans, examples = zip(*draws, strict=True)
+    pretrained = _pretrained()
+    with threads(1):
+        return rate(DRAWS, lambda: train(plans, examples, pretrained))
+
+
+def _one_by_one(plans: Sequence[Plan], examples: Sequence[Examples], pretrained: Pretrained) -> None:
+    for plan, own in zip(plans, examples, strict=True):
+        train_classifier(plan, own, pretrained)
+
+
+def _draw(labels: int, settings: TrainConfig, seed: int) -> tuple[Plan, Examples]:
+    train = mnist().train
+    split = label_split(train.labels.numpy(), labels, settings.val_fraction, seed, 10)
+    plan = Plan("frozen", DEFAULT, settings, RuntimeConfig(precision="32", progress=False), seed)
+    return plan, Examples(train.images, train.labels, 10, [split])

@@ -283,3 +283,21 @@ def test_a_missing_extra_is_said_before_any_work(
 def test_an_address_needs_a_cluster(tiny: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert tiny("compare", "--runtime.address=tcp://127.0.0.1:8786") == 2
     assert "runtime.backend is processes" in capsys.readouterr().err
+
+
+# --- processes that grow --------------------------------------------------------------------------------------
+
+HELD: list[bytearray] = []
+
+
+def grow() -> None:
+    time.sleep(1.1)  # joblib looks at its workers once a second
+    HELD.append(bytearray(b"x" * (400 << 20)))
+
+
+def test_a_worker_that_grows_is_replaced_and_nothing_waits_for_it(tmp_path: Path) -> None:
+    """As one does that imports torch after a small piece; warnings are errors here, in joblib's threads too."""
+    config = Experiment(runs=str(tmp_path), grid=GridConfig(jobs=2), runtime=RuntimeConfig(progress=False))
+    config.folder.mkdir()
+    fan_out(config, [Work(f"small {number}", time.time) for number in range(4)], "grow", "piece")
+    fan_out(config, [Work(f"large {number}", grow) for number in range(6)], "grow", "piece")

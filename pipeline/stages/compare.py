@@ -164,40 +164,40 @@ def _check(config: Experiment) -> None:
 
 
 def _train_missing(config: Experiment, jobs: list[Job]) -> None:
-    missing = _missing(jobs)
+    missing = [job for job in jobs if not runs.is_finished(job.folder, runs.fingerprint(job.inputs))]
     if missing:
         check(config)
     if any(job.mode in MODES and MODES[job.mode].propagates for job in missing):
         graph.run(config)  # with all threads, before every process waits for it
-    fan_out(config, _stacks(missing), "compare, heads of several draws at once", "stack")
-    missing = _missing(missing)
     missing.sort(key=lambda job: (-job.labels, job.mode in BASELINES))  # long ones first: no core idles at the end
-    pieces = [
-        Work(f"{job.mode} at {job.labels} labels, draw {job.seed}", functools.partial(_train, job)) for job in missing
-    ]
-    fan_out(config, pieces, "compare", "cell")
+    fan_out(config, _pieces(missing), "compare", "cell")
 
 
-def _missing(jobs: list[Job]) -> list[Job]:
-    return [job for job in jobs if not runs.is_finished(job.folder, runs.fingerprint(job.inputs))]
-
-
-def _stacks(jobs: list[Job]) -> list[Work]:
-    """The draws of each mode and budget whose heads can be trained as one computation; a single one gains nothing."""
-    groups: dict[tuple[str, int], list[train.Cell]] = {}
+def _pieces(jobs: list[Job]) -> list[Work]:
+    """A piece a job; but draws whose heads can be trained as one computation are one piece, and begin."""
+    stacks: dict[tuple[str, int], list[Job]] = {}
+    alone = []
     for job in jobs:
         if job.mode in MODES and job.cell.plan.stackable:
-            groups.setdefault((job.mode, job.labels), []).append(job.cell)
-    return [
-        Work(f"{mode} at {labels} labels", functools.partial(_train_together, cells[start : start + STACKED]))
-        for (mode, labels), cells in groups.items()
-        for start in range(0, len(cells), STACKED)
-        if len(cells) - start > 1
-    ]
+            stacks.setdefault((job.mode, job.labels), []).append(job)
+        else:
+            alone.append(job)
+    parts = [own[start : start + STACKED] for own in stacks.values() for start in range(0, len(own), STACKED)]
+    return [_stack(own) if len(own) > 1 else _piece(own[0]) for own in parts] + [_piece(job) for job in alone]
 
 
-def _train_together(cells: list[train.Cell]) -> None:
-    train.train_together(cells, _materials(cells[0].config, data.card(cells[0].config)["sha256"]))
+def _stack(jobs: list[Job]) -> Work:
+    name = f"{jobs[0].mode} at {jobs[0].labels} labels"
+    return Work(name, functools.partial(_train_together, jobs), tuple(_piece(job) for job in jobs))
+
+
+def _piece(job: Job) -> Work:
+    return Work(f"{job.mode} at {job.labels} labels, draw {job.seed}", functools.partial(_train, job))
+
+
+def _train_together(jobs: list[Job]) -> None:
+    config = jobs[0].config
+    train.train_together([job.cell for job in jobs], _materials(config, data.card(config)["sha256"]))
 
 
 def _train(job: Job) -> None:

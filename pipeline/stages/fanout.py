@@ -14,6 +14,7 @@ import platform
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -40,10 +41,31 @@ class Work:
     Attributes:
         name: What it is called if it fails.
         run: Does it; has to survive the way to another process, and being begun again where a worker died.
+        parts: What it is made of, if that is counted and can fail by itself. They are run after it, in the same place:
+            each finds that it is done, or does what was left to it.
     """
 
     name: str
     run: Callable[[], object]
+    parts: tuple[Work, ...] = ()
+
+    @property
+    def counted(self) -> tuple[Work, ...]:
+        """What is counted, and can fail."""
+        return self.parts or (self,)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a piece.
+
+    Attributes:
+        count: How many were done or failed.
+        failures: A line for each that failed.
+    """
+
+    count: int
+    failures: tuple[str, ...] = ()
 
 
 def fan_out(config: Experiment, pieces: Sequence[Work], description: str, unit: str) -> None:
@@ -62,19 +84,20 @@ def fan_out(config: Experiment, pieces: Sequence[Work], description: str, unit: 
 
     if not pieces:
         return
-    failures = []
-    outcomes = (_on_processes if config.runtime.backend == "processes" else _on_cluster)(config, pieces)
-    bar = tqdm(outcomes, total=len(pieces), desc=description, unit=unit, disable=not config.runtime.progress or None)
-    for done, failure in enumerate(bar, start=1):
-        if failure is not None:
-            failures.append(failure)
-        if bar.disable and config.runtime.progress and (done % 10 == 0 or done == len(pieces)):
-            print(f"{description}: {done}/{len(pieces)} {unit}s", flush=True)
+    failures: list[str] = []
+    done, total = 0, sum(len(piece.counted) for piece in pieces)
+    with tqdm(total=total, desc=description, unit=unit, disable=not config.runtime.progress or None) as bar:
+        for outcome in (_on_processes if config.runtime.backend == "processes" else _on_cluster)(config, pieces):
+            failures += outcome.failures
+            before, done = done, done + outcome.count
+            bar.update(outcome.count)
+            if bar.disable and config.runtime.progress and (done // 10 > before // 10 or done == total):
+                print(f"{description}: {done}/{total} {unit}s", flush=True)
     if failures:
         more = [f"and {len(failures) - LISTED} more"] * (len(failures) > LISTED)
         listed = "\n  ".join([*failures[:LISTED], *more])
         raise PipelineError(
-            f"{len(failures)} of {len(pieces)} {unit}s failed; the others are kept, and the same command tries these "
+            f"{len(failures)} of {total} {unit}s failed; the others are kept, and the same command tries these "
             f"again:\n  {listed}"
         )
 
@@ -93,8 +116,16 @@ def check(config: Experiment) -> None:
             pass
 
 
-def _attempt(piece: Work, home: Path, folder: Path) -> str | None:
-    """Do one piece in a worker, from where the command was given; what went wrong, in a line, if anything."""
+def _attempt(piece: Work, home: Path, folder: Path) -> Outcome:
+    """Do one piece in a worker, from where the command was given."""
+    if piece.parts:
+        _failure(piece, home, folder)  # what it leaves undone, its parts do
+    failures = [_failure(part, home, folder) for part in piece.counted]
+    return Outcome(len(failures), tuple(failure for failure in failures if failure is not None))
+
+
+def _failure(piece: Work, home: Path, folder: Path) -> str | None:
+    """Run a piece; what went wrong, in a line, if anything."""
     try:
         if not folder.is_dir():
             raise PipelineError(f"{platform.node()} does not see {folder}; all workers need the same file system")
@@ -115,13 +146,17 @@ def _folders(config: Experiment) -> tuple[Path, Path]:
 # --- processes of this machine --------------------------------------------------------------------------------
 
 
-def _on_processes(config: Experiment, pieces: Sequence[Work]) -> Iterator[str | None]:
+def _on_processes(config: Experiment, pieces: Sequence[Work]) -> Iterator[Outcome]:
     from joblib import Parallel, delayed
 
     parallel = Parallel(n_jobs=config.grid.jobs or -1, return_as="generator_unordered")
     folders = _folders(config)
     try:
-        yield from parallel(delayed(_attempt)(piece, *folders) for piece in pieces)
+        with warnings.catch_warnings():
+            # between two pieces, joblib replaces a worker that has grown by 300 MB, as by importing torch, and says so;
+            # where warnings are errors, that would end the thread that hands out the pieces
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+            yield from parallel(delayed(_attempt)(piece, *folders) for piece in pieces)
     except BrokenProcessPool as error:
         raise PipelineError(
             "a worker was killed, most likely because memory ran short; what is finished is kept, and the same command "
@@ -143,10 +178,10 @@ class Cluster(NamedTuple):
 
     submit: Callable[..., Any]
     wait: Callable[[list[Any]], Iterable[Any]]
-    result: Callable[[Any], str | None]
+    result: Callable[[Any], Outcome]
 
 
-def _on_cluster(config: Experiment, pieces: Sequence[Work]) -> Iterator[str | None]:
+def _on_cluster(config: Experiment, pieces: Sequence[Work]) -> Iterator[Outcome]:
     _require_extra(config)
     folders, queue = _folders(config), iter(pieces)
     with _CLUSTERS[config.runtime.backend](config) as cluster:
@@ -158,7 +193,8 @@ def _on_cluster(config: Experiment, pieces: Sequence[Work]) -> Iterator[str | No
                 try:
                     outcome = cluster.result(future)
                 except Exception as error:  # workers died of this piece, again and again
-                    outcome = f"{piece.name}: {type(error).__name__}: {str(error).strip()}"
+                    said = f"{type(error).__name__}: {str(error).strip()}"
+                    outcome = Outcome(len(piece.counted), tuple(f"{part.name}: {said}" for part in piece.counted))
                 yield outcome
 
 
@@ -219,7 +255,7 @@ def _ray(config: Experiment) -> Iterator[Cluster]:
         ray.shutdown()
 
 
-def _call(function: Callable[..., str | None], *arguments: Any) -> str | None:
+def _call(function: Callable[..., Outcome], *arguments: Any) -> Outcome:
     return function(*arguments)
 
 
