@@ -59,19 +59,24 @@ def outcomes(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return found
 
 
-@pytest.mark.parametrize("trials", [(), (TRIALS,)], ids=["one setting", "three settings"])
+@pytest.mark.parametrize(
+    "settings",
+    [SETTINGS, (*SETTINGS, TRIALS), (*SETTINGS, "--runtime.precision=bf16")],
+    ids=["one setting", "three settings", "bfloat16"],
+)
 def test_the_cells_of_a_grid_are_those_trained_one_by_one(
-    trials: tuple[str, ...], runs: Path, tiny: Run, outcomes: list[object]
+    settings: tuple[str, ...], runs: Path, tiny: Run, outcomes: list[object]
 ) -> None:
+    assert tiny("pretrain", *settings) == 0  # another encoder in another precision
     for labels in (50, 100):
         for seed in range(3):
             alone = ("--mode=frozen", f"--labels={labels}", f"--seed={seed}")
-            assert tiny("train", *alone, *SETTINGS, *trials) == 0
+            assert tiny("train", *alone, *settings) == 0
     one_by_one = cells(runs)
     assert len({cell["stopped_epoch"] for cell in one_by_one.values()}) > 1
     forget(runs, "frozen")
     assert outcomes == []
-    assert tiny("compare", *GRID, *SETTINGS, *trials) == 0
+    assert tiny("compare", *GRID, *settings) == 0
     assert len(outcomes) == 2  # a computation for each budget
     assert cells(runs) == one_by_one
 

@@ -13,7 +13,7 @@ from pipeline.learning.fitting import Examples, Fitting, Network
 from pipeline.learning.plan import Plan, Pretrained
 from pipeline.models.stacked import StackedHeads
 from pipeline.recording import Part
-from pipeline.training import fit, seed_everything
+from pipeline.training import arithmetic, fit, seed_everything
 
 
 def train_stacked(plans: Sequence[Plan], examples: Sequence[Examples], pretrained: Pretrained) -> list[Trained] | None:
@@ -50,9 +50,11 @@ def train_stacked(plans: Sequence[Plan], examples: Sequence[Examples], pretraine
     draws = [(torch.from_numpy(own.examples.splits[0].train), own.plan.seed) for own in fittings]
     data = StackedData(pretrained.embeddings, examples[0].labels, draws, plans[0].train.batch_size)
     heads = StackedHeads(classifiers)
-    of_each_length = {labels.shape[1]: (x, labels) for x, labels in data.stacked(torch.device("cpu"), lambda: 0)}
-    if not all(heads.same_bits(*batch) for batch in of_each_length.values()):
-        return None
+    with arithmetic(plans[0].runtime) as device:
+        heads.to(device)
+        of_each_length = {labels.shape[1]: (x, labels) for x, labels in data.stacked(device, lambda: 0)}
+        if not all(heads.same_bits(*batch) for batch in of_each_length.values()):
+            return None
     monitor = None if settings.patience is None else "loss_val"
     results = fit(heads, data, plans[0].runtime, settings.max_epochs, parts, monitor, settings.patience or 0)
     found, count = [], len(plans[0].candidates)
