@@ -1,4 +1,4 @@
-"""Two processes in one folder: every cell is computed once, no file is torn, nobody waits for ever."""
+"""Two processes in one folder: every cell is made once, no file is torn, nobody waits for ever."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ TRIALS = 100
 LIMIT = 120  # seconds; a deadlock lasts longer
 
 
-def write_down_each_training() -> None:
-    """Say in the log which cell is trained by which process."""
+def write_down_each_cell() -> None:
+    """Say in the log which cell is measured and written by which process."""
     from pipeline.stages import train
 
-    make = train._make
+    leave = train._leave
 
     def noted(cell: train.Cell, *rest: object) -> object:
-        print(f"training {cell.mode}-{cell.labels}-{cell.seed}", flush=True)
-        return make(cell, *rest)  # type: ignore[arg-type]
+        print(f"made {cell.mode}-{cell.labels}-{cell.seed}", flush=True)
+        return leave(cell, *rest)  # type: ignore[arg-type]
 
-    train._make = noted  # type: ignore[assignment]
+    train._leave = noted  # type: ignore[assignment]
 
 
 def both(arguments: list[str], folder: Path) -> list[str]:
-    """Run the same command twice at the same time; the cells that were trained, over both."""
+    """Run the same command twice at the same time; the cells that were made, over both."""
     logs = [folder / "first", folder / "second"]
-    processes: list[BaseProcess] = [start(arguments, log, write_down_each_training) for log in logs]
+    processes: list[BaseProcess] = [start(arguments, log, write_down_each_cell) for log in logs]
     for process in processes:
         process.join(LIMIT)
     said = "".join(log.read_text() for log in logs)
     assert [process.exitcode for process in processes] == [0, 0], said
-    return sorted(line for line in said.splitlines() if line.startswith("training "))
+    return sorted(line for line in said.splitlines() if line.startswith("made "))
 
 
 def trial(compared: Path, folder: Path, expected: dict[str, str]) -> None:
@@ -48,8 +48,8 @@ def trial(compared: Path, folder: Path, expected: dict[str, str]) -> None:
     shutil.rmtree(runs / "small" / "cells")
     for name in ("results.csv", "comparison.json"):
         (runs / "small" / name).unlink()
-    trained = both(["compare", *SMALL, f"--runs={runs}"], folder)
-    assert trained == [f"training {mode}-50-{seed}" for mode in ("frozen", "scratch") for seed in (0, 1)]
+    made = both(["compare", *SMALL, f"--runs={runs}"], folder)
+    assert made == [f"made {mode}-50-{seed}" for mode in ("frozen", "scratch") for seed in (0, 1)]
     assert digests(runs / "small") == expected
     check_whole(runs / "small")
     assert left_over(runs / "small") == []
