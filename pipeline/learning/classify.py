@@ -65,7 +65,6 @@ class Trained:
         out_of_fold: Of a cross-validation, the errors of each label's image by the network that did not see it, at the
             selected epoch, in the order of the whole split; None without one.
         trials: Of each of the plan's candidates.
-        chosen: Which of them the model is, from 0.
     """
 
     model: Classifier
@@ -73,7 +72,16 @@ class Trained:
     digests: dict[str, str]
     out_of_fold: SplitErrors | None
     trials: Sequence[Trial]
-    chosen: int
+
+    @property
+    def chosen(self) -> int:
+        """Which of the candidates the model is, from 0."""
+        return best(self.trials)
+
+
+def best(trials: Sequence[Trial]) -> int:
+    """Which of the candidates is kept: of equal ones, the first."""
+    return trials.index(min(trials))
 
 
 def train_classifier(
@@ -83,7 +91,7 @@ def train_classifier(
     graph: sparse.csr_matrix | None = None,
     checkpoint: Path | None = None,
 ) -> Trained:
-    """Train one classifier, the way its mode says; the only way a classifier is trained.
+    """Train one classifier, the way its mode says; what else trains any, makes the same of many at a time.
 
     With several splits, one network is trained for each, and then one on all labels, as long as these took to be best
     together. Where the plan has several candidates, all are trained, and the validation labels choose among them before
@@ -107,7 +115,7 @@ def train_classifier(
     resumable = checkpoint if len(fittings) == len(examples.splits) == 1 else None
     tried = [_train(fitting, examples.splits, resumable) for fitting in fittings]
     trials = [Trial.of(results[-1]) for _, results, _ in tried]
-    chosen = trials.index(min(trials))
+    chosen = best(trials)
     networks, results, before = tried[chosen]
     out_of_fold: SplitErrors | None = None
     if len(networks) > 1:
@@ -133,7 +141,7 @@ def conclude(
         network: It.
         result: What its last fit left behind.
         before: The encoder's digest before it was trained.
-        trials: Of all candidates; the least is it.
+        trials: Of all candidates; the best is it.
         out_of_fold: Of a cross-validation, see ``Trained``.
 
     Raises:
@@ -145,7 +153,7 @@ def conclude(
         raise PipelineError(
             f"mode {plan.mode}: the encoder was {'not ' * mode.trains_encoder}changed by training, against its mode"
         )
-    return Trained(_classifier(network), result, digests, out_of_fold, trials, trials.index(min(trials)))
+    return Trained(_classifier(network), result, digests, out_of_fold, trials)
 
 
 def neighbours(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from pipeline.datasets.batches import StackedData
-from pipeline.learning.classify import Trained, Trial, conclude, digest, start
+from pipeline.learning.classify import Trained, Trial, best, conclude, digest, start
 from pipeline.learning.fitting import Examples, Fitting, Network
 from pipeline.learning.plan import Plan, Pretrained
 from pipeline.models.stacked import StackedHeads
@@ -61,6 +61,6 @@ def train_stacked(plans: Sequence[Plan], examples: Sequence[Examples], pretraine
     for number, plan in enumerate(plans):
         mine = slice(number * count, (number + 1) * count)
         trials = [Trial.of(result) for result in results[mine]]
-        chosen = mine.start + trials.index(min(trials))
+        chosen = mine.start + best(trials)
         found.append(conclude(plan, networks[chosen], results[chosen], befores[chosen], trials))
     return found

@@ -96,7 +96,7 @@ def check_trials(config: Experiment) -> None:
 
 
 def train_cell(cell: Cell, materials: Materials) -> Path:
-    """Train one cell unless it is done, and return its folder; the only way a classifier is trained.
+    """Train one cell unless it is done, and return its folder; ``train_together`` makes the same of many at a time.
 
     Raises:
         PipelineError: The mode is unknown, the budget is out of range, or an earlier stage has not run.
