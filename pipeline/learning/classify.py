@@ -65,6 +65,7 @@ class Trained:
         out_of_fold: Of a cross-validation, the errors of each label's image by the network that did not see it, at the
             selected epoch, in the order of the whole split; None without one.
         trials: Of each of the plan's candidates.
+        split: The labels that it was trained on, and those that chose the epoch.
     """
 
     model: Classifier
@@ -72,6 +73,7 @@ class Trained:
     digests: dict[str, str]
     out_of_fold: SplitErrors | None
     trials: Sequence[Trial]
+    split: LabelSplit
 
     @property
     def chosen(self) -> int:
@@ -123,11 +125,11 @@ def train_classifier(
         all_labels = LabelSplit(whole(examples.splits).train, np.empty(0, dtype=np.int64))
         epochs = [result.best_epoch for result in results]
         networks, _, before = _train(fittings[chosen], [all_labels], checkpoint, epochs)
-    return conclude(plan, networks[0], results[-1], before, trials, out_of_fold)
+    return conclude(fittings[chosen], networks[0], results[-1], before, trials, out_of_fold)
 
 
 def conclude(
-    plan: Plan,
+    fitting: Fitting,
     network: Network,
     result: FitResult,
     before: str,
@@ -137,7 +139,7 @@ def conclude(
     """The chosen network as a classifier.
 
     Args:
-        plan: How it was trained.
+        fitting: Says how it was trained, and on what.
         network: It.
         result: What its last fit left behind.
         before: The encoder's digest before it was trained.
@@ -147,13 +149,13 @@ def conclude(
     Raises:
         PipelineError: The encoder changed against the mode.
     """
-    mode = find_mode(plan.mode)
+    name, mode = fitting.plan.mode, find_mode(fitting.plan.mode)
     digests = {"before": before, "after": digest(network.backbone)}
     if (digests["before"] != digests["after"]) != mode.trains_encoder:
         raise PipelineError(
-            f"mode {plan.mode}: the encoder was {'not ' * mode.trains_encoder}changed by training, against its mode"
+            f"mode {name}: the encoder was {'not ' * mode.trains_encoder}changed by training, against its mode"
         )
-    return Trained(_classifier(network), result, digests, out_of_fold, trials)
+    return Trained(_classifier(network), result, digests, out_of_fold, trials, whole(fitting.examples.splits))
 
 
 def neighbours(

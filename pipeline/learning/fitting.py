@@ -96,8 +96,7 @@ class Fitting:
             epochs: To train for; None stops early, if the mode does.
             checkpoint: File that the fit is saved to now and then and goes on from; None for none.
         """
-        train = self.plan.train
-        settings = fit_settings(train, self.plan.head_mode or "")
+        train, settings = self.plan.train, self._head_settings
         if self.plan.augment(settings) is None:
             assert self.pretrained is not None
             x: Images = self.pretrained.embeddings
@@ -123,7 +122,12 @@ class Fitting:
 
     def on_embeddings(self, head: nn.Module) -> Classifier:
         """A head to be trained on embeddings that were computed once."""
-        return self._learner(fit_settings(self.plan.train, self.plan.head_mode or ""), nn.Identity(), head, False)
+        return self._learner(self._head_settings, nn.Identity(), head, False)
+
+    @property
+    def _head_settings(self) -> FitConfig:
+        """How a head is fitted alone."""
+        return fit_settings(self.plan.train, self.plan.head_mode or "")
 
     def _learner(self, settings: FitConfig, backbone: nn.Module, head: nn.Module, train_backbone: bool) -> Classifier:
         """The mode's own classifier, around these networks."""

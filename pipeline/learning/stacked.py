@@ -36,16 +36,13 @@ def train_stacked(plans: Sequence[Plan], examples: Sequence[Examples], pretraine
         for plan, own in zip(plans, examples, strict=True)
         for candidate in plan.candidates
     ]
-    networks, befores, classifiers, parts = [], [], [], []
-    for fitting in fittings:
-        seed_everything(fitting.plan.seed)
-        backbone, head = start(fitting)
-        network, classifier = Network(backbone, head, fitting.examples.splits[0]), fitting.on_embeddings(head)
-        inputs = fitting.parts(network, pretrained.embeddings)
-        networks.append(network)
-        befores.append(digest(backbone))
-        classifiers.append(classifier)
-        parts.append(Part(classifier, functools.partial(fitting.measure, classifier, inputs)))
+    networks = [_untrained(fitting) for fitting in fittings]
+    before = digest(networks[0].backbone)  # all have the pretrained encoder
+    classifiers = [fitting.on_embeddings(network.head) for fitting, network in zip(fittings, networks, strict=True)]
+    parts = [
+        Part(own, functools.partial(fitting.measure, own, fitting.parts(network, pretrained.embeddings)))
+        for own, fitting, network in zip(classifiers, fittings, networks, strict=True)
+    ]
     settings = plans[0].settings
     draws = [(torch.from_numpy(own.examples.splits[0].train), own.plan.seed) for own in fittings]
     data = StackedData(pretrained.embeddings, examples[0].labels, draws, plans[0].train.batch_size)
@@ -58,9 +55,14 @@ def train_stacked(plans: Sequence[Plan], examples: Sequence[Examples], pretraine
     monitor = None if settings.patience is None else "loss_val"
     results = fit(heads, data, plans[0].runtime, settings.max_epochs, parts, monitor, settings.patience or 0)
     found, count = [], len(plans[0].candidates)
-    for number, plan in enumerate(plans):
-        mine = slice(number * count, (number + 1) * count)
-        trials = [Trial.of(result) for result in results[mine]]
-        chosen = mine.start + best(trials)
-        found.append(conclude(plan, networks[chosen], results[chosen], befores[chosen], trials))
+    for first in range(0, len(fittings), count):
+        trials = [Trial.of(result) for result in results[first : first + count]]
+        chosen = first + best(trials)
+        found.append(conclude(fittings[chosen], networks[chosen], results[chosen], before, trials))
     return found
+
+
+def _untrained(fitting: Fitting) -> Network:
+    """Where ``train_classifier`` would start."""
+    seed_everything(fitting.plan.seed)
+    return Network(*start(fitting), fitting.examples.splits[0])

@@ -16,7 +16,7 @@ from pipeline.stages.fanout import Work, check, fan_out
 from pipeline.stages.materials import Materials
 from pipeline.table import comparison_table
 
-STACKED = 32  # heads in one computation; more gain little
+STACKED = 32  # draws in one computation; more gain little
 RESULTS, COMPARISON = "results.csv", "comparison.json"
 
 # every two modes; scratch last, for a difference reads best when what is tried comes before what it is tried against

@@ -124,7 +124,9 @@ def train_together(cells: Sequence[Cell], materials: Materials) -> None:
         examples = [_examples(cell, materials) for cell in cells]
         trained = train_stacked([cell.plan for cell in cells], examples, materials.pretrained)
     seconds = (time.monotonic() - started) / len(cells)
-    for cell, own in zip(cells, trained or (), strict=trained is not None):
+    if trained is None:
+        return
+    for cell, own in zip(cells, trained, strict=True):
         make = functools.partial(_leave, cell, materials, own, seconds)
         runs.build(cell.config.folder, relative(cell), inputs(cell), make)
 
@@ -211,7 +213,7 @@ def _leave(cell: Cell, materials: Materials, trained: Trained, seconds: float, f
     """Measure the classifier, whose training took so many seconds, and write what there is of it."""
     from pipeline.training import threads
 
-    started, made_from, split = time.monotonic(), inputs(cell), whole(_splits(cell, materials))
+    started, made_from, split = time.monotonic(), inputs(cell), trained.split
     with threads(1):
         looks.take(cell.config.folder, relative(cell), runs.fingerprint(made_from), made_from["data"])
         errors = _measure(cell, trained, materials, split)
