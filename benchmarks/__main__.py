@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.sides import alternate
-from pipeline import disk
 from pipeline.config import Experiment
+from pipeline.store import disk
 
 TOPICS = {
     "overhead": "the Trainer beside a bare loop of PyTorch",

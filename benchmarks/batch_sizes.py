@@ -17,11 +17,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.sides import seconds
 from benchmarks.subjects import DEFAULT, new_model, training_images
-from pipeline import disk
 from pipeline.config import Experiment, RuntimeConfig
 from pipeline.datasets.batches import InMemoryData
-from pipeline.recording import Part
-from pipeline.training import fit, make_trainer, resolve_precision
+from pipeline.store import disk
+from pipeline.training.recording import Part
+from pipeline.training.trainer import fit, make_trainer, resolve_precision
 
 SIZES = (64, 256, 1024, 4096, 16384)
 

@@ -19,12 +19,12 @@ import torch
 from benchmarks.heads import cell_seconds
 from benchmarks.sides import seconds
 from benchmarks.subjects import DEFAULT, train, training_images
-from pipeline import disk
 from pipeline.config import Experiment, RuntimeConfig
 from pipeline.datasets.batches import InMemoryData
 from pipeline.methods import find_method
-from pipeline.recording import Part
-from pipeline.training import fit
+from pipeline.store import disk
+from pipeline.training.recording import Part
+from pipeline.training.trainer import fit
 
 MiB = 2**20
 

@@ -13,10 +13,10 @@ from pipeline.learning.classify import train_classifier
 from pipeline.learning.fitting import Examples
 from pipeline.learning.plan import Plan, Pretrained
 from pipeline.learning.pretrain import embed
-from pipeline.learning.stacked import train_stacked
+from pipeline.learning.stacked_heads import train_stacked
 from pipeline.methods import find_method
 from pipeline.models.classifier import Backbone
-from pipeline.training import seed_everything, threads
+from pipeline.training.trainer import seed_everything, threads
 
 DRAWS = 10
 UNDISTORTED = DistortionConfig(0, 0, 0, 0, 0)  # with it the head is trained from images, which it leaves as they are

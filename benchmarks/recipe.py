@@ -17,7 +17,7 @@ from torchvision.transforms import ToTensor
 from benchmarks.sides import Comparison, rate
 from benchmarks.subjects import mlp_vae, new_model, train, training_images
 from pipeline.config import DataConfig, PretrainConfig
-from pipeline.training import expected_warnings
+from pipeline.training.trainer import expected_warnings
 
 
 def comparisons() -> Iterator[Comparison]:

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from pipeline.config import DataConfig, NetworkConfig, PretrainConfig, RuntimeConfig
-from pipeline.datasets import base
+from pipeline.datasets import loading
 from pipeline.datasets.batches import Batches, InMemoryData
 from pipeline.methods import find_method
 from pipeline.models.inputs import as_input
 from pipeline.models.pretraining import Pretraining
-from pipeline.recording import Part
-from pipeline.training import fit, resolve_precision, seed_everything
+from pipeline.training.recording import Part
+from pipeline.training.trainer import fit, resolve_precision, seed_everything
 
 DEFAULT = PretrainConfig(epochs=1)
 
@@ -44,10 +44,10 @@ def mlp_vae(widths: tuple[int, ...], latent: int, batch_size: int, epochs: int, 
 
 
 @functools.cache
-def mnist() -> base.Dataset:
+def mnist() -> loading.Dataset:
     """The data set."""
-    base.prepare(DataConfig())
-    return base.load(DataConfig())
+    loading.prepare(DataConfig())
+    return loading.load(DataConfig())
 
 
 def training_images() -> Tensor:

@@ -14,6 +14,7 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from pipeline import modes
+from pipeline.artefacts import classifiers
 from pipeline.config import Experiment, from_parsed
 from pipeline.errors import PipelineError
 from pipeline.stages import (
@@ -30,7 +31,6 @@ from pipeline.stages import (
     sample,
     study,
     train,
-    trained,
 )
 from pipeline.studies import STUDIES
 
@@ -90,7 +90,7 @@ TOOLS = {
             ),
             "resize": (bool, False, "scale images of another size, and convert grey and colour; else they are refused"),
             "out": (str, "", "CSV file to write; empty: runs/<name>/predictions/<images>-<cell>.csv"),
-            **trained.OPTIONS,
+            **classifiers.OPTIONS,
         },
     ),
     "export": Stage(
@@ -99,7 +99,7 @@ TOOLS = {
         {
             "onnx": (bool, True, "write an ONNX file, too, and compare it with the original"),
             "out": (str, "", "folder to make, which must not exist; empty: runs/<name>/export-<cell>-*/"),
-            **trained.OPTIONS,
+            **classifiers.OPTIONS,
         },
     ),
     "reproduce": Stage(

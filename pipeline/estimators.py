@@ -35,7 +35,7 @@ from pipeline.learning.plan import Plan, Pretrained, fit_settings, spend
 from pipeline.learning.pretrain import embed, pretrain
 from pipeline.models.propagation import similarity_graph
 from pipeline.modes import BUILT_IN, find_mode
-from pipeline.training import threads
+from pipeline.training.trainer import threads
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, int, int]

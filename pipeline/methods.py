@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import disk
 from pipeline.config import NetworkConfig, PretrainConfig, as_dict
+from pipeline.store import disk
 
 if TYPE_CHECKING:
     import torch
@@ -70,14 +70,14 @@ def from_architecture(settings: dict[str, Any]) -> PretrainConfig:
 
 def _autoencoder_backbone(config: PretrainConfig, shape: Shape) -> Backbone:
     from pipeline.models.classifier import Backbone
-    from pipeline.training import make_encoder
+    from pipeline.training.trainer import make_encoder
 
     return Backbone(make_encoder(config.encoder, shape, config.latent))
 
 
 def _autoencoder(config: PretrainConfig, shape: Shape, encoder: nn.Module) -> Pretraining:
     from pipeline.models.autoencoder import Autoencoder
-    from pipeline.training import make_decoder, make_distortion
+    from pipeline.training.trainer import make_decoder, make_distortion
 
     return Autoencoder(
         encoder,
@@ -100,7 +100,7 @@ def _vae_backbone(config: PretrainConfig, shape: Shape) -> Backbone:
     from pipeline.evaluation.variational import ACTIVE
     from pipeline.models.classifier import Backbone
     from pipeline.models.vae import MeanEncoder
-    from pipeline.training import make_encoder
+    from pipeline.training.trainer import make_encoder
 
     # a silent dimension must not be blown up to the size of one that speaks: on MNIST that costs a linear head on
     # 100 labels 4 points of error
@@ -109,7 +109,7 @@ def _vae_backbone(config: PretrainConfig, shape: Shape) -> Backbone:
 
 def _vae(config: PretrainConfig, shape: Shape, encoder: Any) -> Pretraining:
     from pipeline.models.vae import VAE
-    from pipeline.training import make_decoder, make_distortion
+    from pipeline.training.trainer import make_decoder, make_distortion
 
     return VAE(
         encoder,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import nn
 
-from pipeline.datasets.augment import Sometimes
+from pipeline.datasets.invariances import Sometimes
 from pipeline.models.agreement import LEAST, AgreeingClassifier, Labelled, where_both_agree, where_sure
 from pipeline.models.classifier import Backbone, Rates, make_head
 from pipeline.models.decoders import MLPDecoder

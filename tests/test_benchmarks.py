@@ -48,7 +48,7 @@ def test_rows_that_are_not_measured_anew_are_kept(tmp_path: Path, monkeypatch: p
 def test_a_compiled_pretraining_learns_the_same_and_can_be_pickled(tmp_path: Path) -> None:
     import pickle
 
-    from pipeline.datasets import digits
+    from pipeline.datasets.readers import digits
 
     images = torch.nn.functional.pad(digits.load(tmp_path).images, (10, 10, 10, 10))
     config = dataclasses.replace(DEFAULT, epochs=5, batch_size=128, corruption=None)

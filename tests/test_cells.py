@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pipeline import disk
 from pipeline.config import DataConfig
-from pipeline.datasets.base import load
+from pipeline.datasets.loading import load
+from pipeline.store import disk
 from tests.conftest import Run
 
 

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from pipeline.config import DataConfig
-from pipeline.datasets import base
-from pipeline.datasets.base import ImageData
+from pipeline.datasets import loading
 from pipeline.datasets.contract import check_dataset, examine
+from pipeline.datasets.loading import ImageData
 from pipeline.datasets.streamed import Storage
 from pipeline.errors import PipelineError
 from tests.conftest import Run
@@ -135,12 +135,12 @@ def test_the_command_line_names_a_breach(tiny: Run, tmp_path: Path, capsys: pyte
 )
 def test_what_an_owner_had_better_know(images: np.ndarray, labels: np.ndarray, remark: str) -> None:
     data = image_data(np.ascontiguousarray(images), labels)
-    card = examine(base.bind("theirs", lambda: data, Storage(Path("data")), {}))
+    card = examine(loading.bind("theirs", lambda: data, Storage(Path("data")), {}))
     assert any(remark in text for text in card.remarks), card.remarks
 
 
 def test_every_built_in_name_can_be_found() -> None:
     needed = {"torchvision": "name"} | dict.fromkeys(("numpy", "folder", "idx", "csv", "huggingface"), "path")
-    for name in base.BUILT_IN:
+    for name in loading.BUILT_IN:
         args = {needed[name]: "x"} if name in needed else {}
-        assert callable(base.find_loader(DataConfig(name, args=args)).function)
+        assert callable(loading.find_loader(DataConfig(name, args=args)).function)

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.cli import main
 from pipeline.config import DataConfig
-from pipeline.datasets.base import ImageData, load
+from pipeline.datasets.loading import ImageData, load
 from pipeline.evaluation.statistics import paired_difference
 from tests.conftest import tiny_arguments
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from pipeline.config import DataConfig
-from pipeline.datasets import mnist
-from pipeline.datasets.base import ImageData, load, prepare
 from pipeline.datasets.checksums import content_hashes
+from pipeline.datasets.loading import ImageData, load, prepare
+from pipeline.datasets.readers import mnist
 from pipeline.errors import PipelineError
 
 
@@ -98,7 +98,7 @@ def test_digits_hold_out_the_same_stratified_test_set_every_time() -> None:
 
 PLUG_IN = """
 import torch
-from pipeline.datasets.base import ImageData
+from pipeline.datasets.loading import ImageData
 
 def images(n):
     return torch.arange(n * 64).remainder(251).to(torch.uint8).view(n, 1, 8, 8)

@@ -1,6 +1,6 @@
 """docs/datasets.md and docs/encoders.md do what they say: their blocks are run. So is the README's example.
 
-Of docs/scaling.md the commands are parsed, and what is cheap is run; tests/test_fanout.py and test_team.py do the rest.
+Of docs/scaling.md the commands are parsed, and what is cheap is run; tests/test_parallel.py and test_distributed.py do the rest.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from benchmarks import cost
 from pipeline.cli import main, stage_parser
 from pipeline.config import NetworkConfig, from_parsed
 from pipeline.errors import PipelineError
-from pipeline.training import make_encoder
+from pipeline.training.trainer import make_encoder
 from tests.conftest import tiny_arguments
 
 ROOT = Path(__file__).parent.parent
@@ -95,7 +95,7 @@ def test_the_estimators_example_works(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_readme_and_help_name_every_data_set() -> None:
     from pipeline.config import DataConfig
-    from pipeline.datasets.base import BUILT_IN
+    from pipeline.datasets.loading import BUILT_IN
 
     for name in BUILT_IN:
         assert name in (DataConfig.__doc__ or ""), name

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.datasets import mnist
+from pipeline.datasets.readers import mnist
 from pipeline.stages import doctor
 from tests.conftest import Run
 

@@ -16,7 +16,7 @@ import torchvision
 from scipy.io import savemat
 
 from pipeline.config import DataConfig
-from pipeline.datasets.base import Dataset, load
+from pipeline.datasets.loading import Dataset, load
 from pipeline.errors import PipelineError
 from tests.test_data import idx
 

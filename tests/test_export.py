@@ -13,14 +13,15 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline import disk, extras
+from pipeline import extras
+from pipeline.artefacts import classifiers
 from pipeline.cli import main
 from pipeline.config import DataConfig, Experiment
-from pipeline.datasets.base import ImageData, load
+from pipeline.datasets.loading import ImageData, load
 from pipeline.evaluation.statistics import clopper_pearson
 from pipeline.models.deployed import Deployed
-from pipeline.stages import trained
-from pipeline.table import percent
+from pipeline.report.terminal import percent
+from pipeline.store import disk
 from tests.conftest import TINY, Run
 
 needs_onnx = pytest.mark.skipif(
@@ -67,7 +68,7 @@ def test_the_onnx_file_alone_gives_the_stored_predictions_from_uint8_images(mode
     np.testing.assert_allclose(session.run(None, {"images": test[7:8]})[0], logits[7:8], atol=1e-4)
     said = session.get_modelmeta().custom_metadata_map
     assert json.loads(said["classes"]) == list("0123456789")
-    assert str(Path(trained.__file__).parent.parent).encode() not in (folder / "model.onnx").read_bytes()
+    assert str(Path(classifiers.__file__).parent.parent).encode() not in (folder / "model.onnx").read_bytes()
 
 
 def test_an_export_is_rebuilt_from_its_folder_alone(runs: Path, tiny: Run, tmp_path: Path) -> None:
@@ -169,12 +170,12 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
 
 @needs_onnx
 def test_a_file_that_computes_something_else_is_refused(runs: Path, tmp_path: Path) -> None:
-    from pipeline import onnx_file
+    from pipeline.artefacts import onnx_file
     from pipeline.errors import PipelineError
 
     folder = cell(runs, "frozen-100-0")
-    description = trained.describe(folder)
-    model = trained.restore(Experiment(), folder, description)
+    description = classifiers.describe(folder)
+    model = classifiers.restore(Experiment(), folder, description)
     deviation = onnx_file.save(model, (1, 8, 8), description["classes"], tmp_path / "model.onnx")
     assert deviation < 1e-4
     with torch.no_grad():
@@ -192,7 +193,7 @@ class DependsOnTheBatch(nn.Module):
 
 @needs_onnx
 def test_a_network_that_cannot_be_written_for_every_batch_is_refused(tmp_path: Path) -> None:
-    from pipeline import onnx_file
+    from pipeline.artefacts import onnx_file
     from pipeline.errors import PipelineError
 
     with pytest.raises(PipelineError, match=r"--onnx false"):

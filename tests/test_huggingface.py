@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipeline import extras
 from pipeline.config import DataConfig
-from pipeline.datasets.base import Dataset, load, prepare
+from pipeline.datasets.loading import Dataset, load, prepare
 from pipeline.datasets.streamed import Streamed
 from pipeline.errors import PipelineError
 

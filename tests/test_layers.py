@@ -14,17 +14,16 @@ ROOT = Path(pipeline.__file__).parent
 # from the top; a module may import from its own layer and from those below
 LAYERS = (
     ("__main__", "cli", "estimators"),
-    ("stages",),
+    ("stages", "artefacts"),
     ("studies",),
-    ("learning",),
-    ("training", "methods", "evaluation", "report", "table", "onnx_file"),
-    ("resuming", "team"),
-    ("recording",),
+    ("report",),
+    ("learning", "parallel"),
+    ("methods", "evaluation"),
+    ("training",),
     ("models", "datasets"),
-    ("looks",),
-    ("modes", "runs", "plugins", "tensor_file"),
-    ("disk",),
-    ("config", "errors", "extras", "provenance", "_torchvision_repair", "__init__"),
+    ("store",),
+    ("modes", "plugins"),
+    ("config", "errors", "extras", "_torchvision_repair", "__init__"),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 

@@ -16,8 +16,8 @@ from pipeline.models.decoders import ConvDecoder, MLPDecoder
 from pipeline.models.encoders import ConvEncoder, MLPEncoder, Shape
 from pipeline.models.losses import binary_cross_entropy, squared_error
 from pipeline.models.side_by_side import Share, SideBySide
-from pipeline.recording import Part
-from pipeline.training import fit, seed_everything
+from pipeline.training.recording import Part
+from pipeline.training.trainer import fit, seed_everything
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 33, 21), (4, 96, 9), (1, 96, 96)])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.disk import read_columns
+from pipeline.store.disk import read_columns
 from tests.conftest import Run
 
 MODES = ("frozen", "smooth")

@@ -22,9 +22,9 @@ from PIL import Image
 
 from pipeline.cli import main
 from pipeline.config import DataConfig
-from pipeline.datasets.base import load
-from pipeline.datasets.mnist import ARCHIVES
-from pipeline.datasets.sources import open_images
+from pipeline.datasets.loading import load
+from pipeline.datasets.new_images import open_images
+from pipeline.datasets.readers.mnist import ARCHIVES
 from pipeline.errors import PipelineError
 from tests.conftest import Run, tiny_arguments
 

@@ -16,7 +16,7 @@ from pipeline.learning.pretrain import embed, embed_views
 from pipeline.models.classifier import Backbone
 from pipeline.models.encoders import ConvEncoder
 from pipeline.models.propagation import nearest_neighbours, similarity_graph, soft_labels, spread
-from pipeline.training import make_distortion
+from pipeline.training.trainer import make_distortion
 from tests.conftest import Run
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -19,7 +19,7 @@ from PIL import Image
 
 from pipeline.config import DataConfig
 from pipeline.datasets.arrays import from_arrays
-from pipeline.datasets.base import Dataset, ImageData, load
+from pipeline.datasets.loading import Dataset, ImageData, load
 from pipeline.errors import PipelineError
 from tests.conftest import Run
 from tests.test_data import idx
@@ -442,8 +442,8 @@ def test_the_shipped_networks_adapt_to_any_size_and_colour(
 
 
 def test_every_reader_explains_its_arguments() -> None:
-    from pipeline.datasets import csv_file, downloaded, folder, numpy_files
-    from pipeline.datasets import idx as idx_files
+    from pipeline.datasets.readers import csv_file, downloaded, folder, numpy_files
+    from pipeline.datasets.readers import idx as idx_files
 
     for module in (numpy_files, folder, idx_files, csv_file, downloaded):
         for name in inspect.signature(module.load).parameters:

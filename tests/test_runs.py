@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipeline import disk, runs
 from pipeline.errors import PipelineError
+from pipeline.store import disk, runs
 
 INPUTS = {"stage": "demo", "epochs": 3}
 

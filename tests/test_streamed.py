@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline import disk, tensor_file
 from pipeline.config import DataConfig
 from pipeline.datasets import batches, streamed
-from pipeline.datasets.base import Dataset, load
 from pipeline.datasets.batches import Batches
 from pipeline.datasets.checksums import content_hashes
+from pipeline.datasets.loading import Dataset, load
 from pipeline.datasets.streamed import Rows, Streamed
 from pipeline.errors import PipelineError
+from pipeline.store import disk, tensor_file
 from tests.conftest import Run
 
 GENERATOR = np.random.default_rng(0)
@@ -172,7 +172,7 @@ def test_pictures_are_decoded_into_a_file_once(tmp_path: Path, monkeypatch: pyte
         colour = number % 2
         folder = path / ("test" if number > 70 else "train") / str(label)
         Image.fromarray(COLOUR[number] if colour else GREY[number]).save(folder / f"{number}.png")
-    monkeypatch.setattr("pipeline.datasets.files.CHUNK", 1000)  # so that there are several pieces
+    monkeypatch.setattr("pipeline.datasets.decoding.CHUNK", 1000)  # so that there are several pieces
     files = read(path, "always", "folder", size=10)
     [made] = kept(path)
     before = made.stat().st_mtime_ns

@@ -20,8 +20,8 @@ from pipeline.evaluation.samples import frechet_distance
 from pipeline.evaluation.statistics import Interval
 from pipeline.stages.study import arm_settings
 from pipeline.studies import STUDIES
-from pipeline.studies.base import above, below, show
 from pipeline.studies.overfit import selected_epoch
+from pipeline.studies.study import above, below, show
 
 CONFIGS = Path(__file__).parent.parent / "configs" / "studies"
 

@@ -25,7 +25,7 @@ def weights(runs: Path) -> dict[str, str]:
 def test_the_curves_are_those_of_history_and_nothing_else_changes(runs: Path, tiny: Run) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    from pipeline.disk import read_columns
+    from pipeline.store.disk import read_columns
 
     assert tiny("pretrain", *LOGGED) == 0
     (folder,) = (runs / "tiny" / "tensorboard").glob("pretrain-*")

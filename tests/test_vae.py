@@ -15,7 +15,7 @@ from torch.distributions import Bernoulli, Distribution, Normal, kl_divergence
 
 from pipeline import methods
 from pipeline.config import DataConfig, PretrainConfig, VAEConfig
-from pipeline.datasets.base import load
+from pipeline.datasets.loading import load
 from pipeline.errors import PipelineError
 from pipeline.evaluation.variational import importance_weighted_bound, latent_use
 from pipeline.models.decoders import MLPDecoder

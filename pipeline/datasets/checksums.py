@@ -16,7 +16,7 @@ from pipeline.datasets.streamed import CHUNK, Storage, Streamed
 if TYPE_CHECKING:
     import torch
 
-    from pipeline.datasets.base import ImageData
+    from pipeline.datasets.loading import ImageData
 
 Hashes = npt.NDArray[np.bytes_]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import DataConfig
-from pipeline.datasets import base
-from pipeline.datasets.base import Dataset, ImageData, Loader
+from pipeline.datasets import loading
 from pipeline.datasets.checksums import content_hashes
+from pipeline.datasets.loading import Dataset, ImageData, Loader
 from pipeline.datasets.streamed import Storage
 from pipeline.errors import PipelineError
 from pipeline.models.inputs import Images, chunks
@@ -57,9 +57,9 @@ def check_dataset(dataset: str | Callable[..., Any], root: str | Path = "data", 
         PipelineError: It breaks the contract; the message says how to mend it.
     """
     if isinstance(dataset, str):
-        loader = base.find_loader(DataConfig(dataset, str(root), args))
+        loader = loading.find_loader(DataConfig(dataset, str(root), args))
     else:
-        loader = base.bind(getattr(dataset, "__name__", "the data set"), dataset, Storage(Path(root)), args)
+        loader = loading.bind(getattr(dataset, "__name__", "the data set"), dataset, Storage(Path(root)), args)
     card = examine(loader)
     if card.problems:
         raise PipelineError("; ".join(card.problems))
@@ -73,9 +73,9 @@ def examine(loader: Loader) -> Card:
         PipelineError: It cannot be loaded at all.
     """
     loader.prepare()
-    train, test = base.load_parts(loader)
-    dataset = base.assemble(train, test, loader.storage)
-    again = base.assemble(*base.load_parts(loader), loader.storage).sha256
+    train, test = loading.load_parts(loader)
+    dataset = loading.assemble(train, test, loader.storage)
+    again = loading.assemble(*loading.load_parts(loader), loader.storage).sha256
     hashes = {"train": content_hashes(train.images).tolist(), "test": content_hashes(test.images).tolist()}
     facts = _facts(loader, train, test, dataset, hashes)
     return Card(dataset, facts, tuple(_problems(dataset, again)), tuple(_remarks(facts)))

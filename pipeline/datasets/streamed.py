@@ -25,9 +25,9 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
-from pipeline.disk import read_json, write_json, write_pieces
 from pipeline.errors import PipelineError
-from pipeline.runs import fingerprint
+from pipeline.store.disk import read_json, write_json, write_pieces
+from pipeline.store.runs import fingerprint
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,6 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from pipeline import resuming
 from pipeline.config import GraphConfig
 from pipeline.datasets.splits import Indices, LabelSplit, whole
 from pipeline.errors import PipelineError
@@ -27,8 +26,9 @@ from pipeline.models.classifier import Backbone, Classifier, Rates, make_head
 from pipeline.models.inputs import Images
 from pipeline.models.propagation import Floats, nearest_neighbours
 from pipeline.modes import find_mode
-from pipeline.recording import FitResult
-from pipeline.training import make_distortion, seed_everything
+from pipeline.training import checkpoints
+from pipeline.training.recording import FitResult
+from pipeline.training.trainer import make_distortion, seed_everything
 
 
 @dataclass(frozen=True, order=True)
@@ -202,7 +202,7 @@ def _train(
     lengths: Sequence[int | None] = epochs or [None]
     if not trains_encoder:
         results.append(fitting.heads(networks, lengths[0], checkpoint))
-    elif plan.head_mode is not None and not resuming.usable(checkpoint):  # a checkpoint holds the heads
+    elif plan.head_mode is not None and not checkpoints.usable(checkpoint):  # a checkpoint holds the heads
         results.append(fitting.heads(networks, lengths[0]))
     if trains_encoder:
         results.append(fitting.everything(networks, lengths[-1], checkpoint))

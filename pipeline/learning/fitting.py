@@ -13,7 +13,6 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from pipeline import resuming
 from pipeline.config import FitConfig
 from pipeline.datasets.batches import InMemoryData
 from pipeline.datasets.splits import Indices, LabelSplit
@@ -26,8 +25,9 @@ from pipeline.models.inputs import Images
 from pipeline.models.propagation import soft_labels, spread
 from pipeline.models.side_by_side import Share, SideBySide
 from pipeline.modes import find_mode
-from pipeline.recording import FitResult, Part
-from pipeline.training import fit, make_decoder, make_distortion
+from pipeline.training import checkpoints
+from pipeline.training.recording import FitResult, Part
+from pipeline.training.trainer import fit, make_decoder, make_distortion
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ class Fitting:
             monitor="loss_val" if stops else None,
             patience=settings.patience or 0,
             checkpoint=checkpoint,
-            apart=resuming.BRIEF,
+            apart=checkpoints.BRIEF,
         )
         for classifier in classifiers:
             classifier.keep_average()

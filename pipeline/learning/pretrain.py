@@ -17,8 +17,8 @@ from pipeline.methods import find_method
 from pipeline.models.classifier import Backbone
 from pipeline.models.inputs import Images, as_input, chunks
 from pipeline.models.pretraining import Pretraining
-from pipeline.recording import FitResult, Part
-from pipeline.training import fit, seed_everything
+from pipeline.training.recording import FitResult, Part
+from pipeline.training.trainer import fit, seed_everything
 
 
 @dataclass(frozen=True)

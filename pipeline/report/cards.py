@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.report import figures
+from pipeline.report import charts
 from pipeline.report.drawing import Picture
 from pipeline.report.evidence import Counts, Evidence, Run
 from pipeline.report.tables import card_anchor
-from pipeline.table import with_half_width
+from pipeline.report.terminal import with_half_width
 
 MATRIX_CLASSES = 20  # a larger matrix cannot be read in a card; the commonest confusions can
 
@@ -110,7 +110,7 @@ def _card(evidence: Evidence, run: Run, suspects: Sequence[Suspect], tiles: Mapp
         mode=run.mode,
         errors=f"E_in {with_half_width(summary['e_in'])} %, E_out {with_half_width(summary['e_out'])} %",
         cell=run.cell,
-        curve=figures.learning_curve(run),
+        curve=charts.learning_curve(run),
         classes=names,
         matrix=_matrix(counts, names) if len(names) <= MATRIX_CLASSES else [],
         mistakes=[_mistake(evidence, run, suspect, tiles[suspect.number]) for suspect in suspects],

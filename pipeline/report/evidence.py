@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import disk, looks, runs
-from pipeline.looks import Looks
 from pipeline.modes import MODES
+from pipeline.store import disk, runs, test_access
+from pipeline.store.test_access import Looks
 
 Counts = npt.NDArray[np.int64]
 
@@ -138,7 +138,7 @@ def read(
         pretrained=_manifest(pretrained, "pretrain") if pretrained else None,
         losses=disk.read_columns(pretrained / "history.csv") if pretrained else {},
         verdicts=[(path.parent, _verdict(path)) for path in verdicts],
-        looks=looks.read(folder, card["sha256"]),
+        looks=test_access.read(folder, card["sha256"]),
     )
 
 

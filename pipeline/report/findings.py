@@ -13,7 +13,7 @@ from pipeline.evaluation.equivalence import equivalent_labels
 from pipeline.evaluation.statistics import Interval, holm, mean_interval
 from pipeline.modes import MODES
 from pipeline.report.evidence import Counts, Evidence, Run
-from pipeline.table import percent, with_half_width
+from pipeline.report.terminal import percent, with_half_width
 
 SIGNIFICANCE = 0.05
 REFERENCE = "scratch"  # whose labels the others are measured in

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.table import with_half_width
+from pipeline.report.terminal import with_half_width
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.looks import Looks
 from pipeline.modes import BASELINES, MODES
 from pipeline.report import findings, tables
 from pipeline.report.evidence import Evidence
 from pipeline.report.findings import SIGNIFICANCE, Claim
 from pipeline.report.tables import Table
-from pipeline.table import percent
+from pipeline.report.terminal import percent
+from pipeline.store.test_access import Looks
 
 QUESTION = (
     "With few labels, is it better to freeze a pretrained encoder, to fine-tune it, or to train the same network "

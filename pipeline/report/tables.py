@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pipeline.modes import BASELINES, MODES
 from pipeline.report.evidence import Evidence, Run
 from pipeline.report.findings import Claim, Worth, commonest, cost_of_training_on, in_words
-from pipeline.table import percent, with_half_width
+from pipeline.report.terminal import percent, with_half_width
 
 _QUANTITY = {"e_in": "E_in", "e_out": "E_out"}
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import disk, runs
 from pipeline.config import Experiment
-from pipeline.datasets import base
+from pipeline.datasets import loading
 from pipeline.errors import PipelineError
 from pipeline.stages import data
+from pipeline.store import disk, runs
 
 if TYPE_CHECKING:
     import torch
 
-    from pipeline.datasets.base import ImageData
     from pipeline.datasets.contract import Card
+    from pipeline.datasets.loading import ImageData
 
 COLUMNS = 10  # images a row of the contact sheet
 
@@ -28,7 +28,7 @@ def run(config: Experiment) -> Path:
     """
     from pipeline.datasets.contract import examine
 
-    card = examine(base.find_loader(config.data))
+    card = examine(loading.find_loader(config.data))
     made_from = {**data.inputs(config), "stage": "check-dataset", "data": card.facts["sha256"]}
     folder = runs.build(config.folder, "check-dataset", made_from, lambda folder: _make(card, folder))
     print(_text(card, folder))

@@ -7,14 +7,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import disk, runs
+from pipeline.artefacts import baselines, graph
+from pipeline.artefacts.cell_inputs import Materials
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
 from pipeline.modes import BASELINES, MODES, find_mode
-from pipeline.stages import baseline, data, graph, pretrain, train
-from pipeline.stages.fanout import Work, check, fan_out
-from pipeline.stages.materials import Materials
-from pipeline.table import comparison_table
+from pipeline.parallel import Work, check, fan_out
+from pipeline.report.terminal import comparison_table
+from pipeline.stages import data, pretrain, train
+from pipeline.store import disk, runs
 
 STACKED = 32  # draws in one computation; more gain little
 RESULTS, COMPARISON = "results.csv", "comparison.json"
@@ -43,14 +44,14 @@ class Job:
     def inputs(self) -> dict[str, Any]:
         """What its artefact is made from."""
         if self.mode in BASELINES:
-            return baseline.inputs(self.config, self.mode, self.labels, self.seed)
+            return baselines.inputs(self.config, self.mode, self.labels, self.seed)
         return train.inputs(self.cell)
 
     @property
     def folder(self) -> Path:
         """Where its artefact lies."""
         if self.mode in BASELINES:
-            name = baseline.relative(self.mode, self.labels, self.seed)
+            name = baselines.relative(self.mode, self.labels, self.seed)
         else:
             name = train.relative(self.cell)
         return runs.artefact_path(self.config.folder, name, self.inputs)
@@ -58,7 +59,7 @@ class Job:
     def run(self, materials: Materials) -> None:
         """Train it unless it is done."""
         if self.mode in BASELINES:
-            baseline.run(self.config, self.mode, self.labels, self.seed, materials)
+            baselines.run(self.config, self.mode, self.labels, self.seed, materials)
         else:
             train.train_cell(self.cell, materials)
 

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import disk, runs
 from pipeline.errors import PipelineError
+from pipeline.report.terminal import runs_table
 from pipeline.stages import compare
-from pipeline.table import runs_table
+from pipeline.store import disk, runs
 
 RESULTS, COMPARED = "compared.csv", "compared.json"
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import disk, runs
 from pipeline.config import Experiment, as_dict
-from pipeline.datasets import base
+from pipeline.datasets import loading
 from pipeline.errors import PipelineError
 from pipeline.learning.plan import spend
+from pipeline.store import disk, runs
 
 
 def run(config: Experiment) -> Path:
     """Make the data ready and return the folder of its card."""
-    base.prepare(config.data)
+    loading.prepare(config.data)
     folder = runs.build(config.folder, "data", inputs(config), lambda folder: _make(config, folder))
     found = card(config)
     size = " x ".join(map(str, found["shape"]))
@@ -87,14 +87,14 @@ def check_budgets(config: Experiment) -> None:
         spend(config.train, labels, budget, 0, len(found["classes"]))
 
 
-def load(config: Experiment) -> base.Dataset:
+def load(config: Experiment) -> loading.Dataset:
     """The images, checked against the card.
 
     Raises:
         PipelineError: The stage has not run, or the data has changed since.
     """
     expected = card(config)["sha256"]
-    dataset = base.load(config.data)
+    dataset = loading.load(config.data)
     if dataset.sha256 != expected:
         raise PipelineError(
             f"{config.data.dataset}: the data is not what stage data saw (SHA-256 {dataset.sha256[:8]}..., was "
@@ -104,7 +104,7 @@ def load(config: Experiment) -> base.Dataset:
 
 
 def _make(config: Experiment, folder: Path) -> dict[str, Any]:
-    dataset = base.load(config.data)
+    dataset = loading.load(config.data)
     print(f"{config.data.dataset}: {dataset.whereabouts}")
     names = dataset.train.class_names
     counts = Counter(dataset.train.labels.tolist())

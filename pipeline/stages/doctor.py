@@ -13,11 +13,12 @@ from importlib import metadata
 from pathlib import Path
 
 import pipeline
-from pipeline import _torchvision_repair, extras, provenance, runs
+from pipeline import _torchvision_repair, extras
 from pipeline.config import Experiment
-from pipeline.datasets import base
+from pipeline.datasets import loading
 from pipeline.errors import PipelineError
 from pipeline.stages import data
+from pipeline.store import provenance, runs
 
 NEEDED = 2**30  # bytes; configs/mnist.yaml leaves 0.2 GiB behind, its unpacked images included
 _REINSTALL = "run `make install` again, or `python -m pip install -c constraints.txt -e .` in the pipeline's folder"
@@ -119,7 +120,7 @@ def _torchvision(config: Experiment) -> Finding:
 def _device(config: Experiment) -> Finding:
     import torch
 
-    from pipeline.training import make_trainer
+    from pipeline.training.trainer import make_trainer
 
     chosen = make_trainer(config.runtime, max_epochs=1, callbacks=[]).strategy.root_device
     found = [f"{os.cpu_count()} CPU cores"]
@@ -129,7 +130,7 @@ def _device(config: Experiment) -> Finding:
 
 
 def _precision(config: Experiment) -> Finding:
-    from pipeline.training import explain_precision
+    from pipeline.training.trainer import explain_precision
 
     name, reason = explain_precision(config.runtime)
     return Finding(f"{name}: {reason}")
@@ -137,7 +138,7 @@ def _precision(config: Experiment) -> Finding:
 
 def _data(config: Experiment) -> Finding:
     """The images against the checksum that stage data wrote down."""
-    loader = base.find_loader(config.data)
+    loader = loading.find_loader(config.data)
     folder = runs.artefact_path(config.folder, "data", data.inputs(config))
     if not folder.exists():
         return Finding(f"{config.data.dataset} ({loader.function.__module__}) is not prepared yet; `make data` does it")
@@ -146,7 +147,7 @@ def _data(config: Experiment) -> Finding:
 
 
 def _bundle(config: Experiment) -> Finding:
-    from pipeline.datasets import mnist
+    from pipeline.datasets.readers import mnist
 
     for name in mnist.SHA256:
         mnist.unpack(name)

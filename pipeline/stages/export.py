@@ -6,10 +6,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from pipeline import disk, extras, runs
+from pipeline import extras
+from pipeline.artefacts import classifiers
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
-from pipeline.stages import compare, trained
+from pipeline.stages import compare
+from pipeline.store import disk, runs
 
 ONNX, CARD = "model.onnx", "README.md"
 
@@ -28,14 +30,14 @@ def run(
     """
     if onnx:
         extras.require("onnx", "an ONNX file")
-    folder = trained.find(config, cell, mode, labels, seed)
-    description = trained.describe(folder)
-    if (folder / trained.DESCRIPTION).exists():
+    folder = classifiers.find(config, cell, mode, labels, seed)
+    description = classifiers.describe(folder)
+    if (folder / classifiers.DESCRIPTION).exists():
         raise PipelineError(f"{folder} is an export already; name the cell it came from")
-    summary = compare.find_summary(trained.home(folder), folder.resolve().name)
+    summary = compare.find_summary(classifiers.home(folder), folder.resolve().name)
     made_from = {"stage": "export", "classifier": description, "comparison": summary, "onnx": onnx}
     artefact = runs.build(
-        trained.home(folder),
+        classifiers.home(folder),
         f"export-{folder.resolve().name}",
         made_from,
         lambda staging: _make(config, folder, description, summary, onnx, staging),
@@ -60,11 +62,11 @@ def _make(
 
     deviation = None
     if onnx:
-        from pipeline import onnx_file
+        from pipeline.artefacts import onnx_file
 
-        model = trained.restore(config, source, description)
+        model = classifiers.restore(config, source, description)
         deviation = onnx_file.save(model, tuple(description["input"]["shape"]), description["classes"], folder / ONNX)
-    shutil.copyfile(source / trained.WEIGHTS, folder / trained.WEIGHTS)
-    disk.write_json(folder / trained.DESCRIPTION, description)
+    shutil.copyfile(source / classifiers.WEIGHTS, folder / classifiers.WEIGHTS)
+    disk.write_json(folder / classifiers.DESCRIPTION, description)
     disk.write_atomic(folder / CARD, model_card.write(description, summary, ONNX if onnx else None))
     return {"onnx_deviation": deviation}

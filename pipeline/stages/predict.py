@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import disk
+from pipeline.artefacts import classifiers
 from pipeline.config import Experiment
-from pipeline.datasets.sources import Images, open_images
+from pipeline.datasets.new_images import Images, open_images
 from pipeline.errors import PipelineError
-from pipeline.stages import trained
+from pipeline.store import disk
 
 if TYPE_CHECKING:
     from pipeline.models.deployed import Deployed
@@ -36,12 +36,12 @@ def run(
     """
     if not images:
         raise PipelineError("images: none are named; expected --images PATH (or make predict IMAGES=PATH)")
-    folder = trained.find(config, cell, mode, labels, seed)
-    description = trained.describe(folder)
+    folder = classifiers.find(config, cell, mode, labels, seed)
+    description = classifiers.describe(folder)
     columns = _columns(description["classes"])
     source = open_images(Path(images), tuple(description["input"]["shape"]), resize)
-    model = trained.restore(config, folder, description)
-    default = trained.home(folder) / "predictions" / f"{Path(images).resolve().name}-{folder.resolve().name}.csv"
+    model = classifiers.restore(config, folder, description)
+    default = classifiers.home(folder) / "predictions" / f"{Path(images).resolve().name}-{folder.resolve().name}.csv"
     target, counts = Path(out) if out else default, Counter[str]()
     disk.write_csv(target, _rows(config, model, source, columns, counts))
     shares = ", ".join(f"{name} {counts[name]}" for name in columns if counts[name])
@@ -63,7 +63,7 @@ def _rows(
     from tqdm import tqdm
 
     from pipeline.evaluation.errors import CHUNK
-    from pipeline.training import threads
+    from pipeline.training.trainer import threads
 
     total, classes = len(source.names), list(columns)
     bar = tqdm(total=total, desc="predict", unit="image", disable=not config.runtime.progress or None)

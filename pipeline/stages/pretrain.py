@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import disk, extras, methods, runs
+from pipeline import extras, methods
 from pipeline.config import Experiment
-from pipeline.datasets import base
+from pipeline.datasets import loading
 from pipeline.errors import PipelineError
 from pipeline.learning.plan import Pretrained
 from pipeline.methods import find_method
 from pipeline.stages import data
+from pipeline.store import disk, runs
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +44,7 @@ def _run_together(config: Experiment) -> Path:
 
     They are told whether there is one: the artefact may be taken over from another experiment.
     """
-    from pipeline.team import join
+    from pipeline.training.distributed import join
 
     team = join(config.runtime)
     if not team.is_global_zero:
@@ -67,7 +68,7 @@ def _run_together(config: Experiment) -> Path:
 def _share(config: Experiment) -> None:
     """Train beside the first process, which keeps and says what comes of it."""
     from pipeline.learning.pretrain import train
-    from pipeline.training import threads
+    from pipeline.training.trainer import threads
 
     place = runs.artefact_path(config.folder, "pretrain", inputs(config))
     with threads(config.runtime.threads):
@@ -178,21 +179,21 @@ def divide(config: Experiment, images: int) -> tuple[torch.Tensor, torch.Tensor]
 
 
 def _make(config: Experiment, folder: Path) -> dict[str, Any]:
-    from pipeline import tensor_file
-    from pipeline.datasets.apart import check_apart
+    from pipeline.datasets.leakage import check_apart
     from pipeline.learning.pretrain import pretrain
-    from pipeline.training import explain_precision, threads
+    from pipeline.store import tensor_file
+    from pipeline.training.trainer import explain_precision, threads
 
     precision, reason = explain_precision(config.runtime)
     print(f"pretrain: precision {precision}, {reason}")
     settings, dataset = config.pretrain, data.load(config)
     images = dataset.train.images
-    if base.is_streamed(dataset.train):
+    if loading.is_streamed(dataset.train):
         print(f"{config.data.dataset}: {dataset.whereabouts}")
     place = runs.artefact_path(config.folder, "pretrain", inputs(config))
     events = config.folder / "tensorboard" / place.name if config.runtime.tensorboard else None
     held_out, seen = divide(config, len(images))
-    if not base.is_streamed(dataset.train):  # those were held against the test set when they were hashed
+    if not loading.is_streamed(dataset.train):  # those were held against the test set when they were hashed
         check_apart(dataset, {"pretraining": seen.numpy()})
     embeddings = functools.partial(tensor_file.create, folder / "embeddings.safetensors", "train")
     with threads(config.runtime.threads) as used:

@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import pipeline
-from pipeline import disk, looks, runs
+from pipeline.artefacts import maps, report_images
 from pipeline.config import Experiment, as_dict
 from pipeline.modes import MODES
 from pipeline.report import page
-from pipeline.stages import compare, data, latent_map, pretrain, report_images, study
+from pipeline.stages import compare, data, pretrain, study
+from pipeline.store import disk, runs, test_access
 from pipeline.studies import STUDIES
 
 if TYPE_CHECKING:
-    from pipeline.datasets.base import Dataset
+    from pipeline.artefacts.maps import Plane
+    from pipeline.datasets.loading import Dataset
     from pipeline.report.evidence import Evidence
     from pipeline.report.page import Pictures
     from pipeline.report.space import Space
-    from pipeline.stages.latent_map import Plane
 
 HTML, MARKDOWN, RECORD = "report.html", "report.md", "report.json"
 
@@ -46,7 +47,7 @@ def _inputs(config: Experiment, encoder: Path | None, verdicts: list[Path]) -> d
 
     A manifest's checksum stands for all files of its folder.
     """
-    stages = [Path(__file__).with_name(name) for name in ("report.py", "report_images.py", "latent_map.py")]
+    stages = [Path(__file__).with_name(name) for name in ("report.py", "report_images.py", "maps.py")]
     sources = [*stages, *sorted(path for path in page.FOLDER.rglob("*.*") if path.suffix != ".pyc")]
     manifests = [job.folder / runs.MANIFEST for job in compare.grid(config)]
     return {
@@ -58,7 +59,7 @@ def _inputs(config: Experiment, encoder: Path | None, verdicts: list[Path]) -> d
         "results": {name: disk.sha256_file(config.folder / name) for name in (compare.RESULTS, compare.COMPARISON)},
         "cells": [disk.sha256_file(path) if path.exists() else None for path in manifests],
         "pretrained": disk.sha256_file(encoder / runs.MANIFEST) if encoder else None,
-        "looks": asdict(looks.read(config.folder, data.card(config)["sha256"])),
+        "looks": asdict(test_access.read(config.folder, data.card(config)["sha256"])),
         "studies": {str(path): disk.sha256_file(path) for path in verdicts},
     }
 
@@ -93,19 +94,19 @@ def _make(
 
 def _draw(config: Experiment, found: Evidence, dataset: Dataset, pretrained: bool) -> Pictures:
     """Everything to be seen; the images of map and mistakes share one atlas."""
-    from pipeline.report import atlas, cards, drawing, figures, findings
+    from pipeline.report import atlas, cards, charts, drawing, findings
 
     test, shape = dataset.test, dataset.test.shape
     suspects = report_images.suspects(config, found.firsts, test, found.truth)
-    plane = latent_map.load(config, test, atlas.room(shape)) if pretrained else None
+    plane = maps.load(config, test, atlas.room(shape)) if pretrained else None
     numbers = plane.shown.tolist() if plane else []
     numbers += sorted({each.number for sure in suspects.values() for each in sure} - set(numbers))
     tiles = atlas.Atlas(atlas.thumbnails(test.images[numbers].numpy()))
     places = {number: tiles.place(tile) for tile, number in enumerate(numbers)}
     claims = findings.claims(found.comparison)
     pictures = page.Pictures(
-        comparison=figures.comparison(found.comparison["summary"]),
-        forest=figures.forest(claims) if claims else None,
+        comparison=charts.comparison(found.comparison["summary"]),
+        forest=charts.forest(claims) if claims else None,
         atlas=tiles,
         cards=cards.cards(found, suspects, places),
         studies=[
@@ -120,8 +121,8 @@ def _draw(config: Experiment, found: Evidence, dataset: Dataset, pretrained: boo
         return pictures
     return replace(
         pictures,
-        pretraining=figures.pretraining(found.losses),
-        reconstructions=figures.reconstructions(report_images.reconstruct(config, dataset.train)),
+        pretraining=charts.pretraining(found.losses),
+        reconstructions=charts.reconstructions(report_images.reconstruct(config, dataset.train)),
         space=_map(found, plane, [places[number] for number in plane.shown.tolist()]),
         samples=report_images.draw_samples(config, shape),
         manifold=report_images.draw_manifold(config, shape),

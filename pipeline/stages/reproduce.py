@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import disk, methods, runs
+from pipeline import methods
+from pipeline.artefacts import classifiers
+from pipeline.artefacts.cell_inputs import Materials
 from pipeline.config import SHARED, Experiment, as_dict, from_dict
 from pipeline.errors import PipelineError
 from pipeline.modes import BUILT_IN, find_mode
-from pipeline.stages import data, pretrain, train, trained
-from pipeline.stages.materials import Materials
-from pipeline.table import percent
+from pipeline.report.terminal import percent
+from pipeline.stages import data, pretrain, train
+from pipeline.store import disk, runs
 
 SWITCHED_OFF = {"patience": None, "layer_decay": None, "averaging": None, "augment": True}
 WEIGHTS, PREDICTIONS = "weights.safetensors", "predictions.npz"
@@ -85,7 +87,7 @@ def _experiment(config: Experiment, folder: Path, made_from: dict[str, Any], pla
 
     Code that only a manifest names is never run: it has to be named by the settings, too.
     """
-    home = trained.home(folder)
+    home = classifiers.home(folder)
     source = data.find_inputs(home, made_from["data"])
     encoder, threads = _encoder(home, made_from)
     try:

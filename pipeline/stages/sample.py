@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import looks, runs
 from pipeline.config import Experiment, check_seed
 from pipeline.errors import PipelineError
 from pipeline.methods import find_method
 from pipeline.stages import data, pretrain
+from pipeline.store import runs, test_access
 
 if TYPE_CHECKING:
     import torch
 
-    from pipeline.datasets.base import Dataset, ImageData
+    from pipeline.datasets.loading import Dataset, ImageData
     from pipeline.models.classifier import Backbone
     from pipeline.models.generation import LatentGaussian
     from pipeline.models.pretraining import Pretraining
@@ -56,7 +56,7 @@ def run(config: Experiment, count: int, seed: int) -> Path:
 
 def _make(config: Experiment, count: int, seed: int, folder: Path) -> dict[str, Any]:
     from pipeline.report.pictures import write_png
-    from pipeline.training import threads
+    from pipeline.training.trainer import threads
 
     dataset = data.load(config)
     has_prior = find_method(config.pretrain).has_prior
@@ -124,7 +124,7 @@ def _evaluate(config: Experiment, model: Any, dataset: Dataset) -> dict[str, flo
 
     samples, test = config.pretrain.vae.importance_samples, dataset.test
     made_from = pretrain.inputs(config)
-    looks.take(config.folder, "sample", runs.fingerprint(made_from), made_from["data"])
+    test_access.take(config.folder, "sample", runs.fingerprint(made_from), made_from["data"])
     bound = evaluate_bound(model, test.images)
     return {
         "test_images": len(test),

@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline import disk, provenance, runs
+from pipeline.artefacts import classifiers
+from pipeline.artefacts.cell_inputs import Materials
 from pipeline.config import Experiment, StudyConfig, as_dict, from_dict, merged
 from pipeline.errors import PipelineError
 from pipeline.modes import BASELINES, find_mode
-from pipeline.stages import data, pretrain, trained
+from pipeline.parallel import Work, fan_out
+from pipeline.stages import data, pretrain
 from pipeline.stages.compare import Job
-from pipeline.stages.fanout import Work, fan_out
-from pipeline.stages.materials import Materials
+from pipeline.store import disk, provenance, runs
 from pipeline.studies import find_study
 
 if TYPE_CHECKING:
     from pipeline.models.deployed import Deployed
-    from pipeline.studies import base
-    from pipeline.studies.base import Study
+    from pipeline.studies import study
+    from pipeline.studies.study import Study
 
 VERDICT, RESULTS = "verdict.json", "results.csv"
 
@@ -201,8 +202,8 @@ def _train_judge(judge: Job) -> None:
 
 def _measure(point: Point, folder: Path) -> dict[str, Any]:
     """Fill a point's folder; all its numbers are the outcome."""
-    from pipeline.studies.base import Subject
-    from pipeline.training import threads
+    from pipeline.studies.study import Subject
+    from pipeline.training.trainer import threads
 
     materials = Materials(point.config)
     dataset = materials.dataset
@@ -237,7 +238,7 @@ def _measure(point: Point, folder: Path) -> dict[str, Any]:
 
 
 def _restore(judge: Job) -> Deployed:
-    return trained.restore(judge.config, judge.folder, trained.describe(judge.folder))
+    return classifiers.restore(judge.config, judge.folder, classifiers.describe(judge.folder))
 
 
 def _errors(metrics: dict[str, dict[str, Any]]) -> dict[str, float]:
@@ -253,7 +254,7 @@ def _errors(metrics: dict[str, dict[str, Any]]) -> dict[str, float]:
 # --- what it says ---------------------------------------------------------------------------------------------
 
 
-def _conclude(config: Experiment, study: Study, points: base.Points, mark: str) -> dict[str, Any]:
+def _conclude(config: Experiment, study: Study, points: study.Points, mark: str) -> dict[str, Any]:
     """Write results, pictures, and the verdict, which vouches for them."""
     findings = study.conclude(points)
     pictures = {f"{name}.png": picture for name, picture in study.draw(points).items()}
@@ -276,12 +277,12 @@ def _conclude(config: Experiment, study: Study, points: base.Points, mark: str) 
     return runs.write_record(folder / VERDICT, mark, verdict, {RESULTS: disk.as_csv(_rows(points)), **drawn})
 
 
-def _open(points: Sequence[Point]) -> base.Points:
+def _open(points: Sequence[Point]) -> study.Points:
     """What was measured, after every file was checked."""
-    from pipeline.studies import base
+    from pipeline.studies import study
 
     measured = [
-        base.Point(
+        study.Point(
             point.arm,
             point.seed,
             runs.open_artefact(point.folder, "run it again")["outcome"],
@@ -289,10 +290,10 @@ def _open(points: Sequence[Point]) -> base.Points:
         )
         for point in points
     ]
-    return base.Points(measured, {point.arm: point.config for point in points})
+    return study.Points(measured, {point.arm: point.config for point in points})
 
 
-def _rows(points: base.Points) -> list[dict[str, object]]:
+def _rows(points: study.Points) -> list[dict[str, object]]:
     """One row a point; arms of different methods have different numbers, and a blank where others have one."""
     columns = list(dict.fromkeys(name for point in points.points for name in point.values))
     return [

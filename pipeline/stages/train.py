@@ -14,22 +14,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import disk, looks, methods, runs
+from pipeline import methods
+from pipeline.artefacts import graph
+from pipeline.artefacts.cell_inputs import Materials
 from pipeline.config import Experiment, FitConfig, as_dict, check_seed
 from pipeline.datasets.splits import LabelSplit, whole
 from pipeline.errors import PipelineError
 from pipeline.learning.plan import Plan, fit_settings, spend
 from pipeline.modes import BUILT_IN, MODES, find_mode
-from pipeline.stages import data, graph, pretrain
-from pipeline.stages.materials import Materials
-from pipeline.table import percent
+from pipeline.report.terminal import percent
+from pipeline.stages import data, pretrain
+from pipeline.store import disk, runs, test_access
 
 CELLS = "cells"  # their folder inside the experiment's
 
 if TYPE_CHECKING:
     import torch
 
-    from pipeline.datasets.base import Dataset
+    from pipeline.datasets.loading import Dataset
     from pipeline.evaluation.errors import SplitErrors
     from pipeline.learning.classify import Trained
     from pipeline.learning.fitting import Examples
@@ -116,8 +118,8 @@ def train_together(cells: Sequence[Cell], materials: Materials) -> None:
     Each becomes what ``train_cell`` would make of it, to the bit. Where that cannot be had, or one of them fails, none
     is made: they are left to ``train_cell``.
     """
-    from pipeline.learning.stacked import train_stacked
-    from pipeline.training import threads
+    from pipeline.learning.stacked_heads import train_stacked
+    from pipeline.training.trainer import threads
 
     started, trained = time.monotonic(), None
     with threads(1), contextlib.suppress(PipelineError):
@@ -201,7 +203,7 @@ def _fit(plan: Plan, settings: FitConfig) -> dict[str, Any]:
 
 
 def _make(cell: Cell, materials: Materials, folder: Path, checkpoint: Path) -> dict[str, Any]:
-    from pipeline.training import threads
+    from pipeline.training.trainer import threads
 
     started = time.monotonic()
     with threads(1):
@@ -211,11 +213,11 @@ def _make(cell: Cell, materials: Materials, folder: Path, checkpoint: Path) -> d
 
 def _leave(cell: Cell, materials: Materials, trained: Trained, seconds: float, folder: Path) -> dict[str, Any]:
     """Measure the classifier, whose training took so many seconds, and write what there is of it."""
-    from pipeline.training import threads
+    from pipeline.training.trainer import threads
 
     started, made_from, split = time.monotonic(), inputs(cell), trained.split
     with threads(1):
-        looks.take(cell.config.folder, relative(cell), runs.fingerprint(made_from), made_from["data"])
+        test_access.take(cell.config.folder, relative(cell), runs.fingerprint(made_from), made_from["data"])
         errors = _measure(cell, trained, materials, split)
     seconds = round(seconds + time.monotonic() - started, 3)
     disk.write_tensors(folder / "weights.safetensors", trained.model.state_dict())
@@ -266,7 +268,7 @@ def _splits(cell: Cell, materials: Materials) -> list[LabelSplit]:
 
 def _examples(cell: Cell, materials: Materials) -> Examples:
     """What the cell learns from."""
-    from pipeline.datasets.apart import check_apart
+    from pipeline.datasets.leakage import check_apart
     from pipeline.learning.fitting import Examples
 
     train, splits = materials.dataset.train, _splits(cell, materials)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
-    from pipeline.studies.base import Study
+    from pipeline.studies.study import Study
 
 # what is asked, for the help; the files are imported when one is run, since they bring scikit-learn and matplotlib
 STUDIES = {

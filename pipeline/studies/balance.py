@@ -9,8 +9,8 @@ import numpy as np
 from pipeline.errors import PipelineError
 from pipeline.report.drawing import Picture
 from pipeline.studies import figures
-from pipeline.studies.base import Finding, Measured, Points, Study, Subject, above, below, show
 from pipeline.studies.measures import budgets
+from pipeline.studies.study import Finding, Measured, Points, Study, Subject, above, below, show
 
 CLAIM = (
     "Reconstruction alone drives sigma to 0 and the mus apart; the KL divergence alone makes every code the same "

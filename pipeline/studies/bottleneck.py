@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from pipeline.report.charts import image_rows
 from pipeline.report.drawing import Picture
-from pipeline.report.figures import image_rows
 from pipeline.studies import figures
-from pipeline.studies.base import Finding, Measured, Points, Study, Subject, above, below, difference, points_of, show
 from pipeline.studies.measures import budgets, examples, squared_error
+from pipeline.studies.study import Finding, Measured, Points, Study, Subject, above, below, difference, points_of, show
 
 CLAIM = (
     "A deeper encoder learns higher-level features, a wider bottleneck keeps lower-level detail; between them lies a "

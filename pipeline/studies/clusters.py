@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.report.drawing import Picture
 from pipeline.studies import figures
-from pipeline.studies.base import Finding, Measured, Points, Study, Subject, above, difference, points_of
+from pipeline.studies.study import Finding, Measured, Points, Study, Subject, above, difference, points_of
 
 CLAIM = "Without any label, an autoencoder learns to group the digits in its latent space."
 CLUSTERED, SHOWN = 10_000, 1000  # images; the map of more takes minutes and shows no more

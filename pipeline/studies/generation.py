@@ -10,7 +10,7 @@ from pipeline.evaluation.statistics import Interval
 from pipeline.methods import find_method
 from pipeline.report.drawing import Picture
 from pipeline.studies import figures
-from pipeline.studies.base import Finding, Measured, Points, Study, Subject, above, below, difference, show
+from pipeline.studies.study import Finding, Measured, Points, Study, Subject, above, below, difference, show
 
 if TYPE_CHECKING:
     from pipeline.models.generation import LatentGaussian

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from pipeline.report.charts import image_rows
 from pipeline.report.drawing import Picture
-from pipeline.report.figures import image_rows
 from pipeline.studies import figures
-from pipeline.studies.base import Finding, Measured, Points, Study, Subject, below, difference, points_of
 from pipeline.studies.measures import budgets, examples, squared_error
+from pipeline.studies.study import Finding, Measured, Points, Study, Subject, below, difference, points_of
 
 CLAIM = (
     "An autoencoder without a bottleneck copies its input: it reconstructs almost perfectly, and its features are no "

@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.evaluation.statistics import Interval
 from pipeline.report.drawing import Picture
 from pipeline.studies import figures
-from pipeline.studies.base import Finding, Measured, Points, Study, Subject, above, difference, points_of
+from pipeline.studies.study import Finding, Measured, Points, Study, Subject, above, difference, points_of
 
 CLAIM = (
     "A frozen encoder has the larger E_in and the smaller gap to E_out; fine-tuning has the smaller E_in and the "

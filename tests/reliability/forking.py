@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from pipeline import runs as run_folder
+from pipeline.store import runs as run_folder
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.reliability.imports"])
@@ -111,9 +111,9 @@ def die_before_write(number: int) -> None:
 
 def save_every_epoch() -> None:
     """As if every epoch of a cell took long enough to be saved."""
-    from pipeline import resuming
+    from pipeline.training import checkpoints
 
-    resuming.BRIEF = 0.0
+    checkpoints.BRIEF = 0.0
 
 
 # --- what is left of it ---------------------------------------------------------------------------------------

@@ -16,11 +16,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import cli, disk, looks
-from pipeline import runs as run_folder
-from pipeline.datasets import csv_file, idx, numpy_files
-from pipeline.datasets.sources import open_images
+from pipeline import cli
+from pipeline.datasets.new_images import open_images
+from pipeline.datasets.readers import csv_file, idx, numpy_files
 from pipeline.errors import PipelineError
+from pipeline.store import disk, test_access
+from pipeline.store import runs as run_folder
 from tests.reliability.conftest import Count
 from tests.test_data import idx as idx_bytes
 
@@ -119,8 +120,8 @@ def parse_rows(path: Path, content: bytes) -> None:
 def parse_looks(path: Path, content: bytes) -> None:
     folder = path.parent / "looks"
     folder.mkdir(exist_ok=True)
-    (folder / looks.FILE).write_bytes(content)
-    assert looks.read(folder, "d").taken >= 0
+    (folder / test_access.FILE).write_bytes(content)
+    assert test_access.read(folder, "d").taken >= 0
 
 
 def parse_config(path: Path, content: bytes) -> None:

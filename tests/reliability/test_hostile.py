@@ -24,9 +24,9 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline import disk
-from pipeline import runs as run_folder
 from pipeline.cli import main
+from pipeline.store import disk
+from pipeline.store import runs as run_folder
 from tests.reliability.conftest import Count
 from tests.reliability.forking import SMALL, finish
 

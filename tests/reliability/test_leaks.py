@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline import disk, looks
+from pipeline.artefacts.cell_inputs import Materials
 from pipeline.config import DataConfig, NetworkConfig, PretrainConfig, RuntimeConfig, TrainConfig
-from pipeline.datasets import base
-from pipeline.datasets.apart import LeakError, check_apart
-from pipeline.datasets.base import Dataset, ImageData
+from pipeline.datasets import loading
 from pipeline.datasets.checksums import content_hashes
+from pipeline.datasets.leakage import LeakError, check_apart
+from pipeline.datasets.loading import Dataset, ImageData
 from pipeline.datasets.splits import whole
 from pipeline.datasets.streamed import Storage
-from pipeline.learning import stacked
+from pipeline.learning import stacked_heads
 from pipeline.learning.classify import train_classifier
 from pipeline.learning.fitting import Examples
 from pipeline.learning.plan import Plan, Pretrained, spend
@@ -31,7 +31,7 @@ from pipeline.methods import find_method
 from pipeline.models.propagation import nearest_neighbours, similarity_graph
 from pipeline.modes import BUILT_IN, find_mode
 from pipeline.stages import train
-from pipeline.stages.materials import Materials
+from pipeline.store import disk, test_access
 from tests.conftest import Run
 from tests.reliability.forking import SMALL, finish
 from tests.test_cells import cell
@@ -41,7 +41,7 @@ def test_by_index_and_by_content_nothing_is_shared(runs: Path, tiny: Run) -> Non
     """Counted anew from what a cell and its pretraining left behind."""
     assert tiny("train", "--mode=finetune", "--labels=100", "--seed=1") == 0
     dataset, split = (
-        base.load(DataConfig("digits")),
+        loading.load(DataConfig("digits")),
         json.loads((cell(runs, "finetune", seed=1) / "split.json").read_text()),
     )
     labelled, validation = split["train"]["index"], split["val"]["index"]
@@ -69,7 +69,7 @@ def data(values: tuple[int, ...], labels: tuple[int, ...]) -> ImageData:
 
 def test_copies_of_an_image_share_one_label_and_the_test_set_keeps_its_own() -> None:
     train_part = data((1, 2, 1, 3, 1, 4, 2), (0, 1, 1, 0, -1, 1, 1))
-    dataset = base.assemble(train_part, data((4, 9), (0, 1)), Storage(Path()))
+    dataset = loading.assemble(train_part, data((4, 9), (0, 1)), Storage(Path()))
     assert dataset.duplicates == 1
     assert dataset.repeats == 2
     assert dataset.train.images[:, 0, 0, 0].tolist() == [1, 2, 1, 3, 1, 2]
@@ -98,7 +98,7 @@ def test_the_stages_make_that_check(
     stage: str, runs: Path, tiny: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With a data set that lets test images into training, each stage refuses to make a result."""
-    whole = base.load
+    whole = loading.load
 
     def leaking(config: DataConfig) -> Dataset:
         dataset = whole(config)
@@ -108,7 +108,7 @@ def test_the_stages_make_that_check(
             train=ImageData(dataset.test.images[torch.arange(len(labels)) % 360], labels, dataset.train.class_names),
         )
 
-    monkeypatch.setattr(base, "load", leaking)
+    monkeypatch.setattr(loading, "load", leaking)
     arguments = {
         "pretrain": ("pretrain", "--pretrain.seed=3"),
         "train": ("train", "--mode=scratch"),
@@ -121,7 +121,7 @@ def test_the_stages_make_that_check(
 
 TEST_SET = """
 import torch
-from pipeline.datasets.base import ImageData, load, DataConfig
+from pipeline.datasets.loading import ImageData, load, DataConfig
 
 def digits(root, test):
     whole = load(DataConfig("digits"))
@@ -154,7 +154,7 @@ def test_another_test_set_changes_no_weight(mode: str, tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize("mode", ["propagate", "consistency", "self_train"])
 def test_labels_outside_the_draw_change_no_weight(mode: str) -> None:
-    digits = base.load(DataConfig("digits")).train
+    digits = loading.load(DataConfig("digits")).train
     images, labels, settings = digits.images, digits.labels, PretrainConfig(encoder=NetworkConfig(widths=(4, 8)))
     brief = dataclasses.replace(getattr(TrainConfig(), mode), max_epochs=1)
     plan = Plan(mode, settings, TrainConfig(**{mode: brief}), RuntimeConfig(progress=False), 0)
@@ -213,7 +213,7 @@ def test_the_test_set_is_closed_until_the_classifier_is_chosen(
 def test_the_test_set_is_closed_until_the_heads_of_several_draws_are_chosen(
     runs: Path, tiny: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look, chosen = train._examples, stacked.train_stacked
+    look, chosen = train._examples, stacked_heads.train_stacked
     closed: list[Any] = []
 
     def closing(cell: train.Cell, materials: Materials) -> object:
@@ -229,7 +229,7 @@ def test_the_test_set_is_closed_until_the_heads_of_several_draws_are_chosen(
         return found
 
     monkeypatch.setattr(train, "_examples", closing)
-    monkeypatch.setattr(stacked, "train_stacked", opening)
+    monkeypatch.setattr(stacked_heads, "train_stacked", opening)
     assert tiny("compare", "--grid.modes=[frozen]", "--grid.labels=[50]", "--grid.baselines=false") == 0
     assert closed
 
@@ -252,16 +252,16 @@ def test_a_look_that_is_too_early_would_be_seen(runs: Path, tiny: Run, monkeypat
 def test_a_second_look_is_written_down_and_shown(compared: Path, tmp_path: Path) -> None:
     runs, log = Path(shutil.copytree(compared, tmp_path / "runs")), tmp_path / "log"
     experiment, sha256 = runs / "small", json.loads(next(compared.glob("small/data-*/card.json")).read_text())["sha256"]
-    assert looks.read(experiment, sha256) == looks.Looks(4, {}, 1)
+    assert test_access.read(experiment, sha256) == test_access.Looks(4, {}, 1)
     assert finish(["compare", *SMALL, f"--runs={runs}"], log) == 0
-    assert looks.read(experiment, sha256) == looks.Looks(4, {}, 1)  # what is finished is not measured again
+    assert test_access.read(experiment, sha256) == test_access.Looks(4, {}, 1)  # what is finished is not measured again
     [again] = (experiment / "cells").glob("frozen-50-0-*")
     shutil.rmtree(again)
     assert finish(["train", *SMALL, "--labels=50", f"--runs={runs}"], log) == 0
     assert "look number 2 of the same cell at the test set" in log.read_text()
     other = ["train", *SMALL, "--labels=50", "--train.frozen.head_lr=0.01", f"--runs={runs}"]
     assert finish(other, log) == 0
-    assert looks.read(experiment, sha256) == looks.Looks(6, {f"cells/{again.name}": 2}, 2)
+    assert test_access.read(experiment, sha256) == test_access.Looks(6, {f"cells/{again.name}": 2}, 2)
     assert finish(["report", *SMALL, f"--runs={runs}"], log) == 0
     page = (experiment / "report.md").read_text()
     assert f"It was opened again for cells/{again.name} (2 times)" in page
@@ -273,8 +273,8 @@ def test_a_second_look_is_written_down_and_shown(compared: Path, tmp_path: Path)
 
 
 def test_a_broken_line_in_the_book_is_passed_over(tmp_path: Path) -> None:
-    looks.take(tmp_path, "cells/a", "1234", "d")
-    with (tmp_path / looks.FILE).open("a") as file:
+    test_access.take(tmp_path, "cells/a", "1234", "d")
+    with (tmp_path / test_access.FILE).open("a") as file:
         file.write('\n{"what": "cells/a", "ma')
-    looks.take(tmp_path, "cells/a", "1234", "d")
-    assert looks.read(tmp_path, "d").taken == 2
+    test_access.take(tmp_path, "cells/a", "1234", "d")
+    assert test_access.read(tmp_path, "d").taken == 2

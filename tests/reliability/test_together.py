@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import disk
-from pipeline import runs as run_folder
+from pipeline.store import disk
+from pipeline.store import runs as run_folder
 from tests.reliability.conftest import Count
 from tests.reliability.forking import SMALL, check_whole, digests, finish, left_over, start
 

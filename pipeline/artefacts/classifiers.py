@@ -1,0 +1,180 @@
+"""A trained classifier: which one is meant, what it is, and the network itself, from the files it lies in alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import methods
+from pipeline.config import Experiment
+from pipeline.errors import PipelineError
+from pipeline.modes import MODES
+from pipeline.stages import compare, data, pretrain, train
+from pipeline.store import disk, runs
+
+if TYPE_CHECKING:
+    from pipeline.models.deployed import Deployed
+
+WEIGHTS, DESCRIPTION = "weights.safetensors", "description.json"
+
+OPTIONS: dict[str, tuple[Any, Any, str]] = {
+    "cell": (str, "", "folder of a trained cell or of an export; empty: choose by the three options below"),
+    "mode": (str | None, None, f"one of {', '.join(MODES)}; null: any"),
+    "labels": (int | None, None, "label budget; null: the largest"),
+    "seed": (int | None, None, "which draw; null: any. Of the cells that are left, the best by validation is taken"),
+}
+
+
+def find(config: Experiment, cell: str, mode: str | None, labels: int | None, seed: int | None) -> Path:
+    """The folder of the classifier that is meant: named, or chosen among the experiment's cells.
+
+    Raises:
+        PipelineError: It is not there, or nothing can be chosen from before stage compare has run.
+    """
+    if cell:
+        if mode is not None or labels is not None or seed is not None:
+            raise PipelineError(f"cell: {cell} names a classifier; leave out mode, labels and seed")
+        return Path(cell)
+    if mode is None or labels is None or seed is None:
+        return _best(config, mode, labels, seed)
+    made_from = train.Cell(config, mode, labels, seed)
+    folder = runs.artefact_path(config.folder, train.relative(made_from), train.inputs(made_from))
+    if not folder.is_dir():
+        raise PipelineError(
+            f"{folder} does not exist; run `python -m pipeline train --mode {mode} --labels {labels} --seed {seed}` "
+            "with the same settings first"
+        )
+    return folder
+
+
+def _best(config: Experiment, mode: str | None, labels: int | None, seed: int | None) -> Path:
+    """Of the largest budget, since validation errors of different ones are counted on different numbers of images."""
+    compare.load(config)
+    jobs = [
+        job
+        for job in compare.grid(config)
+        if job.mode in MODES and mode in (None, job.mode) and labels in (None, job.labels) and seed in (None, job.seed)
+    ]
+    if not jobs:
+        raise PipelineError(
+            "mode, labels, seed: no cell of the grid is meant; it has the modes "
+            f"{', '.join(config.grid.modes)}, the budgets {', '.join(map(str, config.grid.labels))}, "
+            f"and the draws 0 to {config.grid.draws - 1}"
+        )
+    most = max(job.labels for job in jobs)
+    found = min((job.folder for job in jobs if job.labels == most), key=_validation)
+    print(f"the best by validation at {most} labels: {found}")
+    return found
+
+
+def _validation(folder: Path) -> tuple[float, float]:
+    """Validation error, and the loss to tell equal ones apart. The test set has no say."""
+    measured = runs.open_artefact(folder, "run `make compare` again")["outcome"]["e_val"]
+    return measured["error"], measured["loss"]
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """All that a classifier is rebuilt from and known by, after every file was checked against its manifest.
+
+    Raises:
+        PipelineError: The folder is neither a cell nor an export, or a file was changed.
+    """
+    manifest = runs.open_artefact(folder, "name the folder of a trained cell or of an export")
+    try:
+        description = _described(folder, manifest)
+        check(description)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise PipelineError(
+            f"{folder} is not described as this version does it ({type(error).__name__}: {error}); make it again"
+        ) from error
+    return description
+
+
+def _described(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    made_from = manifest["inputs"]
+    if made_from["stage"] == "export":
+        description: dict[str, Any] = disk.read_json(folder / DESCRIPTION, "export it again")
+        return description
+    if made_from["stage"] != "train":
+        raise PipelineError(f"{folder} was made by stage {made_from['stage']}; name a cell, as stage train makes them")
+    experiment = home(folder)
+    card, outcome = data.find_card(experiment, made_from["data"]), manifest["outcome"]
+    return {
+        "format": runs.FORMAT,
+        "fingerprint": manifest["fingerprint"],
+        "input": {
+            "layout": "NCHW",
+            "shape": card["shape"],
+            "type": "uint8",
+            "range": [0, 255],
+            "divided_inside_by": 255,
+        },
+        "classes": card["classes"],
+        "encoder": made_from.get("encoder") or pretrain.find_architecture(experiment, made_from["pretrained"]),
+        "head_widths": made_from.get("graph", made_from["train"])["head_widths"],
+        "data": {name: card[name] for name in ("dataset", "sha256", "train", "test")},
+        "trained": {name: outcome[name] for name in ("mode", "labels", "seed", "e_in", "e_val", "e_out")},
+        "provenance": manifest["provenance"],
+    }
+
+
+def check(description: dict[str, Any]) -> None:
+    """Hold the parts that a network is built from against what they have to be; an export may come from anywhere.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError, PipelineError: They are something else.
+    """
+    shape, classes, widths = description["input"]["shape"], description["classes"], description["head_widths"]
+    if not (len(shape) == 3 and all(type(size) is int and size > 0 for size in (*shape, *widths))):
+        raise ValueError(f"input.shape {shape}, head_widths {widths}")
+    if not (isinstance(classes, list) and all(isinstance(name, str) and name.isprintable() for name in classes)):
+        raise ValueError(f"classes {classes}")
+    methods.find_method(methods.from_architecture(description["encoder"]))
+
+
+def home(folder: Path) -> Path:
+    """The folder of the experiment that a cell or an export belongs to."""
+    parent = folder.absolute().parent
+    return parent.parent if parent.name == train.CELLS else parent
+
+
+def restore(config: Experiment, folder: Path, description: dict[str, Any]) -> Deployed:
+    """The classifier in eval mode.
+
+    Code that only a file names is never run: an encoder of the user's own is built if the settings name it, too.
+
+    Raises:
+        PipelineError: The encoder is the user's and the settings do not name it, or the weights do not fit it.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from pipeline.training.trainer import ENCODERS
+
+    name = description["encoder"]["name"]
+    if name not in ENCODERS and name != config.pretrain.encoder.name:
+        raise PipelineError(
+            f"{folder} has the encoder {name!r}, which is code of its maker's; if you trust it, say so with "
+            f"--pretrain.encoder.name {name}"
+        )
+    try:
+        weights = load_file(folder / WEIGHTS)
+        if name in ENCODERS:  # however large the description says it is, no memory is taken before the weights are
+            with torch.device("meta"):
+                _build(description).load_state_dict(weights, assign=True)
+        model = _build(description)
+        model.load_state_dict(weights)
+    except (RuntimeError, SafetensorError) as error:
+        raise PipelineError(f"{folder / WEIGHTS} does not fit the encoder {name!r}: {error}") from error
+    return model.eval()
+
+
+def _build(description: dict[str, Any]) -> Deployed:
+    """The network with random weights."""
+    from pipeline.models.classifier import make_head
+    from pipeline.models.deployed import Deployed
+
+    settings = methods.from_architecture(description["encoder"])
+    backbone = methods.find_method(settings).make_backbone(settings, tuple(description["input"]["shape"]))
+    return Deployed(backbone, make_head(backbone.out_features, len(description["classes"]), description["head_widths"]))

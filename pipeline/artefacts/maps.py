@@ -1,0 +1,91 @@
+"""The map of the latent space: some test images' embeddings in the plane, made once for each pretrained encoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.config import Experiment
+from pipeline.stages import pretrain
+from pipeline.store import runs
+
+if TYPE_CHECKING:
+    from pipeline.datasets.loading import ImageData
+
+SHOWN = 2000  # test images; t-SNE of so many takes some seconds
+PERPLEXITY = 30  # neighbours that t-SNE keeps together
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Where test images lie.
+
+    Attributes:
+        shown: Their numbers in the test set, shape (N,), class after class.
+        pca: In the plane of their first two principal components, shape (N, 2).
+        tsne: Placed by t-SNE, shape (N, 2).
+        explained: Share of the variance along each of the two components; NaN where all images lie in one point.
+    """
+
+    shown: npt.NDArray[np.int64]
+    pca: npt.NDArray[np.float32]
+    tsne: npt.NDArray[np.float32]
+    explained: npt.NDArray[np.float64]
+
+
+def load(config: Experiment, test: ImageData, most: int) -> Plane:
+    """The map of at most so many images, made if it is not there yet."""
+    made_from = {
+        "stage": "map",
+        "pretrained": runs.fingerprint(pretrain.inputs(config)),
+        "images": min(SHOWN, most, len(test)),
+        "perplexity": PERPLEXITY,
+    }
+    folder = runs.build(config.folder, "map", made_from, lambda folder: _make(config, test, made_from, folder))
+    runs.open_artefact(folder, "delete the folder and run `make report` again")
+    with np.load(folder / "plane.npz", allow_pickle=False) as stored:
+        return Plane(stored["shown"], stored["pca"], stored["tsne"], stored["explained"])
+
+
+def _make(config: Experiment, test: ImageData, made_from: dict[str, Any], folder: Path) -> dict[str, Any]:
+    import torch
+    from sklearn.decomposition import PCA
+
+    from pipeline.learning.pretrain import embed
+    from pipeline.training.trainer import threads
+
+    shown = np.random.default_rng(0).permutation(len(test))[: made_from["images"]]
+    shown = shown[np.argsort(test.labels.numpy()[shown], kind="stable")]
+    backbone, _ = pretrain.restore(config, test.shape)
+    with threads(config.runtime.threads):
+        embeddings = embed(backbone, test.images[torch.from_numpy(shown)]).double().numpy()
+        pca = PCA(min(2, *embeddings.shape), svd_solver="full")
+        with np.errstate(invalid="ignore"):  # a dead encoder embeds all images to one point: 0 of 0 variance
+            plane = pca.fit_transform(embeddings)
+        plane = np.pad(plane, ((0, 0), (0, 2 - plane.shape[1])))  # a latent of one number makes a line
+        placed = _place(embeddings, plane)
+    explained = np.resize(np.append(pca.explained_variance_ratio_, 0.0), 2)
+    np.savez(
+        folder / "plane.npz",
+        shown=shown.astype(np.int64),
+        pca=plane.astype(np.float32),
+        tsne=placed.astype(np.float32),
+        explained=explained,
+    )
+    return {"images": len(shown)}
+
+
+def _place(embeddings: npt.NDArray[np.float64], plane: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """By t-SNE, from a start in that plane."""
+    from sklearn.manifold import TSNE
+
+    if len(embeddings) < 5:  # too few to have neighbours
+        return plane.astype(np.float32)
+    start = 1e-4 * plane / max(float(plane[:, 0].std()), 1e-9)  # small, as is usual; a dead encoder has no spread
+    tsne = TSNE(perplexity=min(PERPLEXITY, (len(embeddings) - 1) / 3), init=start, random_state=0)
+    placed: npt.NDArray[np.float32] = tsne.fit_transform(embeddings)
+    return placed

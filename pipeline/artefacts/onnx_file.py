@@ -1,0 +1,113 @@
+"""A classifier as an ONNX file, which other runtimes read; proven to compute what the original does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pipeline.errors import PipelineError
+from pipeline.models.deployed import Deployed
+from pipeline.training.trainer import expected_warnings
+
+if TYPE_CHECKING:
+    import onnx
+
+INPUT, OUTPUTS = "images", ("logits", "probabilities")
+
+SIZES = (1, 2, 257)  # batches that are compared: a single image, few, and more than any size an exporter would pad to
+TOLERANCE = 1e-4  # of the outputs; relative where they are larger than 1
+
+
+def save(model: Deployed, shape: tuple[int, int, int], classes: list[str], path: Path) -> float:
+    """Write the classifier, with any number of images a batch, and compare it with the original.
+
+    The graph takes uint8 images (N, C, H, W) as image files hold them, and divides by 255 itself, so that nobody
+    can forget to. The class names lie in its metadata, as JSON under "classes".
+
+    Returns:
+        The largest deviation seen.
+
+    Raises:
+        PipelineError: The network has a part that ONNX cannot express, or the file computes something else.
+    """
+    import onnx
+
+    images = torch.zeros(2, *shape, dtype=torch.uint8)
+    try:
+        with expected_warnings():
+            program = torch.onnx.export(
+                model,
+                (images,),
+                input_names=[INPUT],
+                output_names=list(OUTPUTS),
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamo=True,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise PipelineError(
+            f"the classifier cannot be written as ONNX: {reason}; leave it out with --onnx false"
+        ) from error
+    assert program is not None
+    proto = program.model_proto
+    _forget_the_machine(proto)
+    onnx.helper.set_model_props(proto, {"classes": json.dumps(classes)})
+    onnx.checker.check_model(proto, full_check=True)
+    onnx.save(proto, path)
+    return compare(model, shape, path)
+
+
+def _forget_the_machine(proto: onnx.ModelProto) -> None:
+    """Take out the exporter's notes, which name files and lines of the machine that it ran on."""
+    graph = proto.graph
+    nodes = [graph.node, *(function.node for function in proto.functions)]
+    for part in (*nodes, graph.value_info, graph.initializer, graph.input, graph.output):
+        for entry in part:
+            del entry.metadata_props[:]
+
+
+def compare(model: Deployed, shape: tuple[int, int, int], path: Path) -> float:
+    """Run original and file on the same random images, and return the largest deviation.
+
+    Raises:
+        PipelineError: It is above the tolerance.
+    """
+    generator, largest = np.random.default_rng(0), 0.0
+    for size in SIZES:
+        images = generator.integers(0, 256, (size, *shape), np.uint8)
+        with torch.inference_mode():
+            expected = [output.numpy() for output in model(torch.from_numpy(images))]
+        for name, found, wanted in zip(OUTPUTS, run(path, images), expected, strict=True):
+            deviation = float((np.abs(found - wanted) / np.maximum(1, np.abs(wanted))).max())
+            largest = max(largest, deviation)
+            if not deviation <= TOLERANCE:  # NaN is refused, too
+                raise PipelineError(
+                    f"{path.name}: its {name} deviate from the classifier's by {deviation:.2g} on {size} images; it is "
+                    "not kept, leave it out with --onnx false"
+                )
+    return largest
+
+
+def run(path: Path, images: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
+    """Logits and probabilities, each (N, classes), by onnxruntime.
+
+    Raises:
+        PipelineError: The file does not take these images.
+    """
+    import onnxruntime
+
+    try:
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        outputs: list[npt.NDArray[np.float32]] = session.run(list(OUTPUTS), {INPUT: images})
+    except Exception as error:  # onnxruntime's exceptions have no base of their own
+        raise PipelineError(
+            f"{path.name} does not run on {len(images)} images ({error}); it is not kept, leave it out with --onnx "
+            "false"
+        ) from error
+    return outputs

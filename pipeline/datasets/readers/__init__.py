@@ -1,0 +1,1 @@
+"""One reader of files or one known data set a module."""

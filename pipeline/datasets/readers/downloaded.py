@@ -1,0 +1,192 @@
+"""Reader ``torchvision``: any class of ``torchvision.datasets`` by name, and named ones of them."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from pipeline.datasets.arrays import Array, from_arrays
+from pipeline.datasets.decoding import Gallery, stack
+from pipeline.datasets.loading import ImageData
+from pipeline.errors import PipelineError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Loaded = ImageData | tuple[ImageData, ImageData]
+
+
+def load(root: Path, name: str, size: int | Sequence[int] | None = None, **arguments: Any) -> Loaded:
+    """The training and the test set of a torchvision class; of one without a test set, all it has.
+
+    Args:
+        root: Folder for raw files, as torchvision lays them out.
+        name: The class, such as SVHN.
+        size: Side, or height and width, that every image is resized to; None expects them to have one size.
+        arguments: Of the class; ``split``, if it has one, chooses the training set, such as "train+unlabeled".
+
+    Raises:
+        PipelineError: There is no such class, its files are missing, or it does not give images with a class each.
+    """
+    raws = [_open(name, root, chosen, download=False) for chosen in _parts(name, arguments)]
+    held = [_held_arrays(raw) for raw in raws] if size is None else [None]
+    parts = [part for part in held if part is not None]
+    if len(parts) < len(raws):
+        parts = _drawn(name, raws, size)
+    classes = _class_names(raws[0], max(int(labels.max()) for _, labels in parts))
+    (images, labels), *test = parts
+    if not test:
+        return from_arrays(images, labels, class_names=classes)
+    [(test_images, test_labels)] = test
+    return from_arrays(images, labels, test_images=test_images, test_labels=test_labels, class_names=classes)
+
+
+def prepare(root: Path, name: str, size: int | Sequence[int] | None = None, **arguments: Any) -> None:
+    """Download the files, unless they are there.
+
+    Raises:
+        PipelineError: There is no such class, or they cannot be had.
+    """
+    for chosen in _parts(name, arguments):
+        _open(name, root, chosen, download=True)
+
+
+load.prepare = prepare  # type: ignore[attr-defined]  # the seam described in base.py
+
+
+def _named(name: str) -> Callable[[Path], Loaded]:
+    def named(root: Path) -> Loaded:
+        return load(root, name)
+
+    def named_prepare(root: Path) -> None:
+        prepare(root, name)
+
+    named.prepare = named_prepare  # type: ignore[attr-defined]
+    return named
+
+
+fashion_mnist = _named("FashionMNIST")
+kmnist = _named("KMNIST")
+usps = _named("USPS")
+svhn = _named("SVHN")
+cifar10 = _named("CIFAR10")
+
+
+def emnist_letters(root: Path) -> Loaded:
+    """The letters of EMNIST, upright and a to z: the files have them mirrored, and a first class that is empty."""
+    loaded = load(root, "EMNIST", split="letters")
+    assert isinstance(loaded, tuple)
+    train, test = (
+        ImageData(part.images.transpose(2, 3).contiguous(), part.labels - 1, part.class_names[1:]) for part in loaded
+    )
+    return train, test
+
+
+def _prepare_emnist_letters(root: Path) -> None:
+    prepare(root, "EMNIST", split="letters")
+
+
+emnist_letters.prepare = _prepare_emnist_letters  # type: ignore[attr-defined]
+
+
+# --- torchvision's classes ------------------------------------------------------------------------------------
+
+
+def _class(name: str) -> Any:
+    import torchvision
+
+    found = getattr(torchvision.datasets, name, None)
+    if not (isinstance(found, type) and issubclass(found, torchvision.datasets.VisionDataset)):
+        raise PipelineError(f"data.args.name: torchvision.datasets has no class {name!r}; see {_PAGE}")
+    return found
+
+
+_PAGE = "https://docs.pytorch.org/vision/stable/datasets.html#image-classification"
+
+
+def _parameters(cls: type) -> set[str]:
+    """The arguments of a class and, if it hands further ones on, of those it is made from."""
+    found: set[str] = set()
+    for base in cls.__mro__:
+        if "__init__" in vars(base):
+            parameters = inspect.signature(base).parameters
+            found |= set(parameters)
+            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+                break
+    return found
+
+
+def _parts(name: str, arguments: dict[str, Any]) -> list[dict[str, Any]]:
+    """The arguments that choose the training set, and the test set if there is one."""
+    takes = _parameters(_class(name))
+    if "train" in takes:
+        return [arguments | {"train": True}, arguments | {"train": False}]
+    if "split" in takes:
+        return [{"split": "train"} | arguments, arguments | {"split": "test"}]
+    return [arguments]
+
+
+def _open(name: str, root: Path, arguments: dict[str, Any], download: bool) -> Any:
+    cls = _class(name)
+    takes = _parameters(cls)
+    given = dict(arguments) | ({"root": root} if "root" in takes else {})
+    if download and "download" in takes:
+        given["download"] = True
+    try:
+        return cls(**given)
+    except TypeError as error:
+        raise PipelineError(f"data.args: torchvision's {name} was called with {arguments}: {error}") from error
+    except (OSError, RuntimeError) as error:
+        if not download:
+            raise PipelineError(f"{name} is not whole in {root} ({error}); run `make data`") from error
+        raise PipelineError(
+            f"{name} could not be downloaded to {root} ({error}); check the network, or copy torchvision's files "
+            "for it there by hand"
+        ) from error
+
+
+def _held_arrays(raw: Any) -> tuple[Array, Array] | None:
+    """Images and labels of a class that keeps them in memory; asking it for each by itself takes 20 times as long."""
+    images = np.asarray(getattr(raw, "data", None))
+    labels = np.asarray(getattr(raw, "targets", getattr(raw, "labels", None)))
+    whole = images.dtype == np.uint8 and images.ndim in (3, 4) and labels.shape == (len(raw),) == images.shape[:1]
+    return (images, labels.astype(np.int64)) if whole else None
+
+
+def _drawn(name: str, raws: list[Any], size: int | Sequence[int] | None) -> list[tuple[Array, Array]]:
+    """Images and labels of each part, asked for one by one."""
+    pictures, labels = zip(*itertools.chain.from_iterable(_items(name, raw) for raw in raws), strict=True)
+    gallery = Gallery([f"{name}'s image {number}" for number in range(len(pictures))], pictures.__getitem__)
+    counts = [len(raw) for raw in raws]
+    images = stack(gallery, counts, size)
+    return list(zip(map(np.asarray, images), np.split(np.array(labels), np.cumsum(counts)[:-1]), strict=True))
+
+
+def _items(name: str, raw: Any) -> Iterator[tuple[Image, int]]:
+    """Pairs of a picture and its class, -1 for none."""
+    from PIL import Image
+
+    for index in tqdm(range(len(raw)), "reading images", disable=None, leave=False):
+        item = raw[index]
+        picture, label = item[:2] if isinstance(item, tuple) and len(item) >= 2 else (item, None)
+        if not (isinstance(picture, Image.Image) and isinstance(label, int | np.integer)):
+            raise PipelineError(
+                f"data.args.name: torchvision's {name} gives {type(picture).__name__} and {type(label).__name__}; "
+                "expected an image and the number of its class. Write a loader of your own for it"
+            )
+        picture.load()  # and close its file
+        yield picture, int(label)
+
+
+def _class_names(raw: Any, highest: int) -> list[str] | None:
+    """The class's own names if it has one for each label; None names the classes after their numbers."""
+    names = getattr(raw, "classes", None)
+    if not isinstance(names, Sequence) or isinstance(names, str) or len(names) <= highest:
+        return None
+    return [str(name) for name in names]

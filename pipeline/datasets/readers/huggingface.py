@@ -1,0 +1,182 @@
+"""Reader ``huggingface``: a data set of the Hugging Face library, from a folder or downloaded from its hub.
+
+No code of a data set is run: the library reads Arrow files alone from version 4 on.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline import extras
+from pipeline.datasets.arrays import Array, from_arrays
+from pipeline.datasets.decoding import FORMATS, Gallery, stack
+from pipeline.datasets.loading import ImageData
+from pipeline.datasets.streamed import Storage
+from pipeline.errors import PipelineError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+POOL = ("unlabelled", "unlabeled", "unsupervised")  # splits of images without a label
+
+
+def load(
+    root: Path,
+    path: str,
+    name: str | None = None,
+    image: str | None = None,
+    label: str | None = None,
+    train: str = "train",
+    test: str = "test",
+    unlabelled: str | None = None,
+    size: int | Sequence[int] | None = None,
+    storage: Storage | None = None,
+) -> ImageData | tuple[ImageData, ImageData]:
+    """Images and labels of a data set as ``save_to_disk`` leaves it; one of the hub is there after ``make data``.
+
+    Args:
+        root: Where data sets of the hub are kept, in huggingface/.
+        path: The folder, or the name on the hub, such as ylecun/mnist.
+        name: The configuration, of a data set of the hub that has several.
+        image: The column of the images; None takes the only one that holds images.
+        label: The column of the labels, whole numbers or strings; None takes the only one of classes, or "label". Empty
+            ones mean unlabelled.
+        train: The split to train on; of a folder with a single split, that is it.
+        test: The split of the official test set; one is held out if there is none of this name.
+        unlabelled: A split of images whose labels, if there are any, are not looked at; None takes one that is called
+            unlabelled, unlabeled or unsupervised.
+        size: Side, or height and width, that every image is resized to; None expects them to have one size.
+        storage: Decodes images into a file if they are too many for memory; None never does.
+
+    Raises:
+        PipelineError: The extra [huggingface] is not installed, the data set is missing, or has no such split or
+            column, or its images cannot be read.
+    """
+    splits = _open(_folder(root, path, name), train)
+    pool = unlabelled or next((split for split in POOL if split in splits), None)
+    parts = {"images": train, "unlabelled": pool, "test_images": test if test in splits else None}
+    chosen = {role: _split(splits, split) for role, split in parts.items() if split}
+    features = chosen["images"].features
+    image = _column(features, "image", image, "Image", ("image", "img"))
+    label = _column(features, "label", label, "ClassLabel", ("label", "labels"))
+    stacked = stack(
+        _gallery(chosen, image), [len(part) for part in chosen.values()], size, storage, _marks(chosen, image)
+    )
+    arrays: dict[str, Any] = dict(zip(chosen, stacked, strict=True))
+    arrays["labels"] = _labels(chosen["images"], label)
+    if "test_images" in chosen:
+        arrays["test_labels"] = _labels(chosen["test_images"], label)
+    return from_arrays(**arrays, class_names=getattr(features[label], "names", None), storage=storage)
+
+
+def prepare(root: Path, path: str, name: str | None = None, **_: Any) -> None:
+    """Download a data set of the hub, unless it is there.
+
+    Raises:
+        PipelineError: The extra [huggingface] is not installed, or it cannot be had.
+    """
+    folder = _folder(root, path, name)
+    if folder.exists():
+        return
+    extras.require("huggingface", "data.dataset: huggingface")
+    import datasets
+
+    try:
+        found = datasets.load_dataset(path, name, cache_dir=str(folder.with_name(".downloads")))
+    except Exception as error:  # the library raises what its many file systems raise
+        raise PipelineError(
+            f"data.args.path: {path} is no folder here, and could not be had from the hub ({error}); correct the path, "
+            "check the network, or put there what save_to_disk writes"
+        ) from error
+    partial = folder.with_name(f".{folder.name}")  # of a killed run, it is written over
+    found.save_to_disk(str(partial))
+    partial.rename(folder)
+
+
+load.prepare = prepare  # type: ignore[attr-defined]  # the seam described in base.py
+
+
+def _folder(root: Path, path: str, name: str | None) -> Path:
+    """Where the data set lies: the user's own folder, or that of one of the hub."""
+    own = Path(path).expanduser()
+    return own if own.exists() else root / "huggingface" / "--".join([*Path(path).parts, *([name] if name else [])])
+
+
+def _open(folder: Path, train: str) -> dict[str, Any]:
+    """Its splits by name."""
+    extras.require("huggingface", "data.dataset: huggingface")
+    import datasets
+
+    if not folder.exists():
+        raise PipelineError(f"data.args.path: {folder} does not exist; correct the path, or run `make data`")
+    try:
+        found = datasets.load_from_disk(str(folder))
+    except Exception as error:  # see prepare
+        raise PipelineError(
+            f"data.args.path: {folder} is no data set ({error}); write it with save_to_disk of the datasets library"
+        ) from error
+    return dict(found) if isinstance(found, datasets.DatasetDict) else {train: found}
+
+
+def _split(splits: dict[str, Any], name: str) -> Any:
+    if name not in splits:
+        raise PipelineError(
+            f"data.args: there is no split {name!r}; the data set has {', '.join(splits)}: name them with "
+            "data.args.train, test and unlabelled"
+        )
+    return splits[name]
+
+
+def _column(features: Any, role: str, given: str | None, kind: str, usual: Sequence[str]) -> str:
+    """The column for a role: as given, or the only one of its kind, or one with a usual name."""
+    of_kind = [name for name, feature in features.items() if type(feature).__name__ == kind]
+    if len(of_kind) != 1:
+        of_kind = [name for name in usual if name in (of_kind or features)]
+    chosen = given or (of_kind[0] if of_kind else None)
+    if chosen not in features:
+        columns = ", ".join(f"{name} ({type(feature).__name__})" for name, feature in features.items())
+        raise PipelineError(
+            f"data.args.{role}: {given or 'none given, and none is found'}; the columns are {columns}: name the right "
+            f"one with data.args.{role}"
+        )
+    return str(chosen)
+
+
+def _gallery(parts: dict[str, Any], column: str) -> Gallery:
+    """All pictures, of one part after the other, as files in memory of which headers are read alone."""
+    import datasets
+    from PIL import Image
+
+    for part in parts.values():
+        kind = type(part.features.get(column)).__name__
+        if kind != "Image":
+            raise PipelineError(f"data.args.image: column {column!r} is of {kind}; expected images in every split")
+    raw = [part.select_columns(column).cast_column(column, datasets.Image(decode=False)) for part in parts.values()]
+    whole = datasets.concatenate_datasets(raw)
+
+    def picture(number: int) -> Image.Image:
+        stored = whole[number][column]
+        if stored is None:
+            raise ValueError("it is empty")
+        return Image.open(stored["path"] if stored["bytes"] is None else io.BytesIO(stored["bytes"]), formats=FORMATS)
+
+    return Gallery([f"{role} {number}" for role, part in parts.items() for number in range(len(part))], picture)
+
+
+def _labels(part: Any, column: str) -> Array:
+    """Labels, with -1 or "" for those that are empty."""
+    values = part[column][:]
+    nothing = "" if any(isinstance(value, str) for value in values) else -1
+    return np.array([nothing if value is None else value for value in values])
+
+
+def _marks(parts: dict[str, Any], column: str) -> list[Any]:
+    """What tells whether the images are still the same: the files that they lie in."""
+    files = [Path(file["filename"]) for part in parts.values() for file in part.cache_files]
+    stats = [(str(file.absolute()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return [column, *parts, *stats]

@@ -1,0 +1,205 @@
+"""What a study is: arms trained under several seeds, what is measured of each, and what decides about its claims."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.config import Experiment
+from pipeline.evaluation.statistics import Interval, mean_interval, paired_difference
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.datasets.loading import Dataset
+    from pipeline.models.classifier import Backbone
+    from pipeline.models.deployed import Deployed
+    from pipeline.models.pretraining import Pretraining
+    from pipeline.report.drawing import Picture
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One arm under one seed, trained; what a study measures.
+
+    Attributes:
+        config: The arm's settings.
+        dataset: The images; a study looks at the test images only to judge what was chosen without them.
+        held_out: Indices of the training images that pretraining did not see.
+        embeddings: Standardised features of all training images, shape (N, features).
+        backbone: Encoder and standardisation, in eval mode.
+        model: The pretrained model around that encoder, in eval mode.
+        histories: Learning curve of each cell, by "<mode>_<labels>": its columns.
+        judge: A classifier that was trained on all labels and has nothing to do with the arms; None where the study
+            asks for none.
+        seed: Which pretraining and which draw of the labels.
+    """
+
+    config: Experiment
+    dataset: Dataset
+    held_out: torch.Tensor
+    embeddings: torch.Tensor
+    backbone: Backbone
+    model: Pretraining
+    histories: Mapping[str, Mapping[str, Sequence[float]]]
+    judge: Deployed | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a study found of a subject.
+
+    Attributes:
+        values: Numbers, columns of the study's results.csv.
+        arrays: What its pictures are drawn from.
+    """
+
+    values: dict[str, float]
+    arrays: Arrays = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One arm under one seed, measured.
+
+    Attributes:
+        arm: Its name.
+        seed: Which pretraining and which draw of the labels.
+        values: All numbers that there are of it: the pretraining's outcome, the errors of its cells by
+            "<mode>_<labels>_e_in" and so on, and what the study measured.
+        arrays_file: Where the arrays lie.
+    """
+
+    arm: str
+    seed: int
+    values: dict[str, float]
+    arrays_file: Path
+
+    def arrays(self) -> Arrays:
+        """What pictures are drawn from."""
+        with np.load(self.arrays_file, allow_pickle=False) as stored:
+            return dict(stored)
+
+
+@dataclass(frozen=True)
+class Points:
+    """All points of a study, and its settings by arm.
+
+    Attributes:
+        points: Arm by arm, each in the order of its seeds.
+        settings: The arms' settings, in the order of the config file.
+    """
+
+    points: Sequence[Point]
+    settings: Mapping[str, Experiment]
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """Names of the arms, in the order of the config file."""
+        return tuple(self.settings)
+
+    def of(self, arm: str) -> list[Point]:
+        """An arm's points, by seed."""
+        return [point for point in self.points if point.arm == arm]
+
+    def values(self, arm: str, name: str) -> list[float]:
+        """One number of an arm, by seed."""
+        return [point.values[name] for point in self.of(arm)]
+
+    def interval(self, arm: str, name: str) -> Interval:
+        """Its mean over the seeds, with a 95 % t interval."""
+        return mean_interval(self.values(arm, name))
+
+    def mean(self, arm: str, name: str) -> float:
+        """Its mean over the seeds."""
+        return self.interval(arm, name).mean
+
+    def difference(self, first: str, second: str, name: str) -> Interval:
+        """The same number of two arms, see ``difference``."""
+        return difference(self.values(first, name), self.values(second, name))
+
+    def first(self, arm: str) -> Arrays:
+        """What the pictures of an arm's first seed are drawn from."""
+        return self.of(arm)[0].arrays()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One claim put to the test.
+
+    Attributes:
+        claim: What is claimed, in a sentence.
+        criterion: What decides, in a sentence that could be written before anything was measured.
+        measured: What was found, with figures.
+        holds: Whether the claim held.
+    """
+
+    claim: str
+    criterion: str
+    measured: str
+    holds: bool
+
+
+@dataclass(frozen=True)
+class Study:
+    """A claim of the theory, and how it is tested.
+
+    Attributes:
+        title: What it is about, in a few words.
+        claim: In a sentence.
+        arms: Arms that the config has to define; none where it may define any.
+        measure: A subject's numbers.
+        conclude: What they say.
+        draw: Pictures by file name without its ending.
+        judged: Whether a judge is needed: the file's own network from scratch, on the grid's largest budget.
+        watched: Whether its cells watch unseen images, see ``Cell``.
+        one_encoder: Whether all seeds share one encoder, as in a comparison, and differ in the draw of labels alone.
+        modes: Modes that the grid has to hold.
+    """
+
+    title: str
+    claim: str
+    arms: tuple[str, ...]
+    measure: Callable[[Subject], Measured]
+    conclude: Callable[[Points], list[Finding]]
+    draw: Callable[[Points], dict[str, Picture]]
+    judged: bool = False
+    watched: bool = False
+    one_encoder: bool = False
+    modes: tuple[str, ...] = ()
+
+
+def difference(first: Sequence[float], second: Sequence[float]) -> Interval:
+    """Mean of first minus second over the same seeds, with a 95 % t interval."""
+    return paired_difference(first, second).difference
+
+
+def below(interval: Interval) -> bool:
+    """Whether the interval lies below 0; that of a single seed, which has no limits, never does."""
+    return interval.high is not None and interval.high < 0
+
+
+def above(interval: Interval) -> bool:
+    """Whether the interval lies above 0; that of a single seed, which has no limits, never does."""
+    return interval.low is not None and interval.low > 0
+
+
+def show(interval: Interval, unit: str = "", scale: float = 1.0, digits: int = 2) -> str:
+    """Such as "2.31 ± 0.20 %": the mean and half of the interval, without the latter for a single seed."""
+    text = f"{scale * interval.mean:.{digits}f}"
+    if interval.high is not None:
+        text += f" ± {scale * (interval.high - interval.mean):.{digits}f}"
+    return f"{text} {unit}".rstrip()
+
+
+def points_of(interval: Interval) -> str:
+    """An interval of error rates in percentage points."""
+    return show(interval, "points", 100)

@@ -1,0 +1,1 @@
+"""The Trainer, its callbacks, checkpoints, and training in several processes."""

@@ -1,0 +1,244 @@
+"""The one place that builds networks from settings, seeds, a Trainer and its callbacks."""
+
+from __future__ import annotations
+
+import inspect
+import signal
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from torch import nn
+from torch._dynamo.exc import BackendCompilerFailed
+
+from pipeline import plugins
+from pipeline.config import DistortionConfig, NetworkConfig, RuntimeConfig
+from pipeline.datasets.invariances import RandomDistortion, Sometimes
+from pipeline.errors import PipelineError
+from pipeline.models.encoders import Shape
+from pipeline.training.checkpoints import AtomicCheckpoints, SaveEpochs, usable
+from pipeline.training.distributed import OneBatch
+from pipeline.training.recording import FitResult, Part, Progress, Recorder, TensorBoard
+
+_EXPECTED_WARNINGS = (
+    r"Found \d+ module\(s\) in eval mode",  # a frozen encoder is meant to be
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6.6 beside torch 2.13; nothing of ours
+)
+
+Precision = Literal["32-true", "bf16-mixed"]
+
+ENCODERS = {"conv": "pipeline.models.encoders:ConvEncoder", "mlp": "pipeline.models.encoders:MLPEncoder"}
+
+
+def make_encoder(config: NetworkConfig, in_shape: Shape, latent: int) -> nn.Module:
+    """The encoder that the settings name, from images of this shape to this latent width."""
+    return _make_network("encoder", config, ENCODERS, in_shape, latent)
+
+
+def make_decoder(config: NetworkConfig, latent: int, out_shape: Shape) -> nn.Module:
+    """The decoder that the settings name, from this latent width to images of this shape."""
+    built_in = {"conv": "pipeline.models.decoders:ConvDecoder", "mlp": "pipeline.models.decoders:MLPDecoder"}
+    return _make_network("decoder", config, built_in, latent, out_shape)
+
+
+def _make_network(part: str, config: NetworkConfig, built_in: dict[str, str], *positional: Any) -> nn.Module:
+    """A built-in by name, a package's, or a class by import path; all take the same two positional arguments."""
+    factory = plugins.find(f"pretrain.{part}.name", config.name, built_in, f"pipeline.{part}s")
+    arguments: dict[str, Any] = dict(config.args)
+    if config.name in built_in:
+        arguments["widths"] = config.widths
+        if config.name == "conv":
+            arguments["hidden"] = config.hidden
+    try:
+        inspect.signature(factory).bind(*positional, **arguments)
+    except TypeError as error:
+        raise PipelineError(f"pretrain.{part}: {config.name} was called with {arguments}: {error}") from error
+    try:
+        network: nn.Module = factory(*positional, **arguments)
+    except Exception as error:  # the network is the user's: whatever it raises is what they have to see
+        shown = plugins.own_traceback(error, __file__)
+        raise PipelineError(f"pretrain.{part}: {config.name} failed\n{shown}") from error
+    if part == "encoder" and not isinstance(getattr(network, "out_features", None), int):
+        raise PipelineError(
+            f"pretrain.encoder: {config.name} has no .out_features; expected how many features it makes"
+        )
+    return network
+
+
+def make_distortion(config: DistortionConfig | None, untouched: float = 0.0) -> nn.Module:
+    """The batched distortion with these strengths, of all images of a batch but a share; the identity for none."""
+    if config is None:
+        return nn.Identity()
+    distortion = RandomDistortion(**asdict(config))
+    return Sometimes(distortion, untouched) if untouched else distortion
+
+
+def resolve_precision(runtime: RuntimeConfig) -> Precision:
+    """Lightning's name of the precision: bfloat16 for "auto" only where the hardware computes it natively."""
+    return explain_precision(runtime)[0]
+
+
+def explain_precision(runtime: RuntimeConfig) -> tuple[Precision, str]:
+    """The precision, and why it is that one."""
+    if runtime.precision != "auto":
+        chosen: Precision = "bf16-mixed" if runtime.precision == "bf16" else "32-true"
+        return chosen, f"runtime.precision is {runtime.precision}"
+    if _on_gpu(runtime):
+        native, hardware = torch.cuda.is_bf16_supported(), "the GPU"
+    else:
+        native, hardware = bool(torch.cpu.get_capabilities().get("avx512_bf16")), "the CPU"
+    if native:
+        return "bf16-mixed", f"{hardware} computes bfloat16 natively"
+    return "32-true", f"{hardware} does not compute bfloat16 natively"
+
+
+@contextmanager
+def arithmetic(runtime: RuntimeConfig) -> Iterator[torch.device]:
+    """Compute in a block as a training would; gives the device."""
+    device = torch.device("cuda" if _on_gpu(runtime) else "cpu")
+    with torch.autocast(device.type, torch.bfloat16, enabled=resolve_precision(runtime) == "bf16-mixed"):
+        yield device
+
+
+def _on_gpu(runtime: RuntimeConfig) -> bool:
+    return torch.cuda.is_available() and runtime.accelerator not in ("cpu", "mps")
+
+
+@contextmanager
+def threads(count: int) -> Iterator[int]:
+    """Run a block with this many CPU threads; 0 leaves them as they are. Gives their number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield count or before
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def expected_warnings() -> Iterator[None]:
+    """Run a block without the warnings that libraries give of one another."""
+    with warnings.catch_warnings():
+        for message in _EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message)
+        yield
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch."""
+    pl.seed_everything(seed, verbose=False)
+
+
+def fit(
+    model: pl.LightningModule,
+    data: pl.LightningDataModule,
+    runtime: RuntimeConfig,
+    max_epochs: int,
+    parts: Sequence[Part],
+    monitor: str | None = None,
+    patience: int = 0,
+    description: str = "",
+    checkpoint: Path | None = None,
+    apart: float = 0,
+    tensorboard: Path | None = None,
+) -> list[FitResult]:
+    """Train a model, measure it after every epoch and, with a monitor, stop early and restore the best weights.
+
+    Args:
+        model: Trained in place; a prior ``seed_everything`` decides augmentation and dropout.
+        data: The batches.
+        runtime: Device and precision, and how many processes train together: all of them call this.
+        max_epochs: Upper limit.
+        parts: What is measured after each epoch, by the first process, and ends by itself: the model, or networks in it
+            that have nothing to do with one another.
+        monitor: Column of history whose minimum is looked for; None trains to the end and keeps the last weights.
+        patience: Epochs without a new minimum after which a part has ended; training stops when all have.
+        description: Shown beside the progress bar; empty for none.
+        checkpoint: File that the training is saved to after each epoch, and goes on from if it is there; the result is
+            the same to the bit. None for none.
+        apart: Seconds between two savings, at least.
+        tensorboard: Folder for TensorBoard's events, the columns of history; None for none.
+
+    Returns:
+        What was left behind of each part.
+
+    Raises:
+        PipelineError: The loss became NaN or infinite, the device is not there, another process was lost, or the step
+            cannot be compiled.
+    """
+    recorder = Recorder(parts, monitor, patience)
+    callbacks: list[pl.Callback] = [recorder]
+    if runtime.processes > 1:
+        callbacks.append(OneBatch())
+    if description and runtime.progress:
+        callbacks.append(Progress(description, recorder))
+    if tensorboard is not None:
+        callbacks.append(TensorBoard(tensorboard, recorder))
+    if checkpoint is not None:
+        callbacks.append(SaveEpochs(checkpoint, apart))  # last: what the others keep of an epoch belongs into it
+    trainer = make_trainer(runtime, max_epochs, callbacks)
+    start = checkpoint if usable(checkpoint) else None
+    if runtime.compile and model.automatic_optimization:
+        model.training_step = torch.compile(model.training_step)  # type: ignore[method-assign]
+    _fit_or_stop(trainer, model.to(memory_format=torch.channels_last), data, start)
+    model.trainer = None  # it holds the data, and a model outlives its training
+    vars(model).pop("training_step", None)  # a compiled one cannot be pickled
+    return recorder.finish()
+
+
+def make_trainer(runtime: RuntimeConfig, max_epochs: int, callbacks: list[pl.Callback]) -> pl.Trainer:
+    """A Trainer that logs, saves and prints nothing by itself.
+
+    Raises:
+        PipelineError: The device is not there.
+    """
+    try:
+        return pl.Trainer(
+            accelerator=runtime.accelerator,
+            devices=runtime.devices,
+            num_nodes=runtime.nodes,
+            strategy="ddp" if runtime.processes > 1 else "auto",
+            sync_batchnorm=runtime.processes > 1 and _on_gpu(runtime),  # torch has it for GPUs only
+            precision=resolve_precision(runtime),
+            max_epochs=max_epochs,
+            callbacks=callbacks,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            plugins=[AtomicCheckpoints()],
+        )
+    except (ValueError, MisconfigurationException) as error:
+        raise PipelineError(f"runtime.accelerator: {runtime.accelerator!r} cannot be used: {error}") from error
+
+
+def _fit_or_stop(
+    trainer: pl.Trainer, model: pl.LightningModule, data: pl.LightningDataModule, start: Path | None
+) -> None:
+    """Fit; an interrupted fit must not pass for a finished one, as Lightning would have it."""
+    try:
+        with expected_warnings():
+            trainer.fit(model, datamodule=data, ckpt_path=start)
+    except BackendCompilerFailed as error:
+        reason = str(error).splitlines()[0]
+        raise PipelineError(f"runtime.compile: {reason}; install a C++ compiler, or set it to false") from error
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    except RuntimeError as error:
+        if trainer.world_size == 1:
+            raise
+        raise PipelineError(
+            f"process {trainer.global_rank} of {trainer.world_size}, from 0, cannot go on: {error}; the same command "
+            "goes on after the last whole epoch"
+        ) from error
+    if trainer.received_sigterm:
+        raise SystemExit(128 + signal.SIGTERM)
