@@ -20,7 +20,7 @@ from benchmarks.subjects import DEFAULT, new_model, training_images
 from pipeline.config import Experiment, RuntimeConfig
 from pipeline.datasets.batches import InMemoryData
 from pipeline.store import disk
-from pipeline.training.recording import Part
+from pipeline.training.recording import Monitored
 from pipeline.training.trainer import fit, make_trainer, resolve_precision
 
 SIZES = (64, 256, 1024, 4096, 16384)
@@ -58,7 +58,7 @@ def images_a_second(batch_size: int, runtime: RuntimeConfig, epochs: int) -> flo
         return {}
 
     model = new_model(config)
-    fit(model, data, runtime, epochs + 1, [Part(model, note)])
+    fit(model, data, runtime, epochs + 1, [Monitored(model, note)])
     return epochs * len(images) / (ends[-1] - ends[0])
 
 

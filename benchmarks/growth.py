@@ -23,7 +23,7 @@ from pipeline.config import Experiment, RuntimeConfig
 from pipeline.datasets.batches import InMemoryData
 from pipeline.methods import find_method
 from pipeline.store import disk
-from pipeline.training.recording import Part
+from pipeline.training.recording import Monitored
 from pipeline.training.trainer import fit
 
 MiB = 2**20
@@ -42,7 +42,7 @@ def epoch_of_size(side: int) -> float:
     method, shape = find_method(DEFAULT), (1, side, side)
     model = method.make_model(DEFAULT, shape, method.make_backbone(DEFAULT, shape).encoder)
     data = InMemoryData(pixels, torch.full((6000,), -1), torch.arange(6000), DEFAULT.batch_size, 0)
-    return seconds(lambda: fit(model, data, RuntimeConfig(precision="32", progress=False), 1, [Part(model, dict)]))
+    return seconds(lambda: fit(model, data, RuntimeConfig(precision="32", progress=False), 1, [Monitored(model, dict)]))
 
 
 SERIES: dict[str, tuple[Callable[[int], float], tuple[int, ...]]] = {

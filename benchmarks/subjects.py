@@ -15,7 +15,7 @@ from pipeline.datasets.batches import Batches, InMemoryData
 from pipeline.methods import find_method
 from pipeline.models.inputs import as_input
 from pipeline.models.pretraining import Pretraining
-from pipeline.training.recording import Part
+from pipeline.training.recording import Monitored
 from pipeline.training.trainer import fit, resolve_precision, seed_everything
 
 DEFAULT = PretrainConfig(epochs=1)
@@ -75,7 +75,7 @@ def train(
     labels, index = torch.full((len(images),), -1), torch.arange(len(images))
     data = InMemoryData(images, labels, index, config.batch_size, config.seed)
     runtime = RuntimeConfig(precision=precision, progress=False, compile=compiled)
-    fit(model, data, runtime, config.epochs, [Part(model, measure)])
+    fit(model, data, runtime, config.epochs, [Monitored(model, measure)])
     return model.eval()
 
 

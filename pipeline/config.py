@@ -212,7 +212,7 @@ class FitConfig:
             gradients harm a good encoder when labels are few: try it. Only where a pretrained encoder is trained.
         layer_decay: Factor of the learning rate from each layer of the encoder to the one below it, towards the image
             (Howard and Ruder 2018); null for one rate.
-        averaging: Share of its value that a running average of the weights keeps at each step; the average is what is
+        ema_decay: Share of its value that a running average of the weights keeps at each step; the average is what is
             measured and kept (Polyak and Juditsky 1992). null keeps the weights themselves.
         augment: Whether train.augment distorts what this mode learns from, if that is set. A head on a frozen encoder
             is trained ten times as fast without.
@@ -225,7 +225,7 @@ class FitConfig:
     patience: int | None = 20
     head_first: bool = False
     layer_decay: float | None = None
-    averaging: float | None = None
+    ema_decay: float | None = None
     augment: bool = True
 
     def __post_init__(self) -> None:
@@ -235,9 +235,9 @@ class FitConfig:
         _require(self.head_lr > 0, "head_lr", self.head_lr, "a positive rate")
         _require(self.max_epochs > 0, "max_epochs", self.max_epochs, "at least 1 epoch")
         _require(self.patience is None or self.patience > 0, "patience", self.patience, "at least 1 epoch, or null")
-        decay, averaging = self.layer_decay, self.averaging
+        decay, ema_decay = self.layer_decay, self.ema_decay
         _require(decay is None or 0 < decay <= 1, "layer_decay", decay, "a factor above 0, at most 1, or null")
-        _require(averaging is None or 0 < averaging < 1, "averaging", averaging, "a share between 0 and 1, or null")
+        _require(ema_decay is None or 0 < ema_decay < 1, "ema_decay", ema_decay, "a share between 0 and 1, or null")
 
 
 @dataclass(frozen=True)
@@ -353,17 +353,17 @@ class TrainConfig:
     scratch: FitConfig = field(default_factory=lambda: FitConfig(encoder_lr=0.003, head_lr=0.003))
     probe_finetune: FitConfig = field(
         default_factory=lambda: FitConfig(
-            encoder_lr=0.001, head_lr=0.001, head_first=True, layer_decay=0.7, averaging=0.95
+            encoder_lr=0.001, head_lr=0.001, head_first=True, layer_decay=0.7, ema_decay=0.95
         )
     )
     consistency: FitConfig = field(
         default_factory=lambda: FitConfig(
-            encoder_lr=0.001, head_lr=0.001, max_epochs=6, patience=6, head_first=True, averaging=0.995
+            encoder_lr=0.001, head_lr=0.001, max_epochs=6, patience=6, head_first=True, ema_decay=0.995
         )
     )
     self_train: FitConfig = field(
         default_factory=lambda: FitConfig(
-            encoder_lr=0.002, head_lr=0.002, max_epochs=6, patience=None, head_first=True, averaging=0.999
+            encoder_lr=0.002, head_lr=0.002, max_epochs=6, patience=None, head_first=True, ema_decay=0.999
         )
     )
     graph: GraphConfig = field(default_factory=GraphConfig)
@@ -383,8 +383,8 @@ class TrainConfig:
             _require(not head_first, f"train.{mode}.head_first", head_first, "false; it is for finetune")
         _require(self.probe_finetune.head_first, "train.probe_finetune.head_first", False, "true; else use finetune")
         for mode in ("consistency", "self_train"):
-            averaging = getattr(self, mode).averaging
-            _require(averaging is not None, f"train.{mode}.averaging", averaging, "a share; the average is the judge")
+            ema_decay = getattr(self, mode).ema_decay
+            _require(ema_decay is not None, f"train.{mode}.ema_decay", ema_decay, "a share; the average is the judge")
         for mode in self.trials:
             self.candidates(mode)
 

@@ -26,12 +26,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from pipeline.config import DistortionConfig, NetworkConfig, PretrainConfig, RuntimeConfig, TrainConfig
-from pipeline.datasets.splits import whole
+from pipeline.datasets.splits import union
 from pipeline.errors import PipelineError
 from pipeline.evaluation.errors import CHUNK
 from pipeline.learning.classify import Trained, neighbours, train_classifier
 from pipeline.learning.fitting import Examples
-from pipeline.learning.plan import Plan, Pretrained, fit_settings, spend
+from pipeline.learning.plan import Plan, Pretrained, fit_settings, split_budget
 from pipeline.learning.pretrain import embed, pretrain
 from pipeline.models.propagation import similarity_graph
 from pipeline.modes import BUILT_IN, find_mode
@@ -260,8 +260,8 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
             images, y = self._fit_images(X, y=y)
             self.classes_, labels = _encode(y)
             plan, classes = self._plan(), len(self.classes_)
-            splits = spend(plan.train, labels, int((labels >= 0).sum()), plan.seed, classes)
-            self.split_ = whole(splits)
+            splits = split_budget(plan.train, labels, int((labels >= 0).sum()), plan.seed, classes)
+            self.split_ = union(splits)
             examples = Examples(images, torch.from_numpy(labels), classes, splits)
             with isolate_rng():
                 trained = _train(plan, examples)

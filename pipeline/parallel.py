@@ -1,4 +1,4 @@
-"""Independent pieces of work in parallel, here or on a cluster: a bar, and failures that leave the others alone.
+"""Independent tasks in parallel, here or on a cluster: a bar, and failures that leave the others alone.
 
 Dask and Ray are called by their own interfaces rather than through joblib's: there, one lost worker ends the whole
 call, and Ray's results come all at once.
@@ -28,36 +28,36 @@ from pipeline.errors import PipelineError
 
 LISTED = 20  # failures that a message lists
 PATIENCE = 10  # seconds that a scheduler is waited for
-QUEUED = 2000  # pieces that a cluster holds at a time: enough for as many workers, and no burden on its scheduler
+QUEUED = 2000  # tasks that a cluster holds at a time: enough for as many workers, and no burden on its scheduler
 
-# seeds and the current folder belong to the process: in a worker with several threads, pieces take turns
+# seeds and the current folder belong to the process: in a worker with several threads, tasks take turns
 _ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Work:
-    """One piece.
+class Task:
+    """One task.
 
     Attributes:
         name: What it is called if it fails.
         run: Does it; has to survive the way to another process, and being begun again where a worker died.
-        parts: What it is made of, if that is counted and can fail by itself. They are run after it, in the same place:
-            each finds that it is done, or does what was left to it.
+        subtasks: Smaller tasks that this one covers, each counted by itself and able to fail by itself. They are run
+            after it, in the same process: each finds that it is done, or does its share.
     """
 
     name: str
     run: Callable[[], object]
-    parts: tuple[Work, ...] = ()
+    subtasks: tuple[Task, ...] = ()
 
     @property
-    def counted(self) -> tuple[Work, ...]:
+    def counted(self) -> tuple[Task, ...]:
         """What is counted, and can fail."""
-        return self.parts or (self,)
+        return self.subtasks or (self,)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a piece.
+    """What came of a task.
 
     Attributes:
         count: How many were done or failed.
@@ -68,26 +68,26 @@ class Outcome:
     failures: tuple[str, ...] = ()
 
 
-def fan_out(config: Experiment, pieces: Sequence[Work], description: str, unit: str) -> None:
-    """Do all pieces, as many at a time as the grid's jobs say, or the cluster's workers.
+def fan_out(config: Experiment, tasks: Sequence[Task], description: str, unit: str) -> None:
+    """Do all tasks, as many at a time as the grid's jobs say, or the cluster's workers.
 
     Args:
         config: Says where, how many at a time, and whether progress is shown.
-        pieces: In the order in which they begin; long ones first leave no core idle at the end.
+        tasks: In the order in which they begin; long ones first leave no core idle at the end.
         description: Beside the bar.
-        unit: What a piece is called there.
+        unit: What a task is called there.
 
     Raises:
-        PipelineError: The backend cannot be used, and nothing was begun; or pieces failed, and all others are done.
+        PipelineError: The backend cannot be used, and nothing was begun; or tasks failed, and all others are done.
     """
     from tqdm import tqdm
 
-    if not pieces:
+    if not tasks:
         return
     failures: list[str] = []
-    done, total = 0, sum(len(piece.counted) for piece in pieces)
+    done, total = 0, sum(len(task.counted) for task in tasks)
     with tqdm(total=total, desc=description, unit=unit, disable=not config.runtime.progress or None) as bar:
-        for outcome in (_on_processes if config.runtime.backend == "processes" else _on_cluster)(config, pieces):
+        for outcome in (_on_processes if config.runtime.backend == "processes" else _on_cluster)(config, tasks):
             failures += outcome.failures
             before, done = done, done + outcome.count
             bar.update(outcome.count)
@@ -116,25 +116,25 @@ def check(config: Experiment) -> None:
             pass
 
 
-def _attempt(piece: Work, home: Path, folder: Path) -> Outcome:
-    """Do one piece in a worker, from where the command was given."""
-    if piece.parts:
-        _failure(piece, home, folder)  # what it leaves undone, its parts do
-    failures = [_failure(part, home, folder) for part in piece.counted]
+def _attempt(task: Task, home: Path, folder: Path) -> Outcome:
+    """Do one task in a worker, from where the command was given."""
+    if task.subtasks:
+        _failure(task, home, folder)  # what it leaves undone, its parts do
+    failures = [_failure(subtask, home, folder) for subtask in task.counted]
     return Outcome(len(failures), tuple(failure for failure in failures if failure is not None))
 
 
-def _failure(piece: Work, home: Path, folder: Path) -> str | None:
-    """Run a piece; what went wrong, in a line, if anything."""
+def _failure(task: Task, home: Path, folder: Path) -> str | None:
+    """Run a task; what went wrong, in a line, if anything."""
     try:
         if not folder.is_dir():
             raise PipelineError(f"{platform.node()} does not see {folder}; all workers need the same file system")
         if str(home) not in sys.path:
             sys.path.append(str(home))  # where `python -m` finds the user's own data sets and encoders
         with _ONE_AT_A_TIME, contextlib.chdir(home):
-            piece.run()
+            task.run()
     except Exception as error:  # one failure must not lose the others
-        return f"{piece.name}: {type(error).__name__}: {error}"
+        return f"{task.name}: {type(error).__name__}: {error}"
     return None
 
 
@@ -146,17 +146,17 @@ def _folders(config: Experiment) -> tuple[Path, Path]:
 # --- processes of this machine --------------------------------------------------------------------------------
 
 
-def _on_processes(config: Experiment, pieces: Sequence[Work]) -> Iterator[Outcome]:
+def _on_processes(config: Experiment, tasks: Sequence[Task]) -> Iterator[Outcome]:
     from joblib import Parallel, delayed
 
     parallel = Parallel(n_jobs=config.grid.jobs or -1, return_as="generator_unordered")
     folders = _folders(config)
     try:
         with warnings.catch_warnings():
-            # between two pieces, joblib replaces a worker that has grown by 300 MB, as by importing torch, and says so;
-            # where warnings are errors, that would end the thread that hands out the pieces
+            # between two tasks, joblib replaces a worker that has grown by 300 MB, as by importing torch, and says so;
+            # where warnings are errors, that would end the thread that hands out the tasks
             warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-            yield from parallel(delayed(_attempt)(piece, *folders) for piece in pieces)
+            yield from parallel(delayed(_attempt)(task, *folders) for task in tasks)
     except BrokenProcessPool as error:
         raise PipelineError(
             "a worker was killed, most likely because memory ran short; what is finished is kept, and the same command "
@@ -181,20 +181,20 @@ class Cluster(NamedTuple):
     result: Callable[[Any], Outcome]
 
 
-def _on_cluster(config: Experiment, pieces: Sequence[Work]) -> Iterator[Outcome]:
+def _on_cluster(config: Experiment, tasks: Sequence[Task]) -> Iterator[Outcome]:
     _require_extra(config)
-    folders, queue = _folders(config), iter(pieces)
+    folders, queue = _folders(config), iter(tasks)
     with _CLUSTERS[config.runtime.backend](config) as cluster:
-        running = {cluster.submit(_attempt, piece, *folders): piece for piece in islice(queue, QUEUED)}
+        running = {cluster.submit(_attempt, task, *folders): task for task in islice(queue, QUEUED)}
         while running:
             for future in cluster.wait(list(running)):
-                piece = running.pop(future)
+                task = running.pop(future)
                 running |= {cluster.submit(_attempt, following, *folders): following for following in islice(queue, 1)}
                 try:
                     outcome = cluster.result(future)
-                except Exception as error:  # workers died of this piece, again and again
+                except Exception as error:  # workers died of this task, again and again
                     said = f"{type(error).__name__}: {str(error).strip()}"
-                    outcome = Outcome(len(piece.counted), tuple(f"{part.name}: {said}" for part in piece.counted))
+                    outcome = Outcome(len(task.counted), tuple(f"{subtask.name}: {said}" for subtask in task.counted))
                 yield outcome
 
 
@@ -229,7 +229,7 @@ def _check_workers(address: str, workers: dict[str, Any]) -> None:
     if threaded:
         raise PipelineError(
             f"runtime.address: {len(threaded)} of {len(workers)} workers at {address} have several threads, but each "
-            "piece of work needs a process; start them with `dask worker --nthreads 1 --nworkers <cores>`"
+            "task needs a process; start them with `dask worker --nthreads 1 --nworkers <cores>`"
         )
     if not workers:
         print(f"{address} has no worker yet; the work begins when one comes", flush=True)

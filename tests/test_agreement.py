@@ -36,17 +36,17 @@ def agreeing(threshold: float, weight: float = 2.0, decoder: nn.Module | None = 
     torch.manual_seed(1)
     backbone, head = Backbone(ConvEncoder((1, 8, 8), 6, [4])), make_head(6, 3)
     labelled = Labelled(IMAGES[:1], torch.tensor([2]), 4)
-    rates = Rates(0.1, 0.1, averaging=0.9)
+    rates = Rates(0.1, 0.1, ema_decay=0.9)
     opinion = functools.partial(where_sure, threshold=threshold)
     return AgreeingClassifier(backbone, head, rates, labelled, Mirror(), nn.Identity(), opinion, weight, decoder, 0.5)
 
 
 def by_hand(model: AgreeingClassifier, threshold: float, weight: float) -> torch.Tensor:
     """Cross-entropy of the mirrored images: to the label, and to what the average sees in them unmirrored."""
-    assert model.average is not None
+    assert model.ema is not None
     drawn = IMAGES[:1].repeat(4, 1, 1, 1)
     logits = model.head(model.backbone(torch.cat([drawn, IMAGES]).flip(-1)))
-    most, guess = model.average(IMAGES).softmax(1).max(1)
+    most, guess = model.ema(IMAGES).softmax(1).max(1)
     parts = F.cross_entropy(logits[4:], guess, reduction="none")
     return F.cross_entropy(logits[:4], torch.full((4,), 2)) + weight * parts[most >= threshold].sum() / 10
 
@@ -60,8 +60,8 @@ def test_the_loss_is_cross_entropy_and_agreement_where_the_average_is_sure(thres
 def test_the_average_judges_and_gets_no_gradient() -> None:
     model = agreeing(0.0)
     model.loss(IMAGES, torch.empty(0)).backward()  # type: ignore[no-untyped-call]
-    assert model.average is not None
-    assert all(parameter.grad is None for parameter in model.average.parameters())
+    assert model.ema is not None
+    assert all(parameter.grad is None for parameter in model.ema.parameters())
     assert all(parameter.grad is not None for parameter in model.backbone.parameters())
 
 
@@ -156,10 +156,10 @@ def test_learning_from_spread_labels_errs_less_than_a_frozen_head(runs: Path, ti
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("--train.self_train.averaging=null", "train.self_train.averaging: None is not allowed"),
+        ("--train.self_train.ema_decay=null", "train.self_train.ema_decay: None is not allowed"),
         ("--train.agreement.untouched=1", "train.agreement.untouched: 1.0 is not allowed"),
-        ("--train.consistency.averaging=null", "train.consistency.averaging: None is not allowed"),
-        ("--train.consistency.averaging=1", "averaging: 1.0 is not allowed"),
+        ("--train.consistency.ema_decay=null", "train.consistency.ema_decay: None is not allowed"),
+        ("--train.consistency.ema_decay=1", "ema_decay: 1.0 is not allowed"),
         ("--train.agreement.threshold=1", "train.agreement.threshold: 1.0 is not allowed"),
         ("--train.agreement.reconstruction=-1", "train.agreement.reconstruction: -1.0 is not allowed"),
         ("--train.probe_finetune.head_first=false", "train.probe_finetune.head_first: False is not allowed"),

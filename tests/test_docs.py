@@ -1,6 +1,7 @@
 """docs/datasets.md and docs/encoders.md do what they say: their blocks are run. So is the README's example.
 
-Of docs/scaling.md the commands are parsed, and what is cheap is run; tests/test_parallel.py and test_distributed.py do the rest.
+Of docs/scaling.md the commands are parsed, and what is cheap is run; the rest is done by test_parallel.py and
+test_distributed.py.
 """
 
 from __future__ import annotations

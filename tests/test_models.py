@@ -15,8 +15,8 @@ from pipeline.models.classifier import Backbone, Classifier, Rates, layers, make
 from pipeline.models.decoders import ConvDecoder, MLPDecoder
 from pipeline.models.encoders import ConvEncoder, MLPEncoder, Shape
 from pipeline.models.losses import binary_cross_entropy, squared_error
-from pipeline.models.side_by_side import Share, SideBySide
-from pipeline.training.recording import Part
+from pipeline.models.side_by_side import FoldLearner, SideBySide
+from pipeline.training.recording import Monitored
 from pipeline.training.trainer import fit, seed_everything
 
 
@@ -101,11 +101,11 @@ def test_layers_nearer_to_the_image_learn_more_slowly() -> None:
     assert [rate[id(parameters[0])] for parameters in found] == [0.1, 0.2, 0.4, 0.8]
 
 
-@pytest.mark.parametrize(("averaging", "kept"), [(0.1, (0.1, 0.1)), (0.99, (2 / 11, 3 / 12))])
-def test_the_average_answers_in_eval_mode_and_is_what_is_kept(averaging: float, kept: tuple[float, float]) -> None:
+@pytest.mark.parametrize(("ema_decay", "kept"), [(0.1, (0.1, 0.1)), (0.99, (2 / 11, 3 / 12))])
+def test_the_average_answers_in_eval_mode_and_is_what_is_kept(ema_decay: float, kept: tuple[float, float]) -> None:
     torch.manual_seed(0)
     backbone = Backbone(ConvEncoder((1, 8, 8), 6, [4]))
-    model = Classifier(backbone, make_head(6, 3), True, nn.Identity(), Rates(0.1, 0.1, averaging=averaging))
+    model = Classifier(backbone, make_head(6, 3), True, nn.Identity(), Rates(0.1, 0.1, ema_decay=ema_decay))
     first, images = next(model.head.parameters()), torch.rand(8, 1, 8, 8)
     path = []
     for _ in range(3):
@@ -117,7 +117,7 @@ def test_the_average_answers_in_eval_mode_and_is_what_is_kept(averaging: float, 
     for share, weights in zip(kept, path[1:], strict=True):
         by_hand = share * by_hand + (1 - share) * weights
     answer = model.eval()(images)
-    model.keep_average()
+    model.keep_ema()
     torch.testing.assert_close(first, by_hand)
     torch.testing.assert_close(model(images), answer)
     assert {name.split(".")[0] for name in model.state_dict()} == {"backbone", "head"}
@@ -136,7 +136,7 @@ def test_side_by_side_each_learns_from_its_own_images_as_if_it_were_alone() -> N
         classifier.loss(images[part], labels[part]).backward()  # type: ignore[no-untyped-call]
         alone.append([parameter.grad.clone() for parameter in classifier.parameters() if parameter.grad is not None])
         classifier.zero_grad()
-    together = SideBySide([Share(c, labels, part) for c, part in zip(classifiers, parts, strict=True)])
+    together = SideBySide([FoldLearner(c, labels, part) for c, part in zip(classifiers, parts, strict=True)])
     torch.stack(together.losses(images, torch.arange(12))).sum().backward()  # type: ignore[no-untyped-call]
     for classifier, gradients in zip(classifiers, alone, strict=True):
         found = [parameter.grad for parameter in classifier.parameters() if parameter.grad is not None]
@@ -146,15 +146,15 @@ def test_side_by_side_each_learns_from_its_own_images_as_if_it_were_alone() -> N
 def test_a_batch_of_which_no_fold_can_learn_is_passed_over() -> None:
     seed_everything(0)
     embeddings, labels, folds = torch.randn(5, 6), torch.arange(5) % 2, (torch.arange(3), torch.arange(3, 5))
-    shares = [
-        Share(Classifier(nn.Identity(), make_head(6, 2), False, nn.Identity(), Rates(0.1)), labels, part)
+    learners = [
+        FoldLearner(Classifier(nn.Identity(), make_head(6, 2), False, nn.Identity(), Rates(0.1)), labels, part)
         for part in folds
     ]
     batches = InMemoryData(
         embeddings, torch.arange(5), torch.arange(5), batch_size=4, seed=0
     )  # of three and two images
-    before = copy.deepcopy(shares[1].classifier.head.state_dict())
-    model = SideBySide(shares)
-    [result] = fit(model, batches, RuntimeConfig(progress=False), 8, [Part(model, dict)])
+    before = copy.deepcopy(learners[1].classifier.head.state_dict())
+    model = SideBySide(learners)
+    [result] = fit(model, batches, RuntimeConfig(progress=False), 8, [Monitored(model, dict)])
     assert all(math.isfinite(row["train_loss"]) for row in result.history)
-    assert not torch.equal(shares[1].classifier.head.state_dict()["0.weight"], before["0.weight"])
+    assert not torch.equal(learners[1].classifier.head.state_dict()["0.weight"], before["0.weight"])

@@ -1,4 +1,4 @@
-"""Work on clusters: the same cells as in processes of this machine, and nothing lost where workers die."""
+"""Tasks on clusters: the same cells as in processes of this machine, and nothing lost where workers die."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pipeline import extras, parallel
 from pipeline.cli import main
 from pipeline.config import Experiment, GridConfig, RuntimeConfig
 from pipeline.errors import PipelineError
-from pipeline.parallel import Work, fan_out
+from pipeline.parallel import Task, fan_out
 from pipeline.store import runs
 from tests.conftest import TINY, Run, tiny_arguments
 
@@ -77,7 +77,7 @@ def do(folder: Path, deaths: int, backend: Any) -> list[str]:
     runtime = RuntimeConfig(backend=backend, progress=False)
     config, log = Experiment("work", str(folder), grid=GridConfig(jobs=2), runtime=runtime), folder / "log"
     config.folder.mkdir(parents=True, exist_ok=True)
-    works = [Work(f"piece {number}", functools.partial(build, config.folder, number, deaths, log)) for number in SIX]
+    works = [Task(f"piece {number}", functools.partial(build, config.folder, number, deaths, log)) for number in SIX]
     fan_out(config, works, "test", "piece")
     return sorted(log.read_text().splitlines())
 
@@ -299,5 +299,5 @@ def test_a_worker_that_grows_is_replaced_and_nothing_waits_for_it(tmp_path: Path
     """As one does that imports torch after a small piece; warnings are errors here, in joblib's threads too."""
     config = Experiment(runs=str(tmp_path), grid=GridConfig(jobs=2), runtime=RuntimeConfig(progress=False))
     config.folder.mkdir()
-    fan_out(config, [Work(f"small {number}", time.time) for number in range(4)], "grow", "piece")
-    fan_out(config, [Work(f"large {number}", grow) for number in range(6)], "grow", "piece")
+    fan_out(config, [Task(f"small {number}", time.time) for number in range(4)], "grow", "piece")
+    fan_out(config, [Task(f"large {number}", grow) for number in range(6)], "grow", "piece")

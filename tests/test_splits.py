@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.datasets.splits import fold_splits, label_split, whole
+from pipeline.datasets.splits import fold_splits, label_split, union
 from pipeline.errors import PipelineError
 
 
@@ -66,7 +66,7 @@ def test_folds_validate_each_label_once_and_stay_as_they_are_at_larger_budgets(
         assert budget < 2 * classes or np.bincount(labels[labels >= 0]).min() == 1
         return
     assert 2 <= len(folds) <= count
-    together = whole(folds)
+    together = union(folds)
     assert len(together.train) == budget
     assert (labels[together.train] >= 0).all()
     np.testing.assert_array_equal(together.val, np.sort(np.concatenate([fold.val for fold in folds])))
@@ -82,7 +82,7 @@ def test_folds_share_the_draw_of_the_hold_out_and_are_of_one_size() -> None:
     labels = labels_of([400] * 10)
     folds, held_out = fold_splits(labels, 600, 5, 3, 10), label_split(labels, 600, 0.2, 3, 10)
     assert [len(fold.val) for fold in folds] == [120] * 5
-    np.testing.assert_array_equal(whole(folds).train, np.union1d(held_out.train, held_out.val))
+    np.testing.assert_array_equal(union(folds).train, np.union1d(held_out.train, held_out.val))
 
 
 @pytest.mark.parametrize("budget", [100, 600, 1000, 3000])

@@ -144,7 +144,7 @@ def test_gradients_and_losses_are_those_of_each_head(examples: int) -> None:
         ("frozen", {"validation": "kfold"}, False),
         ("frozen", {"augment": DistortionConfig()}, False),
         ("frozen", {"augment": DistortionConfig(), "frozen": FitConfig(augment=False)}, True),
-        ("frozen", {"frozen": FitConfig(averaging=0.9)}, False),
+        ("frozen", {"frozen": FitConfig(ema_decay=0.9)}, False),
         ("propagate", {"graph": GraphConfig(head_widths=())}, False),
         ("finetune", {}, False),
         ("scratch", {}, False),

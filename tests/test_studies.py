@@ -145,7 +145,7 @@ def test_watched_images_are_neither_pretrained_on_nor_labelled(studied: Path) ->
     for cell in cells:
         history = (cell / "history.csv").read_text().splitlines()[0]
         assert "e_unseen" in history
-        assert "watched" in json.loads((cell / "manifest.json").read_text())["inputs"]
+        assert "track_unseen_error" in json.loads((cell / "manifest.json").read_text())["inputs"]
 
 
 def test_the_report_tells_of_the_studies_on_the_same_images(tiny_runs_with_study: Path) -> None:

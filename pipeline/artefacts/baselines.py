@@ -8,23 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.artefacts.cell_inputs import Materials, pixels
+from pipeline.artefacts.cell_inputs import CellInputs, pixels
 from pipeline.config import Experiment
-from pipeline.datasets.splits import whole
-from pipeline.learning.plan import spend
+from pipeline.datasets.splits import union
+from pipeline.learning.plan import split_budget
 from pipeline.stages import data
 from pipeline.store import disk, runs, test_access
 
 CHUNK = 10_000  # test images that are floats at a time
 
 
-def run(config: Experiment, name: str, labels: int, seed: int, materials: Materials) -> Path:
+def run(config: Experiment, name: str, labels: int, seed: int, cell_inputs: CellInputs) -> Path:
     """Train one baseline unless it is done, and return its folder."""
     return runs.build(
         config.folder,
         relative(name, labels, seed),
         inputs(config, name, labels, seed),
-        lambda folder: _make(config, name, labels, seed, materials, folder),
+        lambda folder: _make(config, name, labels, seed, cell_inputs, folder),
     )
 
 
@@ -44,21 +44,23 @@ def inputs(config: Experiment, name: str, labels: int, seed: int) -> dict[str, A
     }
 
 
-def _make(config: Experiment, name: str, labels: int, seed: int, materials: Materials, folder: Path) -> dict[str, Any]:
-    from pipeline.datasets.leakage import check_apart
+def _make(
+    config: Experiment, name: str, labels: int, seed: int, cell_inputs: CellInputs, folder: Path
+) -> dict[str, Any]:
+    from pipeline.datasets.leakage import check_disjoint
     from pipeline.evaluation.baselines import predict
     from pipeline.models.inputs import chunks
 
     started = time.monotonic()
-    train, test = materials.dataset.train, materials.dataset.test
-    split = whole(spend(config.train, train.labels.numpy(), labels, seed, len(train.class_names)))
+    train, test = cell_inputs.dataset.train, cell_inputs.dataset.test
+    split = union(split_budget(config.train, train.labels.numpy(), labels, seed, len(train.class_names)))
     index = np.union1d(split.train, split.val)  # no early stopping: all labels are trained on
-    check_apart(materials.dataset, {"the labelled part": index})
+    check_disjoint(cell_inputs.dataset, {"the labelled part": index})
     labels_in = train.labels.numpy()[index]
     made_from = inputs(config, name, labels, seed)
     test_access.take(config.folder, relative(name, labels, seed), runs.fingerprint(made_from), made_from["data"])
     tested = map(pixels, chunks(test.images, CHUNK))
-    predictions = predict(name, materials.pca, pixels(train.images[index]), labels_in, tested)
+    predictions = predict(name, cell_inputs.pca, pixels(train.images[index]), labels_in, tested)
     np.savez_compressed(
         folder / "predictions.npz",
         train_index=index,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.learning.plan import Pretrained
 
 
-class Materials:
+class CellInputs:
     """Images and encoder of one experiment, to be shared by many cells in one process."""
 
     def __init__(self, config: Experiment) -> None:

@@ -59,7 +59,7 @@ def reconstruct(config: Experiment, train: ImageData) -> dict[str, npt.NDArray[n
     from pipeline.models.inputs import as_input
 
     _, model = pretrain.restore(config, train.shape)
-    held_out, seen = pretrain.divide(config, len(train))
+    held_out, seen = pretrain.split_holdout(config, len(train))
     candidates = held_out if len(held_out) else seen
     shown = train.examples(candidates, RECONSTRUCTED)
     clean = as_input(train.images[shown if len(shown) else candidates[:1]])

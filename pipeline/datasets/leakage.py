@@ -16,7 +16,7 @@ class LeakError(PipelineError):
     """An image is where it must not be; a fault of the pipeline, or of files that were changed under it."""
 
 
-def check_apart(dataset: Dataset, parts: Mapping[str, npt.NDArray[np.int64]]) -> None:
+def check_disjoint(dataset: Dataset, parts: Mapping[str, npt.NDArray[np.int64]]) -> None:
     """Refuse parts of the training images that have an image in common with each other or with the test set.
 
     Images are compared by content, so that a copy counts as the image itself.

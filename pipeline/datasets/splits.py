@@ -106,7 +106,7 @@ def fold_splits(labels: Indices, budget: int, count: int, seed: int, classes: in
     return [LabelSplit(np.sort(subset[fold != f]), np.sort(subset[fold == f])) for f in np.unique(fold)]
 
 
-def whole(splits: Sequence[LabelSplit]) -> LabelSplit:
+def union(splits: Sequence[LabelSplit]) -> LabelSplit:
     """What all splits together train on and validate on; of a cross-validation, every label both times."""
     train, val = (np.unique(np.concatenate(parts)) for parts in ([s.train for s in splits], [s.val for s in splits]))
     return LabelSplit(train, val)

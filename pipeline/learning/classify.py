@@ -15,7 +15,7 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from pipeline.config import GraphConfig
-from pipeline.datasets.splits import Indices, LabelSplit, whole
+from pipeline.datasets.splits import Indices, LabelSplit, union
 from pipeline.errors import PipelineError
 from pipeline.evaluation.errors import SplitErrors, evaluate, pooled
 from pipeline.learning.fitting import Examples, Fitting, Network
@@ -122,13 +122,13 @@ def train_classifier(
     out_of_fold: SplitErrors | None = None
     if len(networks) > 1:
         out_of_fold = _judge(networks, examples)
-        all_labels = LabelSplit(whole(examples.splits).train, np.empty(0, dtype=np.int64))
+        all_labels = LabelSplit(union(examples.splits).train, np.empty(0, dtype=np.int64))
         epochs = [result.best_epoch for result in results]
         networks, _, before = _train(fittings[chosen], [all_labels], checkpoint, epochs)
-    return conclude(fittings[chosen], networks[0], results[-1], before, trials, out_of_fold)
+    return finish(fittings[chosen], networks[0], results[-1], before, trials, out_of_fold)
 
 
-def conclude(
+def finish(
     fitting: Fitting,
     network: Network,
     result: FitResult,
@@ -155,7 +155,7 @@ def conclude(
         raise PipelineError(
             f"mode {name}: the encoder was {'not ' * mode.trains_encoder}changed by training, against its mode"
         )
-    return Trained(_classifier(network), result, digests, out_of_fold, trials, whole(fitting.examples.splits))
+    return Trained(_classifier(network), result, digests, out_of_fold, trials, union(fitting.examples.splits))
 
 
 def neighbours(

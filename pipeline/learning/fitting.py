@@ -23,10 +23,10 @@ from pipeline.models.classifier import Backbone, Classifier, Rates
 from pipeline.models.encoders import Shape
 from pipeline.models.inputs import Images
 from pipeline.models.propagation import soft_labels, spread
-from pipeline.models.side_by_side import Share, SideBySide
+from pipeline.models.side_by_side import FoldLearner, SideBySide
 from pipeline.modes import find_mode
 from pipeline.training import checkpoints
-from pipeline.training.recording import FitResult, Part
+from pipeline.training.recording import FitResult, Monitored
 from pipeline.training.trainer import fit, make_decoder, make_distortion
 
 
@@ -190,10 +190,10 @@ class Fitting:
     ) -> FitResult:
         """Train side by side; stop by the mean validation loss, keep the mean E_in and E_val of every epoch."""
         stops = epochs is None and settings.patience is not None
-        shares, used = [], []
+        learners, used = [], []
         for network, classifier in zip(networks, classifiers, strict=True):
             labels, index = targets(network.split)
-            shares.append(Share(classifier, labels, torch.from_numpy(index)))
+            learners.append(FoldLearner(classifier, labels, torch.from_numpy(index)))
             used.append(index)
         union = torch.from_numpy(np.unique(np.concatenate(used)))
         batches = InMemoryData(x, torch.arange(len(x)), union, batch_size, self.plan.seed)
@@ -203,20 +203,20 @@ class Fitting:
             rows = [self.measure(*pair) for pair in zip(classifiers, parts, strict=True)]
             return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
-        model = SideBySide(shares)
+        model = SideBySide(learners)
         [result] = fit(
             model,
             batches,
             self.plan.runtime,
             epochs or settings.max_epochs,
-            [Part(model, measure)],
+            [Monitored(model, measure)],
             monitor="loss_val" if stops else None,
             patience=settings.patience or 0,
             checkpoint=checkpoint,
-            apart=checkpoints.BRIEF,
+            save_every=checkpoints.BRIEF,
         )
         for classifier in classifiers:
-            classifier.keep_average()
+            classifier.keep_ema()
         return result
 
     def parts(self, network: Network, x: Images) -> dict[str, tuple[Tensor, Tensor]]:
@@ -236,5 +236,5 @@ class Fitting:
 
 def _rates(settings: FitConfig) -> Rates:
     return Rates(
-        settings.head_lr, settings.encoder_lr, settings.weight_decay, settings.layer_decay or 1.0, settings.averaging
+        settings.head_lr, settings.encoder_lr, settings.weight_decay, settings.layer_decay or 1.0, settings.ema_decay
     )

@@ -76,7 +76,7 @@ class Plan:
             return False
         lengths = {(own.train.batch_size, own.settings.max_epochs, own.settings.patience) for own in self.candidates}
         return len(lengths) == 1 and all(
-            own.augment(own.settings) is None and own.settings.averaging is None and not own.head_widths
+            own.augment(own.settings) is None and own.settings.ema_decay is None and not own.head_widths
             for own in self.candidates
         )
 
@@ -111,7 +111,7 @@ class Pretrained:
     decoder: dict[str, torch.Tensor]
 
 
-def spend(train: TrainConfig, labels: Indices, budget: int, seed: int, classes: int) -> list[LabelSplit]:
+def split_budget(train: TrainConfig, labels: Indices, budget: int, seed: int, classes: int) -> list[LabelSplit]:
     """How a label budget is spent: one split into training and validation, or one for each fold.
 
     Args:

@@ -17,7 +17,7 @@ from pipeline.methods import find_method
 from pipeline.models.classifier import Backbone
 from pipeline.models.inputs import Images, as_input, chunks
 from pipeline.models.pretraining import Pretraining
-from pipeline.training.recording import FitResult, Part
+from pipeline.training.recording import FitResult, Monitored
 from pipeline.training.trainer import fit, seed_everything
 
 
@@ -38,7 +38,7 @@ class Encoder:
     result: FitResult
 
 
-def divide(settings: PretrainConfig, images: int) -> tuple[Tensor, Tensor]:
+def split_holdout(settings: PretrainConfig, images: int) -> tuple[Tensor, Tensor]:
     """Indices of the training images held out of pretraining, and of those it sees.
 
     Raises:
@@ -93,7 +93,7 @@ def train(
     tensorboard: Path | None = None,
 ) -> tuple[Backbone, Pretraining, FitResult]:
     """The part of ``pretrain`` that several processes share in: all but embedding the images. Same arguments."""
-    held_out, index = divide(settings, len(images))
+    held_out, index = split_holdout(settings, len(images))
     _, channels, height, width = images.shape
     shape, method = (channels, height, width), find_method(settings)
     seed_everything(settings.seed)
@@ -106,7 +106,7 @@ def train(
         batches,
         runtime,
         settings.epochs,
-        [Part(model, lambda: _measure(model, unseen))],
+        [Monitored(model, lambda: _measure(model, unseen))],
         description="pretrain",
         checkpoint=checkpoint,
         tensorboard=tensorboard,

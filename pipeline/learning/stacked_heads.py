@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 
 from pipeline.datasets.batches import StackedData
-from pipeline.learning.classify import Trained, Trial, best, conclude, digest, start
+from pipeline.learning.classify import Trained, Trial, best, digest, finish, start
 from pipeline.learning.fitting import Examples, Fitting, Network
 from pipeline.learning.plan import Plan, Pretrained
 from pipeline.models.linear_stack import StackedHeads
-from pipeline.training.recording import Part
+from pipeline.training.recording import Monitored
 from pipeline.training.trainer import arithmetic, fit, seed_everything
 
 
@@ -40,7 +40,7 @@ def train_stacked(plans: Sequence[Plan], examples: Sequence[Examples], pretraine
     before = digest(networks[0].backbone)  # all have the pretrained encoder
     classifiers = [fitting.on_embeddings(network.head) for fitting, network in zip(fittings, networks, strict=True)]
     parts = [
-        Part(own, functools.partial(fitting.measure, own, fitting.parts(network, pretrained.embeddings)))
+        Monitored(own, functools.partial(fitting.measure, own, fitting.parts(network, pretrained.embeddings)))
         for own, fitting, network in zip(classifiers, fittings, networks, strict=True)
     ]
     settings = plans[0].settings
@@ -58,7 +58,7 @@ def train_stacked(plans: Sequence[Plan], examples: Sequence[Examples], pretraine
     for first in range(0, len(fittings), count):
         trials = [Trial.of(result) for result in results[first : first + count]]
         chosen = first + best(trials)
-        found.append(conclude(fittings[chosen], networks[chosen], results[chosen], before, trials))
+        found.append(finish(fittings[chosen], networks[chosen], results[chosen], before, trials))
     return found
 
 

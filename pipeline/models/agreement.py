@@ -148,6 +148,6 @@ class AgreeingClassifier(Classifier):
     @torch.no_grad()
     def _judge(self, images: Tensor) -> Tensor:
         """Probabilities of the classes, as the averaged network sees them, shape (B, classes)."""
-        assert self.average is not None
-        probabilities: Tensor = self.average(self.weak(images)).float().softmax(1)
+        assert self.ema is not None
+        probabilities: Tensor = self.ema(self.weak(images)).float().softmax(1)
         return probabilities

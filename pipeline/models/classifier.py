@@ -81,7 +81,7 @@ class Rates:
         encoder_lr: AdamW's learning rate of the backbone's last layer.
         weight_decay: AdamW's.
         layer_decay: Factor of the rate from each layer of the backbone to the one below it.
-        averaging: Share of its value that the running average of the weights keeps at each step, less in the first
+        ema_decay: Share of its value that the running average of the weights keeps at each step, less in the first
             ones; None for no average.
     """
 
@@ -89,7 +89,7 @@ class Rates:
     encoder_lr: float = 0.0
     weight_decay: float = 0.0
     layer_decay: float = 1.0
-    averaging: float | None = None
+    ema_decay: float | None = None
 
 
 class Classifier(nn.Module):
@@ -99,7 +99,7 @@ class Classifier(nn.Module):
     nor its BatchNorm statistics move. Frozen training on embeddings computed once is this same module with
     ``nn.Identity()`` for a backbone.
 
-    With averaging, it is the running average of the weights and of BatchNorm's statistics that answers in eval mode.
+    With ema_decay, it is the running average of the weights and of BatchNorm's statistics that answers in eval mode.
 
     Args:
         backbone: To features.
@@ -115,10 +115,10 @@ class Classifier(nn.Module):
         super().__init__()
         self.backbone, self.head, self.augment = backbone, head, augment
         self.train_backbone, self.rates = train_backbone, rates
-        self.average: AveragedModel | None = None
-        if rates.averaging is not None:
-            rule = partial(_average, rates.averaging)
-            self.average = AveragedModel(self._network, multi_avg_fn=rule, use_buffers=True).requires_grad_(False)
+        self.ema: AveragedModel | None = None
+        if rates.ema_decay is not None:
+            rule = partial(_average, rates.ema_decay)
+            self.ema = AveragedModel(self._network, multi_avg_fn=rule, use_buffers=True).requires_grad_(False)
         self.train()
 
     def train(self, mode: bool = True) -> Self:
@@ -126,15 +126,15 @@ class Classifier(nn.Module):
         super().train(mode)
         if not self.train_backbone:
             self.backbone.eval()
-        if self.average is not None:
-            self.average.eval()
+        if self.ema is not None:
+            self.ema.eval()
         return self
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits, shape (B, classes), of uint8 images, of floats in [0, 1], or of embeddings."""
-        if self.average is None or self.training:
+        if self.ema is None or self.training:
             return self._logits(as_input(x))
-        logits: Tensor = self.average(as_input(x))
+        logits: Tensor = self.ema(as_input(x))
         return logits
 
     def loss(self, x: Tensor, labels: Tensor) -> Tensor:
@@ -157,14 +157,14 @@ class Classifier(nn.Module):
 
     def after_step(self) -> None:
         """Take the step's weights into the average, if there is one."""
-        if self.average is not None:
-            self.average.update_parameters(self._network)
+        if self.ema is not None:
+            self.ema.update_parameters(self._network)
 
-    def keep_average(self) -> None:
+    def keep_ema(self) -> None:
         """Put the average in place of the last weights, if there is one; training is over."""
-        if self.average is not None:
-            self._network.load_state_dict(self.average.module.state_dict())
-            self.average = None
+        if self.ema is not None:
+            self._network.load_state_dict(self.ema.module.state_dict())
+            self.ema = None
 
     @property
     def _network(self) -> nn.Sequential:

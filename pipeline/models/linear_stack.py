@@ -33,7 +33,7 @@ class StackedHeads(pl.LightningModule):
     """Heads that take their steps at the same time: one matrix product for all, and one step of AdamW.
 
     Args:
-        classifiers: Linear heads of one shape on ``nn.Identity()``, without augmentation and averaging.
+        classifiers: Linear heads of one shape on ``nn.Identity()``, without augmentation and ema_decay.
     """
 
     def __init__(self, classifiers: Sequence[Classifier]) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pipeline.models.classifier import Classifier
 
 
-class Share(nn.Module):
+class FoldLearner(nn.Module):
     """A classifier and what it learns of batches that others learn of too.
 
     Args:
@@ -48,22 +48,22 @@ class SideBySide(pl.LightningModule):
     """Classifiers that see the same batches at the same time and share nothing else, under one AdamW.
 
     Args:
-        shares: The classifiers, each with its part of the images; batches hold what any of them is trained on.
+        learners: The classifiers, each with its part of the images; batches hold what any of them is trained on.
     """
 
-    def __init__(self, shares: Sequence[Share]) -> None:
+    def __init__(self, learners: Sequence[FoldLearner]) -> None:
         super().__init__()
         self.automatic_optimization = False  # see training_step
-        self.shares = nn.ModuleList(shares)
-        handed_out = torch.stack([share.inside for share in shares]).any(0)
-        for share in shares:
-            share.sees_all = torch.equal(share.inside, handed_out)  # asked once, not at every step
+        self.learners = nn.ModuleList(learners)
+        handed_out = torch.stack([learner.inside for learner in learners]).any(0)
+        for learner in learners:
+            learner.sees_all = torch.equal(learner.inside, handed_out)  # asked once, not at every step
         self.train()  # Lightning trains a module in the modes it finds, and a new backbone is in training mode
 
     @property
     def classifiers(self) -> list[Classifier]:
         """The classifiers, in the order handed in."""
-        return [cast(Share, share).classifier for share in self.shares]
+        return [cast(FoldLearner, learner).classifier for learner in self.learners]
 
     def training_step(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
         """Train for a whole epoch in one call; the mean of the classifiers' losses and of the batches.
@@ -91,7 +91,7 @@ class SideBySide(pl.LightningModule):
 
     def losses(self, x: Tensor, index: Tensor) -> list[Tensor]:
         """Of each classifier that learns from the batch."""
-        found = (cast(Share, share).loss(x, index) for share in self.shares)
+        found = (cast(FoldLearner, learner).loss(x, index) for learner in self.learners)
         return [loss for loss in found if loss is not None]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artefacts import baselines, graph
-from pipeline.artefacts.cell_inputs import Materials
+from pipeline.artefacts.cell_inputs import CellInputs
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
 from pipeline.modes import BASELINES, MODES, find_mode
-from pipeline.parallel import Work, check, fan_out
+from pipeline.parallel import Task, check, fan_out
 from pipeline.report.terminal import comparison_table
 from pipeline.stages import data, pretrain, train
 from pipeline.store import disk, runs
@@ -27,18 +27,18 @@ PAIRS = [(first, second) for place, second in enumerate(_ORDER) for first in _OR
 
 @dataclass(frozen=True)
 class Job:
-    """One entry of the grid: a cell, or a classical baseline; ``watched`` is the cell's."""
+    """One entry of the grid: a cell, or a classical baseline; ``track_unseen_error`` is the cell's."""
 
     config: Experiment
     mode: str
     labels: int
     seed: int
-    watched: bool = False
+    track_unseen_error: bool = False
 
     @property
     def cell(self) -> train.Cell:
         """The cell; of a baseline, there is none."""
-        return train.Cell(self.config, self.mode, self.labels, self.seed, self.watched)
+        return train.Cell(self.config, self.mode, self.labels, self.seed, self.track_unseen_error)
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -56,12 +56,12 @@ class Job:
             name = train.relative(self.cell)
         return runs.artefact_path(self.config.folder, name, self.inputs)
 
-    def run(self, materials: Materials) -> None:
+    def run(self, cell_inputs: CellInputs) -> None:
         """Train it unless it is done."""
         if self.mode in BASELINES:
-            baselines.run(self.config, self.mode, self.labels, self.seed, materials)
+            baselines.run(self.config, self.mode, self.labels, self.seed, cell_inputs)
         else:
-            train.train_cell(self.cell, materials)
+            train.train_cell(self.cell, cell_inputs)
 
 
 def run(config: Experiment) -> Path:
@@ -171,11 +171,11 @@ def _train_missing(config: Experiment, jobs: list[Job]) -> None:
     if any(job.mode in MODES and MODES[job.mode].propagates for job in missing):
         graph.run(config)  # with all threads, before every process waits for it
     missing.sort(key=lambda job: (-job.labels, job.mode in BASELINES))  # long ones first: no core idles at the end
-    fan_out(config, _pieces(missing), "compare", "cell")
+    fan_out(config, _tasks(missing), "compare", "cell")
 
 
-def _pieces(jobs: list[Job]) -> list[Work]:
-    """A piece a job; but draws whose heads can be trained as one computation are one piece, and begin."""
+def _tasks(jobs: list[Job]) -> list[Task]:
+    """A task a job; but draws whose heads can be trained as one computation are one task, and begin."""
     stacks: dict[tuple[str, int], list[Job]] = {}
     alone = []
     for job in jobs:
@@ -184,34 +184,34 @@ def _pieces(jobs: list[Job]) -> list[Work]:
         else:
             alone.append(job)
     parts = [own[start : start + STACKED] for own in stacks.values() for start in range(0, len(own), STACKED)]
-    return [_stack(own) if len(own) > 1 else _piece(own[0]) for own in parts] + [_piece(job) for job in alone]
+    return [_stack(own) if len(own) > 1 else _task(own[0]) for own in parts] + [_task(job) for job in alone]
 
 
-def _stack(jobs: list[Job]) -> Work:
+def _stack(jobs: list[Job]) -> Task:
     name = f"{jobs[0].mode} at {jobs[0].labels} labels"
-    return Work(name, functools.partial(_train_together, jobs), tuple(_piece(job) for job in jobs))
+    return Task(name, functools.partial(_train_together, jobs), tuple(_task(job) for job in jobs))
 
 
-def _piece(job: Job) -> Work:
-    return Work(f"{job.mode} at {job.labels} labels, draw {job.seed}", functools.partial(_train, job))
+def _task(job: Job) -> Task:
+    return Task(f"{job.mode} at {job.labels} labels, draw {job.seed}", functools.partial(_train, job))
 
 
 def _train_together(jobs: list[Job]) -> None:
     config = jobs[0].config
-    train.train_together([job.cell for job in jobs], _materials(config, data.card(config)["sha256"]))
+    train.train_cells_together([job.cell for job in jobs], _cell_inputs(config, data.card(config)["sha256"]))
 
 
 def _train(job: Job) -> None:
-    job.run(_materials(job.config, data.card(job.config)["sha256"]))
+    job.run(_cell_inputs(job.config, data.card(job.config)["sha256"]))
 
 
 @functools.lru_cache(maxsize=1)
-def _materials(config: Experiment, sha256: str) -> Materials:
+def _cell_inputs(config: Experiment, sha256: str) -> CellInputs:
     """A worker trains many cells of one experiment: it reads data and encoder once.
 
     A cluster's worker outlives the command: by then the same settings may mean other images, which the checksum tells.
     """
-    return Materials(config)
+    return CellInputs(config)
 
 
 # --- what the grid says ---------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.config import Experiment, as_dict
 from pipeline.datasets import loading
 from pipeline.errors import PipelineError
-from pipeline.learning.plan import spend
+from pipeline.learning.plan import split_budget
 from pipeline.store import disk, runs
 
 
@@ -84,7 +84,7 @@ def check_budgets(config: Experiment) -> None:
     found = card(config)
     labels = np.repeat(np.arange(len(found["classes"])), found["train_per_class"])
     for budget in config.grid.labels:
-        spend(config.train, labels, budget, 0, len(found["classes"]))
+        split_budget(config.train, labels, budget, 0, len(found["classes"]))
 
 
 def load(config: Experiment) -> loading.Dataset:

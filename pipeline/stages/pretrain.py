@@ -167,19 +167,19 @@ def restore(config: Experiment, shape: tuple[int, int, int]) -> tuple[Backbone, 
     return backbone.eval(), model.eval()
 
 
-def divide(config: Experiment, images: int) -> tuple[torch.Tensor, torch.Tensor]:
+def split_holdout(config: Experiment, images: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Indices of the training images held out of pretraining, and of those it sees.
 
     Raises:
         PipelineError: Nothing would be left to pretrain on.
     """
-    from pipeline.learning.pretrain import divide
+    from pipeline.learning.pretrain import split_holdout
 
-    return divide(config.pretrain, images)
+    return split_holdout(config.pretrain, images)
 
 
 def _make(config: Experiment, folder: Path) -> dict[str, Any]:
-    from pipeline.datasets.leakage import check_apart
+    from pipeline.datasets.leakage import check_disjoint
     from pipeline.learning.pretrain import pretrain
     from pipeline.store import tensor_file
     from pipeline.training.trainer import explain_precision, threads
@@ -192,9 +192,9 @@ def _make(config: Experiment, folder: Path) -> dict[str, Any]:
         print(f"{config.data.dataset}: {dataset.whereabouts}")
     place = runs.artefact_path(config.folder, "pretrain", inputs(config))
     events = config.folder / "tensorboard" / place.name if config.runtime.tensorboard else None
-    held_out, seen = divide(config, len(images))
+    held_out, seen = split_holdout(config, len(images))
     if not loading.is_streamed(dataset.train):  # those were held against the test set when they were hashed
-        check_apart(dataset, {"pretraining": seen.numpy()})
+        check_disjoint(dataset, {"pretraining": seen.numpy()})
     embeddings = functools.partial(tensor_file.create, folder / "embeddings.safetensors", "train")
     with threads(config.runtime.threads) as used:
         encoder = pretrain(settings, config.runtime, images, runs.checkpoint_path(place), events, embeddings)

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline import methods
 from pipeline.artefacts import classifiers
-from pipeline.artefacts.cell_inputs import Materials
+from pipeline.artefacts.cell_inputs import CellInputs
 from pipeline.config import SHARED, Experiment, as_dict, from_dict
 from pipeline.errors import PipelineError
 from pipeline.modes import BUILT_IN, find_mode
@@ -19,7 +19,7 @@ from pipeline.report.terminal import percent
 from pipeline.stages import data, pretrain, train
 from pipeline.store import disk, runs
 
-SWITCHED_OFF = {"patience": None, "layer_decay": None, "averaging": None, "augment": True}
+SWITCHED_OFF = {"patience": None, "layer_decay": None, "ema_decay": None, "augment": True}
 WEIGHTS, PREDICTIONS = "weights.safetensors", "predictions.npz"
 
 
@@ -70,13 +70,17 @@ def _make_again(experiment: Experiment, made_from: dict[str, Any], mark: str) ->
             f"{made_from['data'][:8]}...); restore them, or name their folder with --data.root"
         )
     cell = train.Cell(
-        experiment, made_from["mode"], made_from["labels"], made_from["seed"], watched="watched" in made_from
+        experiment,
+        made_from["mode"],
+        made_from["labels"],
+        made_from["seed"],
+        track_unseen_error="track_unseen_error" in made_from,
     )
     if runs.fingerprint(train.inputs(cell)) != mark:
         raise PipelineError("this version of the pipeline reads the cell's settings otherwise; use the cell's own")
     if find_mode(cell.mode).pretrained:
         pretrain.run(experiment)
-    return train.train_cell(cell, Materials(experiment))
+    return train.train_cell(cell, CellInputs(experiment))
 
 
 # --- settings, from manifests ---------------------------------------------------------------------------------
@@ -113,7 +117,7 @@ def _encoder(home: Path, made_from: dict[str, Any]) -> tuple[dict[str, Any], int
         settings: dict[str, Any] = manifest["inputs"]["pretrain"]
         return settings, manifest["outcome"]["threads"]
     settings = as_dict(methods.from_architecture(made_from["encoder"]))
-    return settings | made_from.get("watched", {}), 0
+    return settings | made_from.get("track_unseen_error", {}), 0
 
 
 def _training(made_from: dict[str, Any]) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def latent_gaussian(config: Experiment, backbone: Backbone) -> LatentGaussian:
 
 def _shown(config: Experiment, train: ImageData) -> torch.Tensor:
     """The first training images held out of pretraining, or of those it saw if there is no pair of others."""
-    held_out, seen = pretrain.divide(config, len(train))
+    held_out, seen = pretrain.split_holdout(config, len(train))
     chosen = held_out if len(held_out) > 1 else seen
     shown: torch.Tensor = train.images[chosen[: max(3 * COLUMNS, 2 * PAIRS)]]
     return shown

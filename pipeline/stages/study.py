@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.artefacts import classifiers
-from pipeline.artefacts.cell_inputs import Materials
+from pipeline.artefacts.cell_inputs import CellInputs
 from pipeline.config import Experiment, StudyConfig, as_dict, from_dict, merged
 from pipeline.errors import PipelineError
 from pipeline.modes import BASELINES, find_mode
-from pipeline.parallel import Work, fan_out
+from pipeline.parallel import Task, fan_out
 from pipeline.stages import data, pretrain
 from pipeline.stages.compare import Job
 from pipeline.store import disk, provenance, runs
@@ -111,9 +111,9 @@ class Point:
     def train(self) -> None:
         """Pretrain, then train classifiers and baselines, unless it is done."""
         pretrain.run(self.config)
-        materials = Materials(self.config)
+        cell_inputs = CellInputs(self.config)
         for job in self.jobs:
-            job.run(materials)
+            job.run(cell_inputs)
 
     def measure(self) -> None:
         """Measure what was trained, unless it is done."""
@@ -148,7 +148,7 @@ def _jobs(study: Study, settings: Experiment, seed: int) -> list[Job]:
     """What an arm trains; nothing in a judged study, whose grid is its judge's, which belongs to no arm."""
     grid = settings.grid
     modes = () if study.judged else (*grid.modes, *(BASELINES if grid.baselines else ()))
-    return [Job(settings, mode, labels, seed, study.watched) for mode in modes for labels in grid.labels]
+    return [Job(settings, mode, labels, seed, study.track_unseen_error) for mode in modes for labels in grid.labels]
 
 
 def arm_settings(config: Experiment, arm: str) -> Experiment:
@@ -188,16 +188,16 @@ def _check_grid(config: Experiment, study: Study) -> None:
 
 def _train_and_measure(config: Experiment, points: Sequence[Point]) -> None:
     missing = [point for point in points if not runs.is_finished(point.folder, runs.fingerprint(point.inputs))]
-    pieces = [Work(point.name, point.train) for point in missing]
+    tasks = [Task(point.name, point.train) for point in missing]
     if missing and missing[0].judge is not None:
-        pieces.insert(0, Work("judge", functools.partial(_train_judge, missing[0].judge)))
-    fan_out(config, pieces, f"{config.study.name}: training", "point")
-    pieces = [Work(point.name, point.measure) for point in missing]
-    fan_out(config, pieces, f"{config.study.name}: measuring", "point")
+        tasks.insert(0, Task("judge", functools.partial(_train_judge, missing[0].judge)))
+    fan_out(config, tasks, f"{config.study.name}: training", "point")
+    tasks = [Task(point.name, point.measure) for point in missing]
+    fan_out(config, tasks, f"{config.study.name}: measuring", "point")
 
 
 def _train_judge(judge: Job) -> None:
-    judge.run(Materials(judge.config))
+    judge.run(CellInputs(judge.config))
 
 
 def _measure(point: Point, folder: Path) -> dict[str, Any]:
@@ -205,8 +205,8 @@ def _measure(point: Point, folder: Path) -> dict[str, Any]:
     from pipeline.studies.study import Subject
     from pipeline.training.trainer import threads
 
-    materials = Materials(point.config)
-    dataset = materials.dataset
+    cell_inputs = CellInputs(point.config)
+    dataset = cell_inputs.dataset
     backbone, model = pretrain.restore(point.config, dataset.train.shape)
     pretrained = disk.read_json(pretrain.check(point.config) / runs.MANIFEST, "run it again")["outcome"]
     metrics = {
@@ -215,8 +215,8 @@ def _measure(point: Point, folder: Path) -> dict[str, Any]:
     subject = Subject(
         config=point.config,
         dataset=dataset,
-        held_out=pretrain.divide(point.config, len(dataset.train))[0],
-        embeddings=materials.pretrained.embeddings,
+        held_out=pretrain.split_holdout(point.config, len(dataset.train))[0],
+        embeddings=cell_inputs.pretrained.embeddings,
         backbone=backbone,
         model=model,
         histories={

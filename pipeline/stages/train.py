@@ -16,11 +16,11 @@ import numpy.typing as npt
 
 from pipeline import methods
 from pipeline.artefacts import graph
-from pipeline.artefacts.cell_inputs import Materials
+from pipeline.artefacts.cell_inputs import CellInputs
 from pipeline.config import Experiment, FitConfig, as_dict, check_seed
-from pipeline.datasets.splits import LabelSplit, whole
+from pipeline.datasets.splits import LabelSplit, union
 from pipeline.errors import PipelineError
-from pipeline.learning.plan import Plan, fit_settings, spend
+from pipeline.learning.plan import Plan, fit_settings, split_budget
 from pipeline.modes import BUILT_IN, MODES, find_mode
 from pipeline.report.terminal import percent
 from pipeline.stages import data, pretrain
@@ -46,15 +46,15 @@ class Cell:
         mode: Key of ``MODES``.
         labels: Label budget, validation included.
         seed: Which draw of the labelled subset; also of the head's weights and the order of batches.
-        watched: Whether history also tells, epoch by epoch, the error on images that neither pretraining nor this
-            draw has seen: the training images held out of pretraining, whose labels nothing is chosen by.
+        track_unseen_error: Whether history also has, epoch by epoch, the error on images that neither pretraining nor
+            this draw has seen: the training images held out of pretraining, whose labels nothing is chosen by.
     """
 
     config: Experiment
     mode: str
     labels: int
     seed: int
-    watched: bool = False
+    track_unseen_error: bool = False
 
     def __post_init__(self) -> None:
         check_seed("seed", self.seed)
@@ -73,7 +73,7 @@ def run(config: Experiment, mode: str, labels: int, seed: int) -> Path:
         PipelineError: The mode is unknown, the budget is out of range, or an earlier stage has not run.
     """
     check_trials(config)
-    folder = train_cell(Cell(config, mode, labels, seed), Materials(config))
+    folder = train_cell(Cell(config, mode, labels, seed), CellInputs(config))
     metrics = runs.open_artefact(folder, "run it again")["outcome"]
     errors = ", ".join(
         f"{name} {percent(metrics[key]['error'])} % of {metrics[key]['n']}"
@@ -97,8 +97,8 @@ def check_trials(config: Experiment) -> None:
             raise PipelineError(f"train.trials: {mode!r} is no mode; expected one of {', '.join(MODES)}")
 
 
-def train_cell(cell: Cell, materials: Materials) -> Path:
-    """Train one cell unless it is done, and return its folder; ``train_together`` makes the same of many at a time.
+def train_cell(cell: Cell, cell_inputs: CellInputs) -> Path:
+    """Train one cell unless it is done, and return its folder; ``train_cells_together`` does the same for many.
 
     Raises:
         PipelineError: The mode is unknown, the budget is out of range, or an earlier stage has not run.
@@ -106,13 +106,13 @@ def train_cell(cell: Cell, materials: Materials) -> Path:
     experiment, made_from = cell.config.folder, inputs(cell)
     checkpoint = runs.checkpoint_path(runs.artefact_path(experiment, relative(cell), made_from))
     folder = runs.build(
-        experiment, relative(cell), made_from, lambda folder: _make(cell, materials, folder, checkpoint)
+        experiment, relative(cell), made_from, lambda folder: _make(cell, cell_inputs, folder, checkpoint)
     )
     disk.discard(checkpoint)
     return folder
 
 
-def train_together(cells: Sequence[Cell], materials: Materials) -> None:
+def train_cells_together(cells: Sequence[Cell], cell_inputs: CellInputs) -> None:
     """Train cells whose plans are ``stackable`` and that differ in their draws alone, as one computation.
 
     Each becomes what ``train_cell`` would make of it, to the bit. Where that cannot be had, or one of them fails, none
@@ -123,13 +123,13 @@ def train_together(cells: Sequence[Cell], materials: Materials) -> None:
 
     started, trained = time.monotonic(), None
     with threads(1), contextlib.suppress(PipelineError):
-        examples = [_examples(cell, materials) for cell in cells]
-        trained = train_stacked([cell.plan for cell in cells], examples, materials.pretrained)
+        examples = [_examples(cell, cell_inputs) for cell in cells]
+        trained = train_stacked([cell.plan for cell in cells], examples, cell_inputs.pretrained)
     seconds = (time.monotonic() - started) / len(cells)
     if trained is None:
         return
     for cell, own in zip(cells, trained, strict=True):
-        make = functools.partial(_leave, cell, materials, own, seconds)
+        make = functools.partial(_measure_and_save, cell, cell_inputs, own, seconds)
         runs.build(cell.config.folder, relative(cell), inputs(cell), make)
 
 
@@ -158,8 +158,8 @@ def inputs(cell: Cell) -> dict[str, Any]:
         made_from["pretrained"] = runs.fingerprint(pretrain.inputs(config))
     else:
         made_from["encoder"] = methods.architecture(config.pretrain)
-    if cell.watched:
-        made_from["watched"] = {"holdout": config.pretrain.holdout, "seed": config.pretrain.seed}
+    if cell.track_unseen_error:
+        made_from["track_unseen_error"] = {"holdout": config.pretrain.holdout, "seed": config.pretrain.seed}
     return made_from
 
 
@@ -202,27 +202,29 @@ def _fit(plan: Plan, settings: FitConfig) -> dict[str, Any]:
 # --- making a cell --------------------------------------------------------------------------------------------
 
 
-def _make(cell: Cell, materials: Materials, folder: Path, checkpoint: Path) -> dict[str, Any]:
+def _make(cell: Cell, cell_inputs: CellInputs, folder: Path, checkpoint: Path) -> dict[str, Any]:
     from pipeline.training.trainer import threads
 
     started = time.monotonic()
     with threads(1):
-        trained = _train(cell, materials, checkpoint)
-    return _leave(cell, materials, trained, time.monotonic() - started, folder)
+        trained = _train(cell, cell_inputs, checkpoint)
+    return _measure_and_save(cell, cell_inputs, trained, time.monotonic() - started, folder)
 
 
-def _leave(cell: Cell, materials: Materials, trained: Trained, seconds: float, folder: Path) -> dict[str, Any]:
+def _measure_and_save(
+    cell: Cell, cell_inputs: CellInputs, trained: Trained, seconds: float, folder: Path
+) -> dict[str, Any]:
     """Measure the classifier, whose training took so many seconds, and write what there is of it."""
     from pipeline.training.trainer import threads
 
     started, made_from, split = time.monotonic(), inputs(cell), trained.split
     with threads(1):
         test_access.take(cell.config.folder, relative(cell), runs.fingerprint(made_from), made_from["data"])
-        errors = _measure(cell, trained, materials, split)
+        errors = _measure(cell, trained, cell_inputs, split)
     seconds = round(seconds + time.monotonic() - started, 3)
     disk.write_tensors(folder / "weights.safetensors", trained.model.state_dict())
     disk.write_csv(folder / "history.csv", trained.result.history)
-    disk.write_json(folder / "split.json", _describe(split, materials.dataset))
+    disk.write_json(folder / "split.json", _describe(split, cell_inputs.dataset))
     np.savez_compressed(
         folder / "predictions.npz",
         train_index=split.train,
@@ -250,33 +252,36 @@ def _leave(cell: Cell, materials: Materials, trained: Trained, seconds: float, f
     return metrics
 
 
-def _train(cell: Cell, materials: Materials, checkpoint: Path) -> Trained:
+def _train(cell: Cell, cell_inputs: CellInputs, checkpoint: Path) -> Trained:
     """The trained classifier, from what earlier stages left."""
     from pipeline.learning.classify import train_classifier
 
     mode = find_mode(cell.mode)
-    pretrained = materials.pretrained if mode.pretrained else None
-    neighbours = materials.graph if mode.propagates else None
-    return train_classifier(cell.plan, _examples(cell, materials), pretrained, neighbours, checkpoint)
+    pretrained = cell_inputs.pretrained if mode.pretrained else None
+    neighbours = cell_inputs.graph if mode.propagates else None
+    return train_classifier(cell.plan, _examples(cell, cell_inputs), pretrained, neighbours, checkpoint)
 
 
-def _splits(cell: Cell, materials: Materials) -> list[LabelSplit]:
+def _splits(cell: Cell, cell_inputs: CellInputs) -> list[LabelSplit]:
     """How the cell spends its labels."""
-    train = materials.dataset.train
-    return spend(cell.config.train, train.labels.numpy(), cell.labels, cell.seed, len(train.class_names))
+    train = cell_inputs.dataset.train
+    return split_budget(cell.config.train, train.labels.numpy(), cell.labels, cell.seed, len(train.class_names))
 
 
-def _examples(cell: Cell, materials: Materials) -> Examples:
+def _examples(cell: Cell, cell_inputs: CellInputs) -> Examples:
     """What the cell learns from."""
-    from pipeline.datasets.leakage import check_apart
+    from pipeline.datasets.leakage import check_disjoint
     from pipeline.learning.fitting import Examples
 
-    train, splits = materials.dataset.train, _splits(cell, materials)
-    watched = unseen(cell.config, train.labels, whole(splits)) if cell.watched else None
+    train, splits = cell_inputs.dataset.train, _splits(cell, cell_inputs)
+    unseen_index = unseen(cell.config, train.labels, union(splits)) if cell.track_unseen_error else None
     for split in splits:
         parts = {"the labelled part": split.train, "the validation part": split.val}
-        check_apart(materials.dataset, parts if watched is None else {**parts, "the watched part": watched})
-    return Examples(train.images, train.labels, len(train.class_names), splits, watched)
+        check_disjoint(
+            cell_inputs.dataset,
+            parts if unseen_index is None else {**parts, "the images that only history shows": unseen_index},
+        )
+    return Examples(train.images, train.labels, len(train.class_names), splits, unseen_index)
 
 
 def unseen(config: Experiment, labels: torch.Tensor, split: LabelSplit) -> npt.NDArray[np.int64]:
@@ -285,7 +290,7 @@ def unseen(config: Experiment, labels: torch.Tensor, split: LabelSplit) -> npt.N
     Raises:
         PipelineError: There are none.
     """
-    held_out = pretrain.divide(config, len(labels))[0].numpy()
+    held_out = pretrain.split_holdout(config, len(labels))[0].numpy()
     index = np.setdiff1d(held_out[labels.numpy()[held_out] >= 0], np.concatenate([split.train, split.val]))
     if not len(index):
         raise PipelineError(
@@ -295,7 +300,7 @@ def unseen(config: Experiment, labels: torch.Tensor, split: LabelSplit) -> npt.N
     return index
 
 
-def _measure(cell: Cell, trained: Trained, materials: Materials, split: LabelSplit) -> dict[str, SplitErrors]:
+def _measure(cell: Cell, trained: Trained, cell_inputs: CellInputs, split: LabelSplit) -> dict[str, SplitErrors]:
     """The selected model on each split: training, validation, and the test set, opened here once.
 
     Through a frozen encoder, every cell would make the same embeddings of the test images: they are made once. In a
@@ -303,10 +308,10 @@ def _measure(cell: Cell, trained: Trained, materials: Materials, split: LabelSpl
     """
     from pipeline.evaluation.errors import evaluate
 
-    mode, model, train, test = find_mode(cell.mode), trained.model, materials.dataset.train, materials.dataset.test
+    mode, model, train, test = find_mode(cell.mode), trained.model, cell_inputs.dataset.train, cell_inputs.dataset.test
     classes = len(train.class_names)
     if mode.pretrained and not mode.trains_encoder:
-        tested = evaluate(model.head, materials.test_embeddings, test.labels, classes)
+        tested = evaluate(model.head, cell_inputs.test_embeddings, test.labels, classes)
     else:
         tested = evaluate(model, test.images, test.labels, classes)
     return {

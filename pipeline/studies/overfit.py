@@ -132,7 +132,7 @@ STUDY = Study(
     _measure,
     _conclude,
     _draw,
-    watched=True,
+    track_unseen_error=True,
     one_encoder=True,
     modes=(FROZEN, FINETUNE),
 )

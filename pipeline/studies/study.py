@@ -160,7 +160,7 @@ class Study:
         conclude: What they say.
         draw: Pictures by file name without its ending.
         judged: Whether a judge is needed: the file's own network from scratch, on the grid's largest budget.
-        watched: Whether its cells watch unseen images, see ``Cell``.
+        track_unseen_error: Whether its cells watch unseen images, see ``Cell``.
         one_encoder: Whether all seeds share one encoder, as in a comparison, and differ in the draw of labels alone.
         modes: Modes that the grid has to hold.
     """
@@ -172,7 +172,7 @@ class Study:
     conclude: Callable[[Points], list[Finding]]
     draw: Callable[[Points], dict[str, Picture]]
     judged: bool = False
-    watched: bool = False
+    track_unseen_error: bool = False
     one_encoder: bool = False
     modes: tuple[str, ...] = ()
 

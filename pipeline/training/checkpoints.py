@@ -69,11 +69,11 @@ class SaveEpochs(pl.Callback):
 
     Args:
         path: The checkpoint's file.
-        apart: Seconds between two savings, at least; 0 saves every epoch.
+        save_every: Seconds between two savings, at least; 0 saves every epoch.
     """
 
-    def __init__(self, path: Path, apart: float) -> None:
-        self.path, self.apart = path, apart
+    def __init__(self, path: Path, save_every: float) -> None:
+        self.path, self.save_every = path, save_every
         self.saved = time.monotonic()
         self.restored: dict[str, Any] | None = None
 
@@ -88,7 +88,7 @@ class SaveEpochs(pl.Callback):
 
         The epoch that early stopping ends with is not saved: going on from it would train one more.
         """
-        if not trainer.should_stop and time.monotonic() - self.saved >= self.apart:
+        if not trainer.should_stop and time.monotonic() - self.saved >= self.save_every:
             trainer.save_checkpoint(self.path)
             self.saved = time.monotonic()
 

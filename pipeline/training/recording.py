@@ -21,7 +21,7 @@ History = list[Row]
 
 
 @dataclass(frozen=True)
-class Part:
+class Monitored:
     """What of a training is measured, ends, and is given its best weights back by itself: mostly, the whole model.
 
     Attributes:
@@ -86,7 +86,7 @@ class Recorder(pl.Callback):
         patience: Epochs without a new minimum after which it does.
     """
 
-    def __init__(self, parts: Sequence[Part], monitor: str | None, patience: int) -> None:
+    def __init__(self, parts: Sequence[Monitored], monitor: str | None, patience: int) -> None:
         self.parts, self.monitor, self.patience = parts, monitor, patience
         self.courses = [_Course() for _ in parts]
         self.losses = torch.empty(0)  # of the epoch's steps

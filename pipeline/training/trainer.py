@@ -24,7 +24,7 @@ from pipeline.errors import PipelineError
 from pipeline.models.encoders import Shape
 from pipeline.training.checkpoints import AtomicCheckpoints, SaveEpochs, usable
 from pipeline.training.distributed import OneBatch
-from pipeline.training.recording import FitResult, Part, Progress, Recorder, TensorBoard
+from pipeline.training.recording import FitResult, Monitored, Progress, Recorder, TensorBoard
 
 _EXPECTED_WARNINGS = (
     r"Found \d+ module\(s\) in eval mode",  # a frozen encoder is meant to be
@@ -140,12 +140,12 @@ def fit(
     data: pl.LightningDataModule,
     runtime: RuntimeConfig,
     max_epochs: int,
-    parts: Sequence[Part],
+    parts: Sequence[Monitored],
     monitor: str | None = None,
     patience: int = 0,
     description: str = "",
     checkpoint: Path | None = None,
-    apart: float = 0,
+    save_every: float = 0,
     tensorboard: Path | None = None,
 ) -> list[FitResult]:
     """Train a model, measure it after every epoch and, with a monitor, stop early and restore the best weights.
@@ -162,7 +162,7 @@ def fit(
         description: Shown beside the progress bar; empty for none.
         checkpoint: File that the training is saved to after each epoch, and goes on from if it is there; the result is
             the same to the bit. None for none.
-        apart: Seconds between two savings, at least.
+        save_every: Seconds between two savings, at least.
         tensorboard: Folder for TensorBoard's events, the columns of history; None for none.
 
     Returns:
@@ -181,7 +181,7 @@ def fit(
     if tensorboard is not None:
         callbacks.append(TensorBoard(tensorboard, recorder))
     if checkpoint is not None:
-        callbacks.append(SaveEpochs(checkpoint, apart))  # last: what the others keep of an epoch belongs into it
+        callbacks.append(SaveEpochs(checkpoint, save_every))  # last: what the others keep of an epoch belongs into it
     trainer = make_trainer(runtime, max_epochs, callbacks)
     start = checkpoint if usable(checkpoint) else None
     if runtime.compile and model.automatic_optimization:

@@ -14,19 +14,19 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.artefacts.cell_inputs import Materials
+from pipeline.artefacts.cell_inputs import CellInputs
 from pipeline.config import DataConfig, NetworkConfig, PretrainConfig, RuntimeConfig, TrainConfig
 from pipeline.datasets import loading
 from pipeline.datasets.checksums import content_hashes
-from pipeline.datasets.leakage import LeakError, check_apart
+from pipeline.datasets.leakage import LeakError, check_disjoint
 from pipeline.datasets.loading import Dataset, ImageData
-from pipeline.datasets.splits import whole
+from pipeline.datasets.splits import union
 from pipeline.datasets.streamed import Storage
 from pipeline.learning import stacked_heads
 from pipeline.learning.classify import train_classifier
 from pipeline.learning.fitting import Examples
-from pipeline.learning.plan import Plan, Pretrained, spend
-from pipeline.learning.pretrain import divide, embed
+from pipeline.learning.plan import Plan, Pretrained, split_budget
+from pipeline.learning.pretrain import embed, split_holdout
 from pipeline.methods import find_method
 from pipeline.models.propagation import nearest_neighbours, similarity_graph
 from pipeline.modes import BUILT_IN, find_mode
@@ -47,7 +47,7 @@ def test_by_index_and_by_content_nothing_is_shared(runs: Path, tiny: Run) -> Non
     labelled, validation = split["train"]["index"], split["val"]["index"]
     assert not set(labelled) & set(validation)
     assert len(labelled) + len(validation) == 100
-    _, seen = divide(PretrainConfig(holdout=100), len(dataset.train))
+    _, seen = split_holdout(PretrainConfig(holdout=100), len(dataset.train))
     parts = {
         "labelled": set(content_hashes(dataset.train.images[labelled])),
         "validation": set(content_hashes(dataset.train.images[validation])),
@@ -76,7 +76,7 @@ def test_copies_of_an_image_share_one_label_and_the_test_set_keeps_its_own() -> 
     assert dataset.train.labels.tolist() == [0, 1, -1, 0, -1, -1]
     labelled = np.flatnonzero(dataset.train.labels.numpy() >= 0)
     for one in labelled:
-        check_apart(dataset, {"one": np.array([one]), "others": np.setdiff1d(labelled, [one])})
+        check_disjoint(dataset, {"one": np.array([one]), "others": np.setdiff1d(labelled, [one])})
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_copies_of_an_image_share_one_label_and_the_test_set_keeps_its_own() -> 
 def test_the_check_would_find_a_leak(parts: dict[str, list[int]], message: str) -> None:
     leaking = Dataset(data((1, 2, 3, 4, 1), (0, 1, 0, 1, 0)), data((2, 9), (0, 1)), "", 0, 0)
     with pytest.raises(LeakError, match=message):
-        check_apart(leaking, {name: np.array(index) for name, index in parts.items()})
+        check_disjoint(leaking, {name: np.array(index) for name, index in parts.items()})
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "train", "baseline"])
@@ -158,7 +158,7 @@ def test_labels_outside_the_draw_change_no_weight(mode: str) -> None:
     images, labels, settings = digits.images, digits.labels, PretrainConfig(encoder=NetworkConfig(widths=(4, 8)))
     brief = dataclasses.replace(getattr(TrainConfig(), mode), max_epochs=1)
     plan = Plan(mode, settings, TrainConfig(**{mode: brief}), RuntimeConfig(progress=False), 0)
-    splits = spend(plan.train, labels.numpy(), 100, 0, 10)
+    splits = split_budget(plan.train, labels.numpy(), 100, 0, 10)
     torch.manual_seed(0)
     backbone = find_method(settings).make_backbone(settings, (1, 8, 8)).eval()
     embeddings = embed(backbone, images)
@@ -195,12 +195,12 @@ def test_the_test_set_is_closed_until_the_classifier_is_chosen(
 ) -> None:
     opened, choose = [], train._train
 
-    def closed_while_choosing(cell: train.Cell, materials: Materials, *rest: object) -> object:
-        dataset = materials.dataset
+    def closed_while_choosing(cell: train.Cell, cell_inputs: CellInputs, *rest: object) -> object:
+        dataset = cell_inputs.dataset
         assert dataset.test_hashes  # digests, for the check that nothing is shared
         kept = dataset.test
         object.__setattr__(dataset, "test", Closed())
-        found = choose(cell, materials, *rest)  # type: ignore[arg-type]
+        found = choose(cell, cell_inputs, *rest)  # type: ignore[arg-type]
         object.__setattr__(dataset, "test", kept)
         opened.append(mode)
         return found
@@ -216,12 +216,12 @@ def test_the_test_set_is_closed_until_the_heads_of_several_draws_are_chosen(
     look, chosen = train._examples, stacked_heads.train_stacked
     closed: list[Any] = []
 
-    def closing(cell: train.Cell, materials: Materials) -> object:
+    def closing(cell: train.Cell, cell_inputs: CellInputs) -> object:
         if not closed:
-            assert materials.dataset.test_hashes
-            closed.extend([materials.dataset, materials.dataset.test])
-            object.__setattr__(materials.dataset, "test", Closed())
-        return look(cell, materials)
+            assert cell_inputs.dataset.test_hashes
+            closed.extend([cell_inputs.dataset, cell_inputs.dataset.test])
+            object.__setattr__(cell_inputs.dataset, "test", Closed())
+        return look(cell, cell_inputs)
 
     def opening(*arguments: Any) -> object:
         found = chosen(*arguments)
@@ -237,10 +237,10 @@ def test_the_test_set_is_closed_until_the_heads_of_several_draws_are_chosen(
 def test_a_look_that_is_too_early_would_be_seen(runs: Path, tiny: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     measure = train._measure
 
-    def measured_too_early(cell: train.Cell, materials: Materials, *rest: object) -> object:
-        object.__setattr__(materials.dataset, "test", Closed())
+    def measured_too_early(cell: train.Cell, cell_inputs: CellInputs, *rest: object) -> object:
+        object.__setattr__(cell_inputs.dataset, "test", Closed())
         untrained: Any = SimpleNamespace(model=None, out_of_fold=None)
-        return measure(cell, untrained, materials, whole(train._splits(cell, materials)))
+        return measure(cell, untrained, cell_inputs, union(train._splits(cell, cell_inputs)))
 
     monkeypatch.setattr(train, "_train", measured_too_early)
     monkeypatch.setattr("pipeline.evaluation.errors.evaluate", lambda *_: None)

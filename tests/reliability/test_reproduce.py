@@ -46,7 +46,7 @@ def test_a_cell_that_chose_its_settings_chooses_them_again(
 ) -> None:
     """Trials that switch off what the cell's own settings have, and the other way round."""
     tried = (
-        "[{MODE: {patience: 3, averaging: 0.5, augment: false}, graph: {alpha: 0.5}, untouched: 0, head_widths: [9]}]"
+        "[{MODE: {patience: 3, ema_decay: 0.5, augment: false}, graph: {alpha: 0.5}, untouched: 0, head_widths: [9]}]"
     )
     settings = (
         *(f"--train.trials={{{mode}: {tried.replace('MODE', mode)}}}", f"--train.{mode}.layer_decay=0.5"),

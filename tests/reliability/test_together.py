@@ -22,13 +22,13 @@ def write_down_each_cell() -> None:
     """Say in the log which cell is measured and written by which process."""
     from pipeline.stages import train
 
-    leave = train._leave
+    leave = train._measure_and_save
 
     def noted(cell: train.Cell, *rest: object) -> object:
         print(f"made {cell.mode}-{cell.labels}-{cell.seed}", flush=True)
         return leave(cell, *rest)  # type: ignore[arg-type]
 
-    train._leave = noted  # type: ignore[assignment]
+    train._measure_and_save = noted  # type: ignore[assignment]
 
 
 def both(arguments: list[str], folder: Path) -> list[str]:
