@@ -14,7 +14,7 @@ from pipeline.config import Experiment, as_dict
 from pipeline.modes import MODES
 from pipeline.report import page
 from pipeline.stages import compare, data, pretrain, study
-from pipeline.store import disk, runs, test_access
+from pipeline.store import disk, provenance, runs, test_access
 from pipeline.studies import STUDIES
 
 if TYPE_CHECKING:
@@ -47,13 +47,11 @@ def _inputs(config: Experiment, encoder: Path | None, verdicts: list[Path]) -> d
 
     A manifest's checksum stands for all files of its folder.
     """
-    stages = [Path(__file__).with_name(name) for name in ("report.py", "report_images.py", "maps.py")]
-    sources = [*stages, *sorted(path for path in page.FOLDER.rglob("*.*") if path.suffix != ".pyc")]
     manifests = [job.folder / runs.MANIFEST for job in compare.grid(config)]
     return {
         "stage": "report",
         "version": pipeline.__version__,
-        "sources": {path.name: disk.sha256_file(path) for path in sources},
+        "source": provenance.source_sha256(),
         "settings": as_dict(config),
         "data": data.card(config)["sha256"],
         "results": {name: disk.sha256_file(config.folder / name) for name in (compare.RESULTS, compare.COMPARISON)},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import os
 import platform
 import sys
@@ -10,6 +12,10 @@ import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import pipeline
+
+PACKAGE = Path(pipeline.__file__).parent
 
 
 def collect() -> dict[str, Any]:
@@ -36,6 +42,20 @@ def collect() -> dict[str, Any]:
     }
 
 
+@functools.cache
+def source_sha256() -> str:
+    """SHA-256, in hex, of the package's own source: names and content of all its modules and templates.
+
+    Cheap outputs that any module could change, such as the report, are made again whenever it differs.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*")):
+        if path.suffix in (".py", ".jinja", ".css", ".js"):
+            digest.update(f"{path.relative_to(PACKAGE)}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
 def now() -> str:
     """The time, with its zone."""
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")
@@ -51,7 +71,7 @@ def version(package: str) -> str:
 
 def _revision() -> str:
     """The commit that a checkout stands at, read from .git without running git; "unknown" elsewhere."""
-    git = Path(__file__).resolve().parent.parent / ".git"
+    git = PACKAGE.resolve().parent / ".git"
     with contextlib.suppress(OSError):
         head = (git / "HEAD").read_text(encoding="utf-8").strip()
         if not head.startswith("ref: "):
