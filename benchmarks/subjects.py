@@ -12,6 +12,7 @@ from torch import Tensor
 from pipeline.config import DataConfig, NetworkConfig, PretrainConfig, RuntimeConfig
 from pipeline.datasets import loading
 from pipeline.datasets.batches import Batches, InMemoryData
+from pipeline.datasets.image_data import Dataset
 from pipeline.methods import find_method
 from pipeline.models.inputs import as_input
 from pipeline.models.pretraining import Pretraining
@@ -44,7 +45,7 @@ def mlp_vae(widths: tuple[int, ...], latent: int, batch_size: int, epochs: int, 
 
 
 @functools.cache
-def mnist() -> loading.Dataset:
+def mnist() -> Dataset:
     """The data set."""
     loading.prepare(DataConfig())
     return loading.load(DataConfig())

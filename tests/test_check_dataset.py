@@ -14,7 +14,7 @@ from PIL import Image
 from pipeline.config import DataConfig
 from pipeline.datasets import loading
 from pipeline.datasets.contract import check_dataset, examine
-from pipeline.datasets.loading import ImageData
+from pipeline.datasets.image_data import ImageData
 from pipeline.datasets.streamed import Storage
 from pipeline.errors import PipelineError
 from tests.conftest import Run

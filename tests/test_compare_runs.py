@@ -13,7 +13,8 @@ import pytest
 
 from pipeline.cli import main
 from pipeline.config import DataConfig
-from pipeline.datasets.loading import ImageData, load
+from pipeline.datasets.image_data import ImageData
+from pipeline.datasets.loading import load
 from pipeline.evaluation.statistics import paired_difference
 from tests.conftest import tiny_arguments
 

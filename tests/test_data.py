@@ -10,7 +10,8 @@ import torch
 
 from pipeline.config import DataConfig
 from pipeline.datasets.checksums import content_hashes
-from pipeline.datasets.loading import ImageData, load, prepare
+from pipeline.datasets.image_data import ImageData
+from pipeline.datasets.loading import load, prepare
 from pipeline.datasets.readers import mnist
 from pipeline.errors import PipelineError
 
@@ -98,7 +99,7 @@ def test_digits_hold_out_the_same_stratified_test_set_every_time() -> None:
 
 PLUG_IN = """
 import torch
-from pipeline.datasets.loading import ImageData
+from pipeline.datasets.image_data import ImageData
 
 def images(n):
     return torch.arange(n * 64).remainder(251).to(torch.uint8).view(n, 1, 8, 8)
@@ -230,3 +231,12 @@ def test_the_example_in_the_readme_works(tmp_path: Path, monkeypatch: pytest.Mon
     assert dataset.train.class_names == ("0", "1")
     assert len(dataset.test) == 8  # a fifth of the 40 that have a label
     assert int((dataset.train.labels < 0).sum()) == 20
+
+
+def test_names_stay_with_their_images() -> None:
+    images = torch.arange(5, dtype=torch.uint8).view(5, 1, 1, 1)
+    data = ImageData(images, torch.tensor([0, 1, 0, 1, -1]), ("a", "b"), tuple(f"{n}.png" for n in range(5)))
+    assert data[torch.tensor([3, 0])].names == ("3.png", "0.png")
+    assert data[data.labels < 1].names == ("0.png", "2.png", "4.png")
+    with pytest.raises(PipelineError, match="names: got 4 for 5 images; expected one for each image"):
+        ImageData(images, data.labels, ("a", "b"), tuple("abcd"))

@@ -16,7 +16,8 @@ import torchvision
 from scipy.io import savemat
 
 from pipeline.config import DataConfig
-from pipeline.datasets.loading import Dataset, load
+from pipeline.datasets.image_data import Dataset
+from pipeline.datasets.loading import load
 from pipeline.errors import PipelineError
 from tests.test_data import idx
 

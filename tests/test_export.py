@@ -17,7 +17,8 @@ from pipeline import extras
 from pipeline.artefacts import classifiers
 from pipeline.cli import main
 from pipeline.config import DataConfig, Experiment
-from pipeline.datasets.loading import ImageData, load
+from pipeline.datasets.image_data import ImageData
+from pipeline.datasets.loading import load
 from pipeline.evaluation.statistics import clopper_pearson
 from pipeline.models.deployed import Deployed
 from pipeline.report.terminal import percent

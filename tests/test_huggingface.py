@@ -11,7 +11,8 @@ from PIL import Image
 
 from pipeline import extras
 from pipeline.config import DataConfig
-from pipeline.datasets.loading import Dataset, load, prepare
+from pipeline.datasets.image_data import Dataset
+from pipeline.datasets.loading import load, prepare
 from pipeline.datasets.streamed import Streamed
 from pipeline.errors import PipelineError
 

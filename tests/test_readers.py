@@ -19,7 +19,8 @@ from PIL import Image
 
 from pipeline.config import DataConfig
 from pipeline.datasets.arrays import from_arrays
-from pipeline.datasets.loading import Dataset, ImageData, load
+from pipeline.datasets.image_data import Dataset, ImageData
+from pipeline.datasets.loading import load
 from pipeline.errors import PipelineError
 from tests.conftest import Run
 from tests.test_data import idx

@@ -44,7 +44,7 @@ HOSTILE = ("</script><script>alert(1)</script>", '"quoted" onload="x', "a & b | 
 
 PLUG_IN = f"""
 import torch
-from pipeline.datasets.loading import ImageData
+from pipeline.datasets.image_data import ImageData
 
 def load(root):
     generator = torch.Generator().manual_seed(0)

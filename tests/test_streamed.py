@@ -19,7 +19,8 @@ from pipeline.config import DataConfig
 from pipeline.datasets import batches, streamed
 from pipeline.datasets.batches import Batches
 from pipeline.datasets.checksums import content_hashes
-from pipeline.datasets.loading import Dataset, load
+from pipeline.datasets.image_data import Dataset
+from pipeline.datasets.loading import load
 from pipeline.datasets.streamed import Rows, Streamed
 from pipeline.errors import PipelineError
 from pipeline.store import disk, tensor_file

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from scipy import sparse
     from sklearn.decomposition import PCA
 
-    from pipeline.datasets.loading import Dataset
+    from pipeline.datasets.image_data import Dataset
     from pipeline.evaluation.baselines import Pixels
     from pipeline.learning.plan import Pretrained
 

@@ -14,7 +14,7 @@ from pipeline.stages import pretrain
 from pipeline.store import runs
 
 if TYPE_CHECKING:
-    from pipeline.datasets.loading import ImageData
+    from pipeline.datasets.image_data import ImageData
 
 SHOWN = 2000  # test images; t-SNE of so many takes some seconds
 PERPLEXITY = 30  # neighbours that t-SNE keeps together

@@ -16,7 +16,7 @@ from pipeline.stages import pretrain, sample
 if TYPE_CHECKING:
     import torch
 
-    from pipeline.datasets.loading import ImageData
+    from pipeline.datasets.image_data import ImageData
     from pipeline.report.atlas import Atlas
     from pipeline.report.cards import Suspect
     from pipeline.report.evidence import Counts, Run

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.datasets.loading import ImageData
+from pipeline.datasets.image_data import ImageData
 from pipeline.datasets.streamed import CHUNK, Rows, Storage, Streamed
 from pipeline.errors import PipelineError
 

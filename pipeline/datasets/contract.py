@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline.config import DataConfig
 from pipeline.datasets import loading
 from pipeline.datasets.checksums import content_hashes
-from pipeline.datasets.loading import Dataset, ImageData, Loader
+from pipeline.datasets.image_data import Dataset, ImageData
+from pipeline.datasets.loading import Loader
 from pipeline.datasets.streamed import Storage
 from pipeline.errors import PipelineError
 from pipeline.models.inputs import Images, chunks

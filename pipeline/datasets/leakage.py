@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.datasets.checksums import content_hashes
-from pipeline.datasets.loading import Dataset
+from pipeline.datasets.image_data import Dataset
 from pipeline.errors import PipelineError
 
 

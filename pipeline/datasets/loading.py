@@ -1,35 +1,34 @@
-"""What a data set is, and how one is found by name.
+"""Find a data set by its name, load it, and make sure that no training image lies in its test set.
 
 A data set is a function. It takes the folder for raw files as ``root``, if it has such a parameter, and whatever
 ``data.args`` gives it. It returns ``(train, test)``, or ``train`` alone, from which a test set is then held out before
-anything else happens. Each is an ``ImageData``, or a pair of arrays ``(X, y)`` that ``arrays.from_arrays`` makes one
-of. Name it in a config by its import path, ``my_module:my_function``; nothing here needs editing.
+anything else happens. Each part is an ``ImageData``, or a pair of arrays ``(X, y)``, which ``arrays.from_arrays`` turns
+into one. A config names the function by its import path, ``my_module:my_function``; nothing in this package needs to
+be edited.
 
-Memory-mapped arrays that are too large for memory are streamed; a function that has a parameter ``storage`` gets what
-decides that, see ``streamed.Storage``.
+Memory-mapped arrays that are too large for memory are streamed. A function that has a parameter ``storage`` gets the
+``streamed.Storage`` that decides what is streamed.
 
-A function may carry an attribute ``prepare``, called with the same arguments by the data stage alone: the place to
-unpack or download.
+A function may have an attribute ``prepare``, which stage data alone calls with the same arguments: the place to unpack
+or download files.
 """
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline import plugins
 from pipeline.config import DataConfig
-from pipeline.datasets import checksums
-from pipeline.datasets.streamed import Storage, Streamed, available_memory, show
+from pipeline.datasets.arrays import as_image_data
+from pipeline.datasets.copies import find_copies
+from pipeline.datasets.image_data import Dataset, ImageData
+from pipeline.datasets.streamed import Storage
 from pipeline.errors import PipelineError
-
-if TYPE_CHECKING:
-    import torch
 
 BUILT_IN = {
     "mnist": "pipeline.datasets.readers.mnist:load",
@@ -50,124 +49,19 @@ BUILT_IN = {
 }
 ENTRY_POINTS = "pipeline.datasets"  # the group in which an installed package adds its own
 
-LONGEST_NAME = 200  # of a class, in letters
-
 TEST_FRACTION = 0.2  # held out of a data set that comes without an official test set
 _TEST_SEED = 20_000_000  # fixed: the test set is a property of the data, not of an experiment
 
 
 @dataclass(frozen=True)
-class ImageData:
-    """Images with their labels.
-
-    Attributes:
-        images: uint8, shape (N, C, H, W), intensities 0 to 255: a tensor, or ``Streamed``, of which an index reads some
-            from their files into a tensor.
-        labels: int64, shape (N,), 0 to classes - 1; -1 means unlabelled, as in scikit-learn.
-        class_names: One name a class, in the order of the labels.
-
-    Raises:
-        PipelineError: A tensor has another type or shape, a label is out of range, or a name cannot be shown.
-    """
-
-    images: Any
-    labels: torch.Tensor
-    class_names: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        import torch
-
-        for name in ("images", "labels"):
-            value = getattr(self, name)
-            if not isinstance(value, torch.Tensor | Streamed):
-                raise PipelineError(
-                    f"{name}: got a {type(value).__name__}; expected a tensor. "
-                    "For arrays, use pipeline.datasets.arrays.from_arrays"
-                )
-        if self.images.dtype != torch.uint8 or len(self.images.shape) != 4 or 0 in self.images.shape:
-            raise PipelineError(
-                f"images: got {self.images.dtype} of shape {tuple(self.images.shape)}; "
-                "expected uint8 of shape (N, C, H, W) with at least one image"
-            )
-        if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
-            raise PipelineError(
-                f"labels: got {self.labels.dtype} of shape {tuple(self.labels.shape)}; "
-                f"expected int64 of shape ({len(self.images)},), one for each image"
-            )
-        strange = [name for name in self.class_names if not (name.isprintable() and 0 < len(name) <= LONGEST_NAME)]
-        if strange:
-            raise PipelineError(
-                f"class_names: {strange[0][:LONGEST_NAME]!r} is not allowed; expected 1 to {LONGEST_NAME} letters that "
-                "can be shown"
-            )
-        low, high = int(self.labels.min()), int(self.labels.max())
-        if low < -1 or high >= len(self.class_names):
-            raise PipelineError(
-                f"labels: they run from {low} to {high}; expected -1 (unlabelled) to "
-                f"{len(self.class_names) - 1}, for {len(self.class_names)} class names"
-            )
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image."""
-        _, channels, height, width = self.images.shape
-        return channels, height, width
-
-    def examples(self, index: torch.Tensor, most: int) -> torch.Tensor:
-        """Of the images at these indices, the index of the first of each class, in their order; at most so many."""
-        labels = self.labels[index].tolist()
-        firsts = sorted(labels.index(number) for number in set(labels) - {-1})[:most]
-        return index[firsts]
-
-    def __getitem__(self, index: torch.Tensor) -> ImageData:
-        images = self.images.subset(index) if isinstance(self.images, Streamed) else self.images[index]
-        return ImageData(images, self.labels[index], self.class_names)
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A data set ready for use: no training image also lies in the test set.
-
-    Attributes:
-        train: Labelled and unlabelled training images.
-        test: Images for E_out; all labelled.
-        sha256: Of all images, labels and class names, before duplicates were left out.
-        duplicates: Training images left out because the test set holds the same image.
-        repeats: Labels left out because another labelled training image is the same, so that no image is both trained
-            on and validated on; the image stays, without its label.
-    """
-
-    train: ImageData
-    test: ImageData
-    sha256: str
-    duplicates: int
-    repeats: int
-
-    @functools.cached_property
-    def test_hashes(self) -> frozenset[bytes]:
-        """Digests of the test images."""
-        return frozenset(checksums.content_hashes(self.test.images).tolist())
-
-    @property
-    def whereabouts(self) -> str:
-        """Where the images are while they are worked with, and why there."""
-        size = sum(math.prod(part.images.shape) for part in (self.train, self.test))
-        room = f"{show(size)} of images, {show(available_memory())} of memory available"
-        return f"{'streamed from disk' if is_streamed(self.train, self.test) else 'in memory'} ({room})"
-
-
-@dataclass(frozen=True)
 class Loader:
-    """A data set's function with its arguments, whose errors are shown as the user's own.
+    """A data set's function with its arguments; an error that it raises is shown with the lines of its own code.
 
     Attributes:
-        name: What messages call it.
-        function: The user's, or a built-in one.
-        arguments: Keyword arguments.
-        storage: Decides what is streamed.
+        name: What messages call the data set.
+        function: The function that loads it, the user's or a built-in one.
+        arguments: Keyword arguments of the function.
+        storage: Decides which images are streamed.
     """
 
     name: str
@@ -176,11 +70,15 @@ class Loader:
     storage: Storage
 
     def __call__(self) -> Any:
-        """What the function returns."""
+        """Call the function and return what it returns.
+
+        Raises:
+            PipelineError: If the function raises any error.
+        """
         return self._call(self.function)
 
     def prepare(self) -> None:
-        """Unpack or download the raw files, where the data set has any; quick when they are there."""
+        """Unpack or download the raw files, if the data set has a function for that; quick when they are there."""
         preparation = getattr(self.function, "prepare", None)
         if preparation is not None:
             self._call(preparation)
@@ -196,20 +94,20 @@ class Loader:
 
 
 def find_loader(config: DataConfig) -> Loader:
-    """The loader a config names, with its arguments bound.
+    """Find the loader that a config names, and bind its arguments.
 
     Raises:
-        PipelineError: There is no such name and no such import path, or it does not take these arguments.
+        PipelineError: If there is no such name and no such import path, or it does not take these arguments.
     """
     function = plugins.find("data.dataset", config.dataset, BUILT_IN, ENTRY_POINTS)
     return bind(config.dataset, function, Storage(Path(config.root), config.streaming), config.args)
 
 
 def bind(name: str, function: Any, storage: Storage, args: dict[str, Any]) -> Loader:
-    """A loader from a function, which gets ``root`` and ``storage`` if it has parameters of these names.
+    """Make a loader of a function, which gets ``root`` and ``storage`` if it has parameters of these names.
 
     Raises:
-        PipelineError: It is no function, or does not take these arguments.
+        PipelineError: If it is no function, or does not take these arguments.
     """
     if not callable(function):
         raise PipelineError(f"data.dataset: {name!r} is a {type(function).__name__}; expected a function")
@@ -225,28 +123,26 @@ def bind(name: str, function: Any, storage: Storage, args: dict[str, Any]) -> Lo
 
 
 def prepare(config: DataConfig) -> None:
-    """Unpack or download the raw files, where the data set has any; quick when they are there."""
+    """Unpack or download the raw files, if the data set has a function for that; quick when they are there."""
     find_loader(config).prepare()
 
 
 def load(config: DataConfig) -> Dataset:
-    """Load a data set and make sure that its test set is apart from its training set.
+    """Load a data set and leave out the training images that its test set holds too.
 
     Raises:
-        PipelineError: The loader is unknown, failed, or returned something else than the contract says.
+        PipelineError: If the loader is unknown, failed, or returned something that the contract does not allow.
     """
     loader = find_loader(config)
     return assemble(*load_parts(loader), loader.storage)
 
 
 def load_parts(loader: Loader) -> tuple[ImageData, ImageData]:
-    """What a loader gives, as training and test images, with a test set held out if it gives none.
+    """Load training and test images; a test set is held out if the loader gives none.
 
     Raises:
-        PipelineError: It failed, or returned something else than the contract says.
+        PipelineError: If the loader failed, or returned something that the contract does not allow.
     """
-    from pipeline.datasets.arrays import as_image_data
-
     loaded = as_image_data(loader(), loader.storage)
     if isinstance(loaded, ImageData):
         loaded = hold_out_test(loaded)
@@ -256,7 +152,7 @@ def load_parts(loader: Loader) -> tuple[ImageData, ImageData]:
             "expected ImageData or a pair of ImageData (train, test); or arrays: (X, y), or (X, y), (X_test, y_test)"
         )
     train, test = loaded
-    if loader.storage.streaming == "always" and not is_streamed(train):
+    if loader.storage.streaming == "always" and not train.is_streamed:
         raise PipelineError(
             f"data.streaming: {loader.name} has its images in memory already, they cannot be streamed; give .npy files "
             "or pictures in folders to a reader, return memory-mapped arrays, or leave data.streaming at auto"
@@ -264,16 +160,11 @@ def load_parts(loader: Loader) -> tuple[ImageData, ImageData]:
     return train, test
 
 
-def is_streamed(*parts: ImageData) -> bool:
-    """Whether the images of one of these are read from files when they are asked for."""
-    return any(isinstance(part.images, Streamed) for part in parts)
-
-
 def hold_out_test(data: ImageData) -> tuple[ImageData, ImageData]:
     """Split off a stratified fifth of the labelled images as the test set, always the same one.
 
     Raises:
-        PipelineError: The labelled images are too few for that.
+        PipelineError: If there are too few labelled images.
     """
     import torch
     from sklearn.model_selection import train_test_split
@@ -304,16 +195,35 @@ def hold_out_test(data: ImageData) -> tuple[ImageData, ImageData]:
 
 
 def assemble(train: ImageData, test: ImageData, storage: Storage) -> Dataset:
-    """A data set from its two parts, less the training images that the test set holds too.
+    """Make a data set of its two parts, without the training images that the test set holds too.
 
     Args:
         train: Training images.
         test: Test images.
-        storage: Keeps what was found out of streamed ones.
+        storage: Remembers which streamed images are copies.
 
     Raises:
-        PipelineError: The parts do not belong together, or nothing could be learnt from them.
+        PipelineError: If the parts do not belong together, or nothing could be learnt from them.
     """
+    import torch
+
+    _check_parts(train, test)
+    copies = find_copies(train, test, storage)
+    fresh = torch.ones(len(train), dtype=torch.bool)
+    fresh[copies.in_test] = False
+    if not fresh.any():
+        raise PipelineError("every training image also lies in the test set")
+    repeated = torch.zeros(len(train), dtype=torch.bool)
+    repeated[copies.repeated] = True
+    repeated &= fresh
+    if repeated.any():
+        train = replace(train, labels=train.labels.masked_fill(repeated, -1))
+    duplicates = len(copies.in_test)
+    kept = train[fresh] if duplicates else train
+    return Dataset(kept, test, copies.sha256, duplicates, int(repeated.sum()))
+
+
+def _check_parts(train: ImageData, test: ImageData) -> None:
     if train.class_names != test.class_names or train.shape != test.shape:
         raise PipelineError(
             f"training images are {train.shape} in classes {train.class_names}, test images "
@@ -321,22 +231,7 @@ def assemble(train: ImageData, test: ImageData, storage: Storage) -> Dataset:
         )
     if int(test.labels.min()) < 0:
         raise PipelineError("the test set holds unlabelled images (-1); expected a label for each")
-    import torch
-
-    if len(torch.unique(train.labels[train.labels >= 0])) < 2:
+    if len(set(train.labels.tolist()) - {-1}) < 2:
         raise PipelineError(
             "labels: the labelled training images are all of one class, or there are none; expected two classes or more"
         )
-    found = checksums.examine(train, test, storage)
-    fresh = torch.ones(len(train), dtype=torch.bool)
-    fresh[found["in_test"]] = False
-    if not fresh.any():
-        raise PipelineError("every training image also lies in the test set")
-    repeated = torch.zeros(len(train), dtype=torch.bool)
-    repeated[found["repeated"]] = True
-    repeated &= fresh
-    if repeated.any():
-        train = ImageData(train.images, train.labels.masked_fill(repeated, -1), train.class_names)
-    duplicates = len(found["in_test"])
-    kept = train[fresh] if duplicates else train
-    return Dataset(kept, test, found["sha256"], duplicates, int(repeated.sum()))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from pipeline.datasets.contract import Card
-    from pipeline.datasets.loading import ImageData
+    from pipeline.datasets.image_data import ImageData
 
 COLUMNS = 10  # images a row of the contact sheet
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.config import Experiment, as_dict
 from pipeline.datasets import loading
+from pipeline.datasets.image_data import Dataset
 from pipeline.errors import PipelineError
 from pipeline.learning.plan import split_budget
 from pipeline.store import disk, runs
@@ -87,7 +88,7 @@ def check_budgets(config: Experiment) -> None:
         split_budget(config.train, labels, budget, 0, len(found["classes"]))
 
 
-def load(config: Experiment) -> loading.Dataset:
+def load(config: Experiment) -> Dataset:
     """The images, checked against the card.
 
     Raises:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import extras, methods
 from pipeline.config import Experiment
-from pipeline.datasets import loading
 from pipeline.errors import PipelineError
 from pipeline.learning.plan import Pretrained
 from pipeline.methods import find_method
@@ -188,12 +187,12 @@ def _make(config: Experiment, folder: Path) -> dict[str, Any]:
     print(f"pretrain: precision {precision}, {reason}")
     settings, dataset = config.pretrain, data.load(config)
     images = dataset.train.images
-    if loading.is_streamed(dataset.train):
+    if dataset.train.is_streamed:
         print(f"{config.data.dataset}: {dataset.whereabouts}")
     place = runs.artefact_path(config.folder, "pretrain", inputs(config))
     events = config.folder / "tensorboard" / place.name if config.runtime.tensorboard else None
     held_out, seen = split_holdout(config, len(images))
-    if not loading.is_streamed(dataset.train):  # those were held against the test set when they were hashed
+    if not dataset.train.is_streamed:  # those were held against the test set when they were hashed
         check_disjoint(dataset, {"pretraining": seen.numpy()})
     embeddings = functools.partial(tensor_file.create, folder / "embeddings.safetensors", "train")
     with threads(config.runtime.threads) as used:

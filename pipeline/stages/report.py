@@ -19,7 +19,7 @@ from pipeline.studies import STUDIES
 
 if TYPE_CHECKING:
     from pipeline.artefacts.maps import Plane
-    from pipeline.datasets.loading import Dataset
+    from pipeline.datasets.image_data import Dataset
     from pipeline.report.evidence import Evidence
     from pipeline.report.page import Pictures
     from pipeline.report.space import Space

@@ -14,7 +14,7 @@ from pipeline.store import runs, test_access
 if TYPE_CHECKING:
     import torch
 
-    from pipeline.datasets.loading import Dataset, ImageData
+    from pipeline.datasets.image_data import Dataset, ImageData
     from pipeline.models.classifier import Backbone
     from pipeline.models.generation import LatentGaussian
     from pipeline.models.pretraining import Pretraining

@@ -31,7 +31,7 @@ CELLS = "cells"  # their folder inside the experiment's
 if TYPE_CHECKING:
     import torch
 
-    from pipeline.datasets.loading import Dataset
+    from pipeline.datasets.image_data import Dataset
     from pipeline.evaluation.errors import SplitErrors
     from pipeline.learning.classify import Trained
     from pipeline.learning.fitting import Examples

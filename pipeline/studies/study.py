@@ -16,7 +16,7 @@ from pipeline.evaluation.statistics import Interval, mean_interval, paired_diffe
 if TYPE_CHECKING:
     import torch
 
-    from pipeline.datasets.loading import Dataset
+    from pipeline.datasets.image_data import Dataset
     from pipeline.models.classifier import Backbone
     from pipeline.models.deployed import Deployed
     from pipeline.models.pretraining import Pretraining

@@ -18,8 +18,8 @@ from pipeline.artefacts.cell_inputs import CellInputs
 from pipeline.config import DataConfig, NetworkConfig, PretrainConfig, RuntimeConfig, TrainConfig
 from pipeline.datasets import loading
 from pipeline.datasets.checksums import content_hashes
+from pipeline.datasets.image_data import Dataset, ImageData
 from pipeline.datasets.leakage import LeakError, check_disjoint
-from pipeline.datasets.loading import Dataset, ImageData
 from pipeline.datasets.splits import union
 from pipeline.datasets.streamed import Storage
 from pipeline.learning import stacked_heads
@@ -121,7 +121,8 @@ def test_the_stages_make_that_check(
 
 TEST_SET = """
 import torch
-from pipeline.datasets.loading import ImageData, load, DataConfig
+from pipeline.datasets.image_data import ImageData
+from pipeline.datasets.loading import load, DataConfig
 
 def digits(root, test):
     whole = load(DataConfig("digits"))

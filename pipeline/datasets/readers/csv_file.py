@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pipeline.datasets.arrays import from_arrays
 from pipeline.datasets.decoding import check_room, existing, unpacked_size
-from pipeline.datasets.loading import ImageData
+from pipeline.datasets.image_data import ImageData
 from pipeline.errors import PipelineError
 
 

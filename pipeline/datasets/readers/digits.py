@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.datasets.loading import ImageData
+from pipeline.datasets.image_data import ImageData
 
 
 def load(root: Path) -> ImageData:

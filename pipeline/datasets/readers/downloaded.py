@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from pipeline.datasets.arrays import Array, from_arrays
 from pipeline.datasets.decoding import Gallery, stack
-from pipeline.datasets.loading import ImageData
+from pipeline.datasets.image_data import ImageData
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:

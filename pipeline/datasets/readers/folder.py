@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.datasets.arrays import from_arrays
 from pipeline.datasets.decoding import FORMATS, Gallery, existing, stack
-from pipeline.datasets.loading import ImageData
+from pipeline.datasets.image_data import ImageData
 from pipeline.datasets.streamed import Storage
 from pipeline.errors import PipelineError
 

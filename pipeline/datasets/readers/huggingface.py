@@ -15,7 +15,7 @@ import numpy as np
 from pipeline import extras
 from pipeline.datasets.arrays import Array, from_arrays
 from pipeline.datasets.decoding import FORMATS, Gallery, stack
-from pipeline.datasets.loading import ImageData
+from pipeline.datasets.image_data import ImageData
 from pipeline.datasets.streamed import Storage
 from pipeline.errors import PipelineError
 

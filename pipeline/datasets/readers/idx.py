@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pipeline.datasets.arrays import from_arrays
 from pipeline.datasets.decoding import Content, check_room, existing, read_most, unpacked
-from pipeline.datasets.loading import ImageData
+from pipeline.datasets.image_data import ImageData
 from pipeline.errors import PipelineError
 
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}

@@ -7,7 +7,7 @@ import hashlib
 import zlib
 from pathlib import Path
 
-from pipeline.datasets.loading import ImageData
+from pipeline.datasets.image_data import ImageData
 from pipeline.errors import PipelineError
 from pipeline.store.disk import sha256_file, write_atomic
 

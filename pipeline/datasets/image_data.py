@@ -1,0 +1,150 @@
+"""The two things that every data set becomes: images with their labels, and a training and a test set of them."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.datasets.checksums import content_hashes
+from pipeline.datasets.streamed import Streamed, available_memory, show
+from pipeline.errors import PipelineError
+
+if TYPE_CHECKING:
+    import torch
+
+LONGEST_NAME = 200  # letters that the name of a class may have
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """Images with their labels.
+
+    Attributes:
+        images: uint8, shape (N, C, H, W), intensities 0 (black) to 255 (white): a tensor in memory, or a ``Streamed``,
+            which reads the images at an index from their files into a tensor.
+        labels: int64, shape (N,), 0 to classes - 1; -1 means unlabelled, as in scikit-learn.
+        class_names: The name of each class, in the order of the labels.
+        names: Where each image comes from, N strings in the order of the images: the name of its file, or its row in a
+            table. None if the source has no names.
+
+    Raises:
+        PipelineError: If a tensor has another type or shape, a label is out of range, or a class's name cannot be
+            printed.
+    """
+
+    images: Any
+    labels: torch.Tensor
+    class_names: tuple[str, ...]
+    names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        self._check_images()
+        self._check_labels()
+        if self.names is not None and len(self.names) != len(self):
+            raise PipelineError(f"names: got {len(self.names)} for {len(self)} images; expected one for each image")
+
+    def _check_images(self) -> None:
+        import torch
+
+        for name in ("images", "labels"):
+            value = getattr(self, name)
+            if not isinstance(value, torch.Tensor | Streamed):
+                raise PipelineError(
+                    f"{name}: got a {type(value).__name__}; expected a tensor. "
+                    "For arrays, use pipeline.datasets.arrays.from_arrays"
+                )
+        if self.images.dtype != torch.uint8 or len(self.images.shape) != 4 or 0 in self.images.shape:
+            raise PipelineError(
+                f"images: got {self.images.dtype} of shape {tuple(self.images.shape)}; "
+                "expected uint8 of shape (N, C, H, W) with at least one image"
+            )
+
+    def _check_labels(self) -> None:
+        import torch
+
+        if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
+            raise PipelineError(
+                f"labels: got {self.labels.dtype} of shape {tuple(self.labels.shape)}; "
+                f"expected int64 of shape ({len(self.images)},), one for each image"
+            )
+        strange = [name for name in self.class_names if not (name.isprintable() and 0 < len(name) <= LONGEST_NAME)]
+        if strange:
+            raise PipelineError(
+                f"class_names: {strange[0][:LONGEST_NAME]!r} is not allowed; expected 1 to {LONGEST_NAME} letters that "
+                "can be shown"
+            )
+        low, high = int(self.labels.min()), int(self.labels.max())
+        if low < -1 or high >= len(self.class_names):
+            raise PipelineError(
+                f"labels: they run from {low} to {high}; expected -1 (unlabelled) to "
+                f"{len(self.class_names) - 1}, for {len(self.class_names)} class names"
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        _, channels, height, width = self.images.shape
+        return channels, height, width
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the images stay in their files and are read when they are asked for."""
+        return isinstance(self.images, Streamed)
+
+    def examples(self, index: torch.Tensor, most: int) -> torch.Tensor:
+        """Pick the first image of each class among the images at these indices.
+
+        Returns:
+            Indices of at most ``most`` images, in their order; unlabelled images are not picked.
+        """
+        labels = self.labels[index].tolist()
+        firsts = sorted(labels.index(number) for number in set(labels) - {-1})[:most]
+        return index[firsts]
+
+    def __getitem__(self, index: torch.Tensor) -> ImageData:
+        """The images at these indices, or where this mask is true, with their labels and names."""
+        images = self.images.subset(index) if isinstance(self.images, Streamed) else self.images[index]
+        names = None
+        if self.names is not None:
+            names = tuple(np.array(self.names, dtype=object)[np.asarray(index)])
+        return replace(self, images=images, labels=self.labels[index], names=names)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set ready for use: no training image also lies in the test set.
+
+    Attributes:
+        train: Labelled and unlabelled training images.
+        test: Images that E_out is measured on; all of them have a label.
+        sha256: Checksum of all images, labels and class names, before duplicates were left out.
+        duplicates: How many training images were left out because the test set holds the same image.
+        repeats: How many labels were left out because another labelled training image is the same, so that no image is
+            both trained on and validated on. The image stays, without its label.
+    """
+
+    train: ImageData
+    test: ImageData
+    sha256: str
+    duplicates: int
+    repeats: int
+
+    @functools.cached_property
+    def test_hashes(self) -> frozenset[bytes]:
+        """Digests of the test images."""
+        return frozenset(content_hashes(self.test.images).tolist())
+
+    @property
+    def whereabouts(self) -> str:
+        """Whether the images are in memory or streamed from disk, in words, with the sizes that decided it."""
+        size = sum(math.prod(part.images.shape) for part in (self.train, self.test))
+        room = f"{show(size)} of images, {show(available_memory())} of memory available"
+        is_streamed = self.train.is_streamed or self.test.is_streamed
+        return f"{'streamed from disk' if is_streamed else 'in memory'} ({room})"
