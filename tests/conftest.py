@@ -40,12 +40,23 @@ def tiny_arguments(runs: Path, stage: str, extra: Sequence[str] = ()) -> list[st
     return [stage, *TINY, f"--runs={runs}", f"--data.root={runs / 'raw'}", *extra]
 
 
+# for tests whose outcome may depend on the arithmetic: on any machine, they see what every machine would do
+in_both_precisions = pytest.mark.parametrize("precision", ["32", "bf16"], indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def pretrained_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def precision(request: pytest.FixtureRequest) -> str:
+    """The tiny experiment's runtime.precision: what this machine takes, but in a test marked in_both_precisions."""
+    chosen: str = getattr(request, "param", "auto")
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def pretrained_runs(precision: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A runs folder in which stages data and pretrain of the tiny experiment are done. Not to be written to."""
     runs = tmp_path_factory.mktemp("pretrained")
     for stage in ("data", "pretrain"):
-        assert main(tiny_arguments(runs, stage)) == 0
+        assert main(tiny_arguments(runs, stage, (f"--runtime.precision={precision}",))) == 0
     return runs
 
 
@@ -56,20 +67,21 @@ def runs(pretrained_runs: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def compared_runs(pretrained_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def compared_runs(pretrained_runs: Path, precision: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A runs folder in which the tiny experiment is compared, without baselines. Not to be written to."""
     runs = Path(shutil.copytree(pretrained_runs, tmp_path_factory.mktemp("compared") / "runs"))
-    assert main(tiny_arguments(runs, "compare", ("--grid.baselines=false",))) == 0
+    settings = ("--grid.baselines=false", f"--runtime.precision={precision}")
+    assert main(tiny_arguments(runs, "compare", settings)) == 0
     return runs
 
 
 @pytest.fixture
-def tiny(runs: Path) -> Run:
+def tiny(runs: Path, precision: str) -> Run:
     """Run a stage of the tiny experiment through the command line; returns its exit status."""
 
     def run(stage: str, *extra: str) -> int:
         try:
-            return main(tiny_arguments(runs, stage, extra))
+            return main(tiny_arguments(runs, stage, (f"--runtime.precision={precision}", *extra)))
         except SystemExit as error:  # what the argument parser refuses
             return int(error.code or 0)
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from pipeline.config import DataConfig
 from pipeline.datasets.loading import load
 from pipeline.store import disk
-from tests.conftest import Run
+from tests.conftest import Run, in_both_precisions
 
 
 def cell(runs: Path, mode: str, labels: int = 100, seed: int = 0) -> Path:
@@ -27,6 +27,7 @@ def metrics(folder: Path) -> dict[str, Any]:
     return content
 
 
+@in_both_precisions
 @pytest.mark.parametrize("mode", ["frozen", "finetune", "scratch"])
 def test_every_number_of_a_cell_can_be_recounted_from_its_predictions(mode: str, runs: Path, tiny: Run) -> None:
     assert tiny("train", f"--mode={mode}", "--labels=100", "--seed=1") == 0
@@ -49,6 +50,7 @@ def test_every_number_of_a_cell_can_be_recounted_from_its_predictions(mode: str,
     assert confusion.sum() - confusion.trace() == said["e_out"]["errors"]
 
 
+@in_both_precisions
 def test_early_stopping_keeps_the_epoch_with_the_lowest_validation_loss(runs: Path, tiny: Run) -> None:
     assert tiny("train", "--mode=frozen", "--train.frozen.max_epochs=60", "--train.frozen.patience=5") == 0
     folder = cell(runs, "frozen")
@@ -62,6 +64,7 @@ def test_early_stopping_keeps_the_epoch_with_the_lowest_validation_loss(runs: Pa
     assert said["e_val"]["loss"] == pytest.approx(best["loss_val"], rel=1e-4)
 
 
+@in_both_precisions
 def test_a_frozen_encoder_keeps_every_bit_and_a_fine_tuned_one_does_not(runs: Path, tiny: Run) -> None:
     [artefact] = (runs / "tiny").glob("pretrain-*")
     pretrained = load_file(artefact / "backbone.safetensors")
@@ -80,6 +83,7 @@ def test_a_frozen_encoder_keeps_every_bit_and_a_fine_tuned_one_does_not(runs: Pa
             assert digests["before"] != digests["after"]
 
 
+@in_both_precisions
 def test_embedding_once_equals_the_long_way(runs: Path, tiny: Run) -> None:
     """A distortion of strength 0 leaves the images alone but sends training through the encoder at every step."""
     still = json.dumps(dict.fromkeys(("rotation", "scale", "shear", "translation", "elastic"), 0))
@@ -114,6 +118,7 @@ def test_without_patience_the_last_weights_are_kept(runs: Path, tiny: Run) -> No
     assert metrics(folder)["e_val"]["loss"] == pytest.approx(history["loss_val"][-1], rel=1e-4)
 
 
+@in_both_precisions
 def test_fine_tuning_starts_from_the_frozen_head_unless_told_otherwise(runs: Path, tiny: Run) -> None:
     """At a vanishing rate head-first fine-tuning is the frozen classifier, and naive fine-tuning is a random head."""
     still = ("--train.finetune.encoder_lr=1e-12", "--train.finetune.head_lr=1e-12", "--train.finetune.max_epochs=1")
@@ -202,6 +207,7 @@ def test_modes_share_their_draw_and_draws_differ(runs: Path, tiny: Run) -> None:
     assert splits["frozen", 0] != splits["frozen", 1]
 
 
+@in_both_precisions
 def test_the_same_cell_is_the_same_to_the_bit_and_scratch_needs_no_pretraining(
     runs: Path, tiny: Run, tmp_path: Path
 ) -> None:

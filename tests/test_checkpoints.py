@@ -16,7 +16,7 @@ import torch
 
 from pipeline.cli import main
 from pipeline.training import checkpoints
-from tests.conftest import Run, tiny_arguments
+from tests.conftest import Run, in_both_precisions, tiny_arguments
 
 EPOCHS = 4
 # a VAE draws from the random generators in every step, and so does a distortion
@@ -44,14 +44,14 @@ def pretrained(runs: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(pretrained_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def uninterrupted(precision: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     runs = tmp_path_factory.mktemp("uninterrupted")
     for stage in ("data", "pretrain"):
-        assert main(tiny_arguments(runs, stage, SETTINGS)) == 0
+        assert main(tiny_arguments(runs, stage, (*SETTINGS, f"--runtime.precision={precision}"))) == 0
     return pretrained(runs)
 
 
-def kill_after(epoch: int, runs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def kill_after(epoch: int, runs: Path, tiny: Run, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Pretrain until an epoch has been saved, then die; the checkpoint that is left."""
     save = checkpoints.SaveEpochs.on_train_epoch_end
 
@@ -63,11 +63,12 @@ def kill_after(epoch: int, runs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with monkeypatch.context() as patched:
         patched.setattr(checkpoints.SaveEpochs, "on_train_epoch_end", save_and_die)
         with pytest.raises(KilledError):
-            main(tiny_arguments(runs, "pretrain", SETTINGS))
+            tiny("pretrain", *SETTINGS)
     (checkpoint,) = (runs / "tiny").glob(".pretrain-*.checkpoint")
     return checkpoint
 
 
+@in_both_precisions
 @pytest.mark.parametrize("epoch", [1, 3, EPOCHS])
 def test_the_result_is_the_same_to_the_bit(
     epoch: int,
@@ -77,7 +78,7 @@ def test_the_result_is_the_same_to_the_bit(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    checkpoint = kill_after(epoch, runs, monkeypatch)
+    checkpoint = kill_after(epoch, runs, tiny, monkeypatch)
     capsys.readouterr()
     torch.manual_seed(99)  # whatever the new process did before
     assert tiny("pretrain", *SETTINGS) == 0
@@ -91,7 +92,7 @@ def test_the_result_is_the_same_to_the_bit(
 def test_without_the_random_states_it_would_not_be(
     runs: Path, tiny: Run, uninterrupted: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kill_after(2, runs, monkeypatch)
+    kill_after(2, runs, tiny, monkeypatch)
     monkeypatch.setattr(checkpoints, "set_random_states", lambda states: None)
     assert tiny("pretrain", *SETTINGS) == 0
     assert pretrained(runs) != uninterrupted
@@ -150,7 +151,7 @@ def test_a_broken_hostile_or_old_checkpoint_is_left_out(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    spoil(kill_after(1, runs, monkeypatch))
+    spoil(kill_after(1, runs, tiny, monkeypatch))
     assert tiny("pretrain", *SETTINGS) == 0
     said = capsys.readouterr().out
     assert "code was run" not in said

@@ -24,9 +24,10 @@ from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 from sklearn.utils.estimator_checks import check_classifiers_classes, parametrize_with_checks
 
 from pipeline.cli import main
-from pipeline.config import FitConfig, GraphConfig, NetworkConfig, PretrainConfig, TrainConfig
+from pipeline.config import FitConfig, GraphConfig, NetworkConfig, PretrainConfig, RuntimeConfig, TrainConfig
 from pipeline.estimators import AutoencoderTransformer, SemiSupervisedClassifier
 from pipeline.modes import MODES
+from tests.conftest import in_both_precisions
 
 Array = npt.NDArray[Any]
 
@@ -76,7 +77,7 @@ def test_classes_of_any_type() -> None:
 
 
 @pytest.fixture(scope="module")
-def command_line(digits: tuple[Array, Array], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def command_line(digits: tuple[Array, Array], precision: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Arguments of an experiment on the same images, pretrained."""
     folder = tmp_path_factory.mktemp("command_line")
     images, labels = load_digits(return_X_y=True)
@@ -97,6 +98,7 @@ def command_line(digits: tuple[Array, Array], tmp_path_factory: pytest.TempPathF
         "pretrain.epochs": 1,
         "pretrain.holdout": 0,
         "pretrain.seed": 3,
+        "runtime.precision": precision,
         **{f"train.{mode}.max_epochs": 2 for mode in MODES},
     }
     arguments = [f"--{name}={value}" for name, value in settings.items()]
@@ -105,9 +107,10 @@ def command_line(digits: tuple[Array, Array], tmp_path_factory: pytest.TempPathF
     return arguments
 
 
+@in_both_precisions
 @pytest.mark.parametrize("mode", MODES)
 def test_an_estimator_has_the_bits_of_the_command_line(
-    mode: str, digits: tuple[Array, Array], command_line: list[str]
+    mode: str, precision: Any, digits: tuple[Array, Array], command_line: list[str]
 ) -> None:
     images, y = digits
     assert main(["train", *command_line, f"--mode={mode}", "--labels=80", "--seed=3"]) == 0
@@ -119,7 +122,12 @@ def test_an_estimator_has_the_bits_of_the_command_line(
     # which modes that train the encoder begin with
     heads = {name: replace(getattr(TrainConfig(), name), max_epochs=2) for name in ("frozen", "propagate")}
     train = TrainConfig(**heads)
-    ours = SemiSupervisedClassifier(mode, pretrain=settings, train=train, max_epochs=2, random_state=3).fit(images, y)
+    common: dict[str, Any] = {
+        "pretrain": settings,
+        "runtime": RuntimeConfig(progress=False, precision=precision),
+        "random_state": 3,
+    }
+    ours = SemiSupervisedClassifier(mode, train=train, max_epochs=2, **common).fit(images, y)
     assert ours.model_.state_dict().keys() == stored.keys()
     for name, value in ours.model_.state_dict().items():
         assert torch.equal(value, stored[name]), name
@@ -130,7 +138,7 @@ def test_an_estimator_has_the_bits_of_the_command_line(
     if mode == "frozen":
         [pretrained] = (path for path in runs.glob("pretrain-*") if path.is_dir())
         embeddings = load_file(pretrained / "embeddings.safetensors")["train"].numpy()
-        encoder = AutoencoderTransformer(pretrain=settings, random_state=3).fit(images)
+        encoder = AutoencoderTransformer(**common).fit(images)
         assert (encoder.transform(images) == embeddings).all()
 
 

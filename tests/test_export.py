@@ -23,7 +23,7 @@ from pipeline.evaluation.statistics import clopper_pearson
 from pipeline.models.deployed import Deployed
 from pipeline.report.terminal import percent
 from pipeline.store import disk
-from tests.conftest import TINY, Run
+from tests.conftest import TINY, Run, in_both_precisions
 
 needs_onnx = pytest.mark.skipif(
     any(importlib.util.find_spec(package) is None for package in extras.EXTRAS["onnx"]),
@@ -53,6 +53,7 @@ def stored(folder: Path) -> npt.NDArray[np.int64]:
 
 
 @needs_onnx
+@in_both_precisions
 @pytest.mark.parametrize("mode", ["frozen", "scratch"])
 def test_the_onnx_file_alone_gives_the_stored_predictions_from_uint8_images(mode: str, runs: Path, tiny: Run) -> None:
     import onnxruntime

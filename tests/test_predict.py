@@ -26,7 +26,7 @@ from pipeline.datasets.loading import load
 from pipeline.datasets.new_images import open_images
 from pipeline.datasets.readers.mnist import ARCHIVES
 from pipeline.errors import PipelineError
-from tests.conftest import Run, tiny_arguments
+from tests.conftest import Run, in_both_precisions, tiny_arguments
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -44,12 +44,13 @@ def runs(compared_runs: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def predict(runs: Path, tmp_path: Path) -> Callable[..., list[dict[str, str]]]:
+def predict(runs: Path, precision: str, tmp_path: Path) -> Callable[..., list[dict[str, str]]]:
     """Classify through the command line and read what it wrote."""
 
     def run(images: Path, *extra: str) -> list[dict[str, str]]:
         out = tmp_path / "out.csv"
-        arguments = ("--grid.baselines=false", f"--images={images}", f"--out={out}", *extra)
+        settings = ("--grid.baselines=false", f"--runtime.precision={precision}")
+        arguments = (*settings, f"--images={images}", f"--out={out}", *extra)
         assert main(tiny_arguments(runs, "predict", arguments)) == 0
         return rows(out)
 
@@ -88,6 +89,7 @@ def save_idx(path: Path, images: npt.NDArray[Any]) -> Path:
 # --- the same answers as the cell's own -----------------------------------------------------------------------
 
 
+@in_both_precisions
 @pytest.mark.parametrize("mode", ["frozen", "finetune", "scratch"])
 def test_predictions_on_the_test_images_are_the_ones_that_the_cell_stored(
     mode: str, runs: Path, predict: Callable[..., list[dict[str, str]]], test_images: Pixels, tmp_path: Path

@@ -17,7 +17,7 @@ from pipeline.learning.plan import Plan
 from pipeline.models.classifier import Classifier, Rates, make_head
 from pipeline.models.linear_stack import StackedHeads
 from pipeline.store import disk
-from tests.conftest import Run
+from tests.conftest import Run, in_both_precisions
 from tests.test_cells import metrics
 
 GRID = ("--grid.modes=[frozen]", "--grid.baselines=false", "--grid.draws=3", "--grid.labels=[50,100]")
@@ -59,15 +59,11 @@ def outcomes(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return found
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [SETTINGS, (*SETTINGS, TRIALS), (*SETTINGS, "--runtime.precision=bf16")],
-    ids=["one setting", "three settings", "bfloat16"],
-)
+@in_both_precisions
+@pytest.mark.parametrize("settings", [SETTINGS, (*SETTINGS, TRIALS)], ids=["one setting", "three settings"])
 def test_the_cells_of_a_grid_are_those_trained_one_by_one(
     settings: tuple[str, ...], runs: Path, tiny: Run, outcomes: list[object]
 ) -> None:
-    assert tiny("pretrain", *settings) == 0  # another encoder in another precision
     for labels in (50, 100):
         for seed in range(3):
             alone = ("--mode=frozen", f"--labels={labels}", f"--seed={seed}")

@@ -35,7 +35,11 @@ class RandomDistortion(nn.Module):
         self.noise, self.erase = noise, erase
 
     def forward(self, x: Tensor) -> Tensor:
-        """A distorted copy of the batch."""
+        """A distorted copy of the batch, computed in float32: bfloat16 would read pixels from a twentieth beside."""
+        with torch.autocast(x.device.type, enabled=False):
+            return self._distorted(x)
+
+    def _distorted(self, x: Tensor) -> Tensor:
         if any((self.rotation, self.scale, self.shear, self.translation, self.elastic)):
             x = F.grid_sample(x, self._field(x), align_corners=False)
         if self.erase:

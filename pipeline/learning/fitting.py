@@ -204,10 +204,11 @@ class Fitting:
             return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
         model = SideBySide(learners)
+        trains_encoder = any(classifier.train_backbone for classifier in classifiers)
         [result] = fit(
             model,
             batches,
-            self.plan.runtime,
+            self.plan.runtime if trains_encoder else self.plan.float32_runtime,
             epochs or settings.max_epochs,
             [Monitored(model, measure)],
             monitor="loss_val" if stops else None,

@@ -50,6 +50,15 @@ class Plan:
         return [replace(self, train=train) for train in self.train.candidates(self.mode)]
 
     @property
+    def float32_runtime(self) -> RuntimeConfig:
+        """The same device in float32, for heads on a frozen encoder.
+
+        What the encoder makes of an image is then the same in training and afterwards, and whether it is computed once
+        or at every step.
+        """
+        return replace(self.runtime, precision="32")
+
+    @property
     def head_mode(self) -> str | None:
         """The mode by whose settings the head is fitted alone, before the encoder is trained too, if that ever is.
 

@@ -13,7 +13,7 @@ from pipeline.learning.fitting import Examples, Fitting, Network
 from pipeline.learning.plan import Plan, Pretrained
 from pipeline.models.linear_stack import StackedHeads
 from pipeline.training.recording import Monitored
-from pipeline.training.trainer import arithmetic, fit, seed_everything
+from pipeline.training.trainer import fit, seed_everything, training_device
 
 
 def train_stacked(plans: Sequence[Plan], examples: Sequence[Examples], pretrained: Pretrained) -> list[Trained] | None:
@@ -46,14 +46,14 @@ def train_stacked(plans: Sequence[Plan], examples: Sequence[Examples], pretraine
     settings = plans[0].settings
     draws = [(torch.from_numpy(own.examples.splits[0].train), own.plan.seed) for own in fittings]
     data = StackedData(pretrained.embeddings, examples[0].labels, draws, plans[0].train.batch_size)
-    heads = StackedHeads(classifiers)
-    with arithmetic(plans[0].runtime) as device:
-        heads.to(device)
-        of_each_length = {labels.shape[1]: (x, labels) for x, labels in data.stacked(device, lambda: 0)}
-        if not all(heads.same_bits(*batch) for batch in of_each_length.values()):
-            return None
+    runtime = plans[0].float32_runtime
+    device = training_device(runtime)
+    heads = StackedHeads(classifiers).to(device)
+    of_each_length = {labels.shape[1]: (x, labels) for x, labels in data.stacked(device, lambda: 0)}
+    if not all(heads.same_bits(*batch) for batch in of_each_length.values()):
+        return None
     monitor = None if settings.patience is None else "loss_val"
-    results = fit(heads, data, plans[0].runtime, settings.max_epochs, parts, monitor, settings.patience or 0)
+    results = fit(heads, data, runtime, settings.max_epochs, parts, monitor, settings.patience or 0)
     found, count = [], len(plans[0].candidates)
     for first in range(0, len(fittings), count):
         trials = [Trial.of(result) for result in results[first : first + count]]

@@ -65,12 +65,8 @@ class StackedHeads(pl.LightningModule):
 
     def log_probabilities(self, x: Tensor) -> Tensor:
         """Of the classes, each head for its own part of a batch, shape (heads, B, classes)."""
-        operands = (x, torch.stack(self.weights), torch.stack(self.biases))
-        if torch.is_autocast_enabled(x.device.type):  # which does this for F.linear
-            dtype = torch.get_autocast_dtype(x.device.type)
-            operands = (x.to(dtype), operands[1].to(dtype), operands[2].to(dtype))
-        logits: Tensor = _Linear.apply(*operands)  # type: ignore[no-untyped-call]
-        return F.log_softmax(logits.float(), -1)
+        logits: Tensor = _Linear.apply(x, torch.stack(self.weights), torch.stack(self.biases))  # type: ignore[no-untyped-call]
+        return F.log_softmax(logits, -1)
 
     def same_bits(self, x: Tensor, labels: Tensor) -> bool:
         """Whether losses and gradients of such a batch are those of each head alone, to the bit.

@@ -98,12 +98,9 @@ def explain_precision(runtime: RuntimeConfig) -> tuple[Precision, str]:
     return "32-true", f"{hardware} does not compute bfloat16 natively"
 
 
-@contextmanager
-def arithmetic(runtime: RuntimeConfig) -> Iterator[torch.device]:
-    """Compute in a block as a training would; gives the device."""
-    device = torch.device("cuda" if _on_gpu(runtime) else "cpu")
-    with torch.autocast(device.type, torch.bfloat16, enabled=resolve_precision(runtime) == "bf16-mixed"):
-        yield device
+def training_device(runtime: RuntimeConfig) -> torch.device:
+    """The device that a training would compute on."""
+    return torch.device("cuda" if _on_gpu(runtime) else "cpu")
 
 
 def _on_gpu(runtime: RuntimeConfig) -> bool:

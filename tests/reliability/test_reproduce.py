@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.cli import main
-from tests.conftest import Run
+from tests.conftest import Run, in_both_precisions
 from tests.reliability.test_hostile import forge
 from tests.test_cells import cell
 
@@ -24,6 +24,7 @@ def again(folder: Path, *extra: str) -> int:
     return main(["reproduce", f"--cell={folder}", *extra])
 
 
+@in_both_precisions
 @pytest.mark.parametrize("mode", [pytest.param(mode, marks=pytest.mark.slow) for mode in MODES[:-1]] + ["scratch"])
 def test_a_cell_comes_out_the_same_to_the_bit(
     mode: str, runs: Path, tiny: Run, capsys: pytest.CaptureFixture[str]
