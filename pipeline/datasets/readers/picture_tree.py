@@ -1,0 +1,92 @@
+"""A folder of pictures as a tree, without what computers leave in folders: thumbnails, checkpoints, hidden files."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.datasets.decoding import FORMATS
+
+# folders and files that programs make for themselves, as are all whose name starts with a dot
+_LITTER = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "lost+found", "__pycache__", "thumbs.db", "desktop.ini"}
+# files that tell of pictures, or are about them, but cannot be pictures themselves
+_TEXTS = {".txt", ".md", ".csv", ".tsv", ".xml", ".json", ".yaml", ".yml", ".html", ".log", ".pdf", ".py", ".ipynb"}
+
+
+@dataclass(eq=False)
+class PictureTree:
+    """The pictures of a folder and of the folders in it.
+
+    Attributes:
+        path: The folder.
+        files: The pictures that lie in the folder itself, in the order of their names.
+        folders: The folders in it that hold a picture at any depth, in the order of their names.
+        barren: The folders in it that hold no picture at any depth.
+        others: How many other files lie in the folder itself, by their ending, such as ".svg".
+    """
+
+    path: Path
+    files: list[Path] = field(default_factory=list)
+    folders: list[PictureTree] = field(default_factory=list)
+    barren: list[PictureTree] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def name(self) -> str:
+        """The folder's name, composed (Unicode's NFC): some systems write "é" as two characters."""
+        return unicodedata.normalize("NFC", self.path.name)
+
+    def walk(self) -> Iterator[PictureTree]:
+        """This folder and all below it."""
+        yield self
+        for folder in [*self.folders, *self.barren]:
+            yield from folder.walk()
+
+    def all_files(self) -> list[Path]:
+        """The pictures at any depth, in the order of their paths."""
+        return sorted(file for folder in self.walk() for file in folder.files)
+
+    def all_others(self) -> Counter[str]:
+        """How many files that are not read lie at any depth, by their ending."""
+        return sum((folder.others for folder in self.walk()), Counter())
+
+    def holds_texts_alone(self) -> bool:
+        """Whether there are files in it, and each is a text: such as the annotations of pictures elsewhere."""
+        others = self.all_others()
+        return bool(others) and set(others) <= _TEXTS and not self.all_files()
+
+
+def read_tree(path: Path) -> PictureTree:
+    """Look through a folder once. Links are followed, but no folder is read twice, so that they cannot go in circles.
+
+    Raises:
+        OSError: If a folder cannot be listed.
+    """
+    from PIL import Image
+
+    endings = {ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS}
+    return _read(path, endings, {path.resolve()})
+
+
+def _read(path: Path, endings: set[str], seen: set[Path]) -> PictureTree:
+    tree = PictureTree(path)
+    with os.scandir(path) as entries:
+        found = sorted(entries, key=lambda entry: entry.name)
+    for entry in found:
+        ending = Path(entry.name).suffix.lower()
+        if entry.name.startswith(".") or entry.name.casefold() in _LITTER:
+            continue
+        if entry.is_dir():
+            if (inside := Path(entry).resolve()) not in seen:
+                seen.add(inside)
+                below = _read(Path(entry), endings, seen)
+                (tree.folders if below.files or below.folders else tree.barren).append(below)
+        elif ending in endings and entry.is_file():
+            tree.files.append(Path(entry))
+        else:
+            tree.others[ending] += 1
+    return tree
