@@ -21,7 +21,7 @@ from pipeline.datasets.image_data import ImageData
 from pipeline.datasets.loading import load
 from pipeline.evaluation.statistics import clopper_pearson
 from pipeline.models.deployed import Deployed
-from pipeline.report.terminal import percent
+from pipeline.report.formats import percent
 from pipeline.store import disk
 from tests.conftest import TINY, Run, in_both_precisions
 

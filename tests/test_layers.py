@@ -14,9 +14,7 @@ ROOT = Path(pipeline.__file__).parent
 # from the top; a module may import from its own layer and from those below
 LAYERS = (
     ("__main__", "cli", "estimators"),
-    ("stages", "artefacts"),
-    ("studies",),
-    ("report",),
+    ("stages", "artefacts", "studies", "report"),
     ("learning", "parallel"),
     ("methods", "evaluation"),
     ("training",),

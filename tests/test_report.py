@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
 import re
 import statistics
@@ -20,9 +19,28 @@ import pytest
 from scipy import stats
 
 from pipeline.cli import main
-from pipeline.report import cards, drawing, page, space, story
+from pipeline.report import drawing, page
 from pipeline.report.atlas import Atlas
-from pipeline.report.tables import Column, Table
+from pipeline.report.blocks import (
+    Beside,
+    Block,
+    Bullets,
+    Code,
+    Column,
+    Custom,
+    Figure,
+    Folded,
+    Gallery,
+    Heading,
+    Opening,
+    Section,
+    Table,
+    Terms,
+    Text,
+)
+from pipeline.report.sections.latent_space import LegendEntry, Projection, script_json
+from pipeline.report.sections.modes import ModeCard, Shade, ShownMistake
+from pipeline.report.sections.opening import answer
 
 TINY = [
     f"--{name}={value}"
@@ -148,7 +166,7 @@ def test_numbers_equal_results_csv_recomputed(folder: Path) -> None:
         list(markdown_tables((folder / "report.md").read_text())),
     ):
         head, *rows_shown = tables[0]
-        wanted = ("Labels", "Mode", "E_in", "E_out", "Gap", "One run's E_out", "Clopper-Pearson", "That run")
+        wanted = ("Labels", "Mode", "E_in", "E_out", "Gap", "One cell's E_out", "Clopper-Pearson", "That cell")
         columns = [head.index(name) for name in wanted]
         assert [[row[column] for column in columns] for row in rows_shown] == expected
 
@@ -157,7 +175,7 @@ def test_paired_differences_equal_results_csv_recomputed(folder: Path) -> None:
     with (folder / "results.csv").open() as file:
         errors = {(row["labels"], row["mode"], row["seed"]): row for row in csv.DictReader(file)}
     tables = Reader((folder / "report.html").read_text()).tables
-    [shown] = (table for table in tables if "First run of the one" in table[0])
+    [shown] = (table for table in tables if "First cell of the one" in table[0])
     assert len(shown) == 1 + 2 * 3 * 2
     for labels, quantity, difference, draws, points, _, first_run, second_run in shown[1:]:
         first, second = difference.split(" - ")
@@ -249,12 +267,12 @@ def test_every_row_of_the_comparison_leads_to_its_details(folder: Path) -> None:
     links = [str(attributes["href"])[1:] for tag, attributes in shown.tags if tag == "a"]
     assert set(links) <= set(names)
     assert len(names) == len(set(names))
-    assert {"at-50-frozen", "at-100-scratch", "run-50-knn-0"} <= set(links)
+    assert {"at-50-frozen", "at-100-scratch", "cell-50-knn-0"} <= set(links)
 
 
 def test_every_run_is_listed_with_its_folder(folder: Path) -> None:
     tables = Reader((folder / "report.html").read_text()).tables
-    runs_shown = next(table for table in tables if table[0][-1] == "Run" and "Seconds" in table[0])
+    runs_shown = next(table for table in tables if table[0][-1] == "Cell" and "Seconds" in table[0])
     with (folder / "results.csv").open() as file:
         assert [row[-1] for row in runs_shown[1:]] == [row["cell"] for row in csv.DictReader(file)]
     assert all((folder / row[-1] / "metrics.json").is_file() for row in runs_shown[1:])
@@ -359,23 +377,37 @@ def test_hostile_names_colour_images_and_a_single_draw(tmp_path: Path, monkeypat
 def test_every_place_of_both_templates_escapes() -> None:
     bad = "<script>alert(1)</script> & \"'\n| **`[x](y)"
     table = Table(bad, (Column(bad), Column(bad, "code")), [(bad, bad), ("plain", "plain")])
-    values = {field.name: bad for field in dataclasses.fields(story.Story)}
-    tables = dict.fromkeys(("comparison", "worth", "claims", "paired", "epochs", "confusions", "budget"), table)
-    tables |= dict.fromkeys(("runs", "data", "provenance"), table)
-    lists = {"remarks": [bad], "modes": [(bad, bad)], "pretraining": [bad], "rules": [bad]}
-    told = story.Story(**{**values, **tables, **lists, "studies": [story.Study(bad, bad, table)]})  # type: ignore[arg-type]
-    image = drawing.Picture(b"", "image/png", bad)
+    image = drawing.png_picture(b"", bad)
     sheet = Atlas(np.zeros((2, 8, 8), dtype=np.uint8))
-    shade, mistake = cards.Shade(bad, 0.5, bad), cards.Mistake("0% 0%", bad, bad)
-    card = cards.Card("a", 50, bad, bad, bad, image, [bad], [[shade]], [mistake])
-    legend = [space.LegendEntry(0, bad, "#000000", "circle")]
-    projection = space.Projection("pca", bad, np.zeros((1, 2)))
-    latent = space.Space(bad, [(projection, image)], legend, [50], [bad], space.script_json(bad))
-    pictures = page.Pictures(image, image, sheet, [card], [[image]], image, image, latent, sheet, None)
-    shown = Reader(page.html(told, pictures))
+    shade, mistake = Shade(bad, 0.5, bad), ShownMistake("0% 0%", bad, bad)
+    card = ModeCard("a", 50, bad, bad, bad, image, [bad], [[shade]], [mistake])
+    space = {
+        "projections": [(Projection("pca", bad, np.zeros((1, 2))), image)],
+        "legend": [LegendEntry(0, bad, "#000000", "circle")],
+        "budgets": [50],
+        "modes": [bad],
+        "data": script_json(bad),
+        "atlas": sheet,
+    }
+    blocks: list[Block] = [
+        Text(bad),
+        Heading(bad),
+        Bullets([bad]),
+        Terms([(bad, bad)]),
+        Beside([Figure(image, bad), table]),
+        Gallery([image]),
+        Folded(bad, [Code(bad)]),
+        Custom("modes.html.jinja", {"cards": [card], "atlas": sheet}),
+        Custom("latent_space.html.jinja", space),
+        Custom("manifold.html.jinja", {"sheet": sheet, "x": [0.0], "y": [0.0]}),
+    ]
+    opening = Opening(bad, bad, bad, [bad], Figure(image, bad))
+    section = Section("anchor", bad, bad, blocks)
+    shown = Reader(page.html(opening, [section]))
     assert [tag for tag, _ in shown.tags].count("script") == 2  # the page's own, and what it reads
-    assert all(attributes["alt"] == bad for tag, attributes in shown.tags if tag == "img" and "class" not in attributes)
-    markdown = page.markdown(told).split("```json")[0]  # the settings are shown as they are, inside a fence
+    assert all(attributes["alt"] == bad for tag, attributes in shown.tags if tag == "img")
+    assert [tag for tag, _ in shown.tags].count("img") == 5
+    markdown = page.markdown(opening, [section]).split("```json")[0]  # code is shown as it is, inside a fence
     assert "<script" not in markdown
     assert all(len(row) == 2 for rows in markdown_tables(markdown) for row in rows)
 
@@ -416,7 +448,7 @@ def _comparison(low: float | None, high: float | None, p_value: float, draws: in
     ],
 )
 def test_answer_is_no_stronger_than_the_data(low: float, high: float, p_value: float, draws: int, verdict: str) -> None:
-    assert story.answer(_comparison(low, high, p_value, draws)) == (
+    assert answer(_comparison(low, high, p_value, draws)) == (
         "With 50 labels, frozen has the lowest mean E_out of the modes, "
         f"20.00 % over {draws} draws: scratch errs on 30.00 %, 10.00 points more (95 % interval "
         f"{-100 * high:.2f} to {-100 * low:.2f}, p = {p_value:.4f}), {verdict}."
@@ -424,4 +456,4 @@ def test_answer_is_no_stronger_than_the_data(low: float, high: float, p_value: f
 
 
 def test_answer_from_a_single_draw_claims_nothing() -> None:
-    assert "a single draw cannot tell that from chance" in story.answer(_comparison(None, None, 1.0, 1))
+    assert "a single draw cannot tell that from chance" in answer(_comparison(None, None, 1.0, 1))

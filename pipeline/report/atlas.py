@@ -57,13 +57,18 @@ class Atlas:
     @property
     def uri(self) -> str:
         """The PNG file as an address that holds it."""
+        return data_uri(self.png)
+
+    @property
+    def png(self) -> bytes:
+        """The PNG file; where tiles are missing to a full square, it is black."""
         missing = self.columns * self.rows - self.count
         padded = np.concatenate([self._tiles, np.zeros((missing, *self._tiles.shape[1:]), dtype=np.uint8)])
         lines = padded.reshape(self.rows, self.columns, *padded.shape[1:]).swapaxes(1, 2)
         sheet = lines.reshape(self.rows * padded.shape[1], self.columns * padded.shape[2], *padded.shape[3:])
         content = io.BytesIO()
         Image.fromarray(np.ascontiguousarray(sheet)).save(content, format="png", optimize=True)
-        return data_uri(content.getvalue())
+        return content.getvalue()
 
     def place(self, tile: int) -> str:
         """Where a tile lies, as a style sheet's background-position."""

@@ -10,7 +10,7 @@ import base64
 import functools
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from pipeline.modes import MODES
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -114,6 +116,12 @@ def displayable(image: Floats) -> Floats:
     return np.asarray(image.mean(0)).clip(0, 1)
 
 
+def mode_look(mode: str) -> tuple[str, str]:
+    """Return a mode's colour and marker, the same in every picture and every report."""
+    place = list(MODES).index(mode)
+    return PALETTE[place % len(PALETTE)], MARKERS[place % len(MARKERS)]
+
+
 def class_look(number: int) -> tuple[str, str]:
     """Colour and shape of a class; both repeat after 30 classes, its number in the picture does not."""
     return CLASS_PALETTE[number % len(CLASS_PALETTE)], SHAPES[number // len(CLASS_PALETTE) % len(SHAPES)]
@@ -163,3 +171,41 @@ def png(figure: Figure, alt: str) -> Picture:
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=180, metadata={"Software": None})
     return Picture(content.getvalue(), "image/png", alt)
+
+
+def png_picture(content: bytes, alt: str) -> Picture:
+    """Return a PNG file as a picture."""
+    return Picture(content, "image/png", alt)
+
+
+@styled
+def image_rows(rows: Mapping[str, Floats], alt: str) -> Picture:
+    """Return images in rows, one column an image, as pixels.
+
+    Args:
+        rows: Intensities in [0, 1], shape (N, C, H, W), by the name of the row.
+        alt: What the images are; the text alternative goes on with the names of the rows.
+    """
+    return png(_draw_rows(rows), _name_rows(rows, alt))
+
+
+@styled
+def image_rows_as_lines(rows: Mapping[str, Floats], alt: str) -> Picture:
+    """Return the same for the page, with text in the page's font; see ``image_rows``."""
+    return svg(_draw_rows(rows), _name_rows(rows, alt))
+
+
+def _name_rows(rows: Mapping[str, Floats], alt: str) -> str:
+    return f"{alt} rows from top to bottom: {', '.join(rows)}."
+
+
+def _draw_rows(rows: Mapping[str, Floats]) -> Figure:
+    count = len(next(iter(rows.values())))
+    figure = Figure(figsize=(7.2, 0.6 * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), count, squeeze=False)
+    for line, (name, images) in zip(grid, rows.items(), strict=True):
+        for axes, image in zip(line, images, strict=True):
+            axes.set_axis_off()
+            axes.imshow(displayable(image), cmap="gray", vmin=0, vmax=1, interpolation="none")
+        line[0].text(-0.15, 0.5, name, transform=line[0].transAxes, ha="right", va="center", fontsize=10)
+    return figure

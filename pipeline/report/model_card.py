@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.evaluation.statistics import clopper_pearson
 from pipeline.modes import MODES
 from pipeline.report import page
-from pipeline.report.terminal import percent
+from pipeline.report.formats import percent
 
 TEMPLATE = "model_card.md.jinja"
 LEVEL = 0.95

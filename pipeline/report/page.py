@@ -1,4 +1,4 @@
-"""Sets the story in type: one self-contained HTML page and one Markdown page, both from templates that only lay out."""
+"""Sets the report in type: one self-contained HTML page and one Markdown page, from the same sections."""
 
 from __future__ import annotations
 
@@ -6,97 +6,64 @@ import base64
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.report.terminal import with_half_width
+from pipeline.report.blocks import Custom, Opening, Section, all_blocks
+from pipeline.report.formats import with_half_width
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-    from pipeline.report.atlas import Atlas
-    from pipeline.report.cards import Card
-    from pipeline.report.drawing import Picture
-    from pipeline.report.space import Space
-    from pipeline.report.story import Story
+    from markupsafe import Markup
 
 FOLDER = Path(__file__).parent
-TEMPLATES = FOLDER / "templates"
+TEMPLATES, SECTIONS = FOLDER / "templates", FOLDER / "sections"
 HTML, MARKDOWN = "report.html.jinja", "report.md.jinja"
 
 
-@dataclass(frozen=True)
-class Manifold:
-    """What a decoder makes of latents all over the plane.
+def html(opening: Opening, sections: Sequence[Section]) -> str:
+    """Return the HTML page.
 
-    Attributes:
-        sheet: An image a latent, row after row, the second dimension falling and the first rising.
-        x: Values of the first dimension, rising.
-        y: Values of the second dimension, falling.
+    The template engine escapes every value, and the page's security policy lets no script run but the page's own.
     """
-
-    sheet: Atlas
-    x: Sequence[float]
-    y: Sequence[float]
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """What the HTML page shows.
-
-    Attributes:
-        comparison: E_in and E_out against labels.
-        forest: Paired differences; None where there are none.
-        atlas: The images that ``cards`` and ``space`` show, by their places in it.
-        cards: The modes one by one.
-        studies: The pictures of each study.
-        pretraining: Loss by epoch; this and the following are None where no mode is pretrained.
-        reconstructions: Some training images and what the autoencoder makes of them.
-        space: The map of the latent space.
-        samples: Images drawn from the prior, where there is one.
-        manifold: Of a latent of two dimensions.
-    """
-
-    comparison: Picture
-    forest: Picture | None
-    atlas: Atlas
-    cards: Sequence[Card]
-    studies: Sequence[Sequence[Picture]] = field(default_factory=list)
-    pretraining: Picture | None = None
-    reconstructions: Picture | None = None
-    space: Space | None = None
-    samples: Atlas | None = None
-    manifold: Manifold | None = None
-
-
-def html(story: Story, pictures: Pictures) -> str:
-    """The HTML page; every value is escaped by the template engine, and no script but the page's own runs."""
     from markupsafe import Markup
 
-    css, script = ((TEMPLATES / f"report.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+    environment = _environment(autoescape=True)
+    own = [block for section in sections for block in all_blocks(section.blocks) if isinstance(block, Custom)]
+    environment.globals["body"] = lambda block: _render_block(environment, block, "body")
+    style, script = ((TEMPLATES / f"report.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+    style += "".join(_render_block(environment, block, "style") for block in own)
+    script += "".join(_render_block(environment, block, "script") for block in own)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        _environment(autoescape=True)
-        .get_template(HTML)
-        .render(story=story, pictures=pictures, css=Markup(css), script=Markup(script), script_sha256=digest)
+    return environment.get_template(HTML).render(
+        opening=opening, sections=sections, style=Markup(style), script=Markup(script), script_sha256=digest
     )
 
 
-def markdown(story: Story) -> str:
-    """The Markdown page, without pictures."""
-    return fill_markdown(MARKDOWN, story=story)
+def _render_block(environment: Environment, block: Custom, name: str) -> Markup:
+    """Return one Jinja block of a section's own template; nothing where the template has no block of that name."""
+    from markupsafe import Markup
+
+    template = environment.get_template(block.template)
+    if name not in template.blocks:
+        return Markup()
+    return Markup("".join(template.blocks[name](template.new_context(dict(block.values)))))
+
+
+def markdown(opening: Opening, sections: Sequence[Section]) -> str:
+    """Return the Markdown page, which has no pictures."""
+    return fill_markdown(MARKDOWN, opening=opening, sections=sections)
 
 
 def fill_markdown(template: str, **values: Any) -> str:
-    """A Markdown template with these values, each escaped unless the template marks it as safe."""
+    """Return a Markdown template with these values, each escaped unless the template marks it as safe."""
     environment = _environment(autoescape=False, finalize=_escaped)
     environment.filters |= {"in_cell": code_span, "interval": with_half_width}
     return environment.get_template(template).render(**values)
 
 
 def escape_markdown(text: str) -> str:
-    """Text that Markdown shows as it is: no markup, no HTML, no cell or line ends.
+    """Return text that Markdown shows as it is: no markup, no HTML, no end of a table's cell or of a line.
 
     An underscore inside a word starts no emphasis and stays, so that E_in is readable in the source, too.
     """
@@ -107,7 +74,7 @@ def escape_markdown(text: str) -> str:
 
 
 def code_span(text: str) -> str:
-    """A path set as code; what is not plainly one is left to be escaped, since code cannot be."""
+    """Return a path as Markdown code; any other text is returned as it is, to be escaped, since code cannot be."""
     from markupsafe import Markup
 
     return Markup(f"`{text}`") if re.fullmatch(r"[A-Za-z0-9._/-]+", text) else text
@@ -123,7 +90,7 @@ def _environment(**options: Any) -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader([TEMPLATES, SECTIONS]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

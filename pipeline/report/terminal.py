@@ -5,22 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from pipeline.report.formats import percent, with_half_width
+
 WIDTH = 100
 
 _QUANTITY = {"e_in": "E_in", "e_out": "E_out"}
 _KIND = {"grid": "other grid", "protocol": "not paired", "treatment": "compared"}  # what a difference means
-
-
-def percent(share: float, digits: int = 2) -> str:
-    """A share as a percentage, without the sign."""
-    return f"{100 * share:.{digits}f}"
-
-
-def with_half_width(interval: dict[str, Any]) -> str:
-    """Such as 2.31 ± 0.20, in percent; the mean alone where a single draw gives no interval."""
-    if interval["low"] is None:
-        return percent(interval["mean"])
-    return f"{percent(interval['mean'])} ± {percent(interval['high'] - interval['mean'])}"
 
 
 def comparison_table(comparison: dict[str, Any]) -> str:

@@ -39,9 +39,9 @@ def run(config: Experiment) -> Path:
 
 def _make(card: Card, folder: Path) -> dict[str, Any]:
     from pipeline.models.inputs import as_input
-    from pipeline.report.pictures import write_png
+    from pipeline.report.contact_sheet import write_contact_sheet
 
-    write_png(folder / "contact_sheet.png", as_input(_contact_sheet(card.dataset.train)), COLUMNS)
+    write_contact_sheet(folder / "contact_sheet.png", as_input(_contact_sheet(card.dataset.train)), COLUMNS)
     found = card.facts | {"problems": list(card.problems), "remarks": list(card.remarks)}
     disk.write_json(folder / "card.json", found)
     return found

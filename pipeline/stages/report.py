@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 import pipeline
-from pipeline.artefacts import maps, report_images
 from pipeline.config import Experiment, as_dict
 from pipeline.modes import MODES
-from pipeline.report import page
 from pipeline.stages import compare, data, pretrain, study
 from pipeline.store import disk, provenance, runs, test_access
 from pipeline.studies import STUDIES
-
-if TYPE_CHECKING:
-    from pipeline.artefacts.maps import Plane
-    from pipeline.datasets.image_data import Dataset
-    from pipeline.report.evidence import Evidence
-    from pipeline.report.page import Pictures
-    from pipeline.report.space import Space
 
 HTML, MARKDOWN, RECORD = "report.html", "report.md", "report.json"
 
@@ -76,72 +65,11 @@ def _verdicts(config: Experiment) -> list[Path]:
 def _make(
     config: Experiment, comparison: dict[str, Any], encoder: Path | None, verdicts: list[Path], mark: str
 ) -> None:
-    from pipeline.report import evidence, story
+    from pipeline.report import evidence, page
+    from pipeline.report.sections import write_sections
+    from pipeline.report.sections.opening import opening
 
-    folder, dataset = config.folder, data.load(config)
-    found = evidence.read(
-        folder, as_dict(config), data.card(config), comparison, dataset.test.labels.numpy(), encoder, verdicts
-    )
-    told = story.tell(found)
-    pages = {MARKDOWN: page.markdown(told), HTML: page.html(told, _draw(config, found, dataset, encoder is not None))}
-    runs.write_record(folder / RECORD, mark, {}, pages)
-
-
-# --- pictures -------------------------------------------------------------------------------------------------
-
-
-def _draw(config: Experiment, found: Evidence, dataset: Dataset, pretrained: bool) -> Pictures:
-    """Everything to be seen; the images of map and mistakes share one atlas."""
-    from pipeline.report import atlas, cards, charts, drawing, findings
-
-    test, shape = dataset.test, dataset.test.shape
-    suspects = report_images.suspects(config, found.firsts, test, found.truth)
-    plane = maps.load(config, test, atlas.room(shape)) if pretrained else None
-    numbers = plane.shown.tolist() if plane else []
-    numbers += sorted({each.number for sure in suspects.values() for each in sure} - set(numbers))
-    tiles = atlas.Atlas(atlas.thumbnails(test.images[numbers].numpy()))
-    places = {number: tiles.place(tile) for tile, number in enumerate(numbers)}
-    claims = findings.claims(found.comparison)
-    pictures = page.Pictures(
-        comparison=charts.comparison(found.comparison["summary"]),
-        forest=charts.forest(claims) if claims else None,
-        atlas=tiles,
-        cards=cards.cards(found, suspects, places),
-        studies=[
-            [
-                drawing.Picture((folder / picture["file"]).read_bytes(), "image/png", picture["alt"])
-                for picture in verdict["pictures"]
-            ]
-            for folder, verdict in found.verdicts
-        ],
-    )
-    if plane is None:
-        return pictures
-    return replace(
-        pictures,
-        pretraining=charts.pretraining(found.losses),
-        reconstructions=charts.reconstructions(report_images.reconstruct(config, dataset.train)),
-        space=_map(found, plane, [places[number] for number in plane.shown.tolist()]),
-        samples=report_images.draw_samples(config, shape),
-        manifold=report_images.draw_manifold(config, shape),
-    )
-
-
-def _map(found: Evidence, plane: Plane, tiles: list[str]) -> Space:
-    from pipeline.report import space
-
-    first, second = (f"{name} principal component" for name in ("first", "second"))
-    held = plane.explained.sum()
-    return space.latent_map(
-        found,
-        plane.shown,
-        [
-            space.Projection("tsne", "t-SNE", plane.tsne),
-            space.Projection("pca", "principal components", plane.pca, (first, second)),
-        ],
-        tiles,
-        f"{len(plane.shown)} of the {len(found.truth)} test images, drawn at random, as the pretrained encoder embeds "
-        "them before a label was seen; predictions are those of the first draw. Class labels colour the points, they "
-        "did not place them. t-SNE keeps near neighbours together, and distances between far groups mean little"
-        + (f"; the principal components hold {100 * held:.0f} % of the variance." if np.isfinite(held) else "."),
-    )
+    found = evidence.read(config, data.load(config), data.card(config), comparison, encoder, verdicts)
+    first_screen, sections = opening(found), write_sections(found)
+    pages = {MARKDOWN: page.markdown(first_screen, sections), HTML: page.html(first_screen, sections)}
+    runs.write_record(config.folder / RECORD, mark, {}, pages)

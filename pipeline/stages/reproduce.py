@@ -15,7 +15,7 @@ from pipeline.artefacts.cell_inputs import CellInputs
 from pipeline.config import SHARED, Experiment, as_dict, from_dict
 from pipeline.errors import PipelineError
 from pipeline.modes import BUILT_IN, find_mode
-from pipeline.report.terminal import percent
+from pipeline.report.formats import percent
 from pipeline.stages import data, pretrain, train
 from pipeline.store import disk, runs
 

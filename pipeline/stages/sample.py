@@ -55,7 +55,7 @@ def run(config: Experiment, count: int, seed: int) -> Path:
 
 
 def _make(config: Experiment, count: int, seed: int, folder: Path) -> dict[str, Any]:
-    from pipeline.report.pictures import write_png
+    from pipeline.report.contact_sheet import write_contact_sheet
     from pipeline.training.trainer import threads
 
     dataset = data.load(config)
@@ -67,7 +67,7 @@ def _make(config: Experiment, count: int, seed: int, folder: Path) -> dict[str, 
         pictures = _draw(model, latent, shown, count, seed)
         found = _evaluate(config, model, dataset) if has_prior else {}
     for name, (images, columns) in pictures.items():
-        write_png(folder / f"{name}.png", images, columns)
+        write_contact_sheet(folder / f"{name}.png", images, columns)
     source = "the prior N(0, 1)" if has_prior else "a Gaussian fitted to the training embeddings"
     return {"latents_from": source, **found}
 

@@ -22,7 +22,7 @@ from pipeline.datasets.splits import LabelSplit, union
 from pipeline.errors import PipelineError
 from pipeline.learning.plan import Plan, fit_settings, split_budget
 from pipeline.modes import BUILT_IN, MODES, find_mode
-from pipeline.report.terminal import percent
+from pipeline.report.formats import percent
 from pipeline.stages import data, pretrain
 from pipeline.store import disk, runs, test_access
 

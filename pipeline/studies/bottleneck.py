@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.report.charts import image_rows
-from pipeline.report.drawing import Picture
+from pipeline.report.drawing import Picture, image_rows
 from pipeline.studies import figures
 from pipeline.studies.measures import budgets, examples, squared_error
 from pipeline.studies.study import Finding, Measured, Points, Study, Subject, above, below, difference, points_of, show

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.report.charts import image_rows
-from pipeline.report.drawing import Picture
+from pipeline.report.drawing import Picture, image_rows
 from pipeline.studies import figures
 from pipeline.studies.measures import budgets, examples, squared_error
 from pipeline.studies.study import Finding, Measured, Points, Study, Subject, below, difference, points_of

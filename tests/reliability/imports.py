@@ -10,7 +10,7 @@ for _module in (
     "pipeline.learning.classify",
     "pipeline.learning.pretrain",
     "pipeline.models.generation",
-    "pipeline.report.charts",
+    "pipeline.report.sections",
     "pipeline.studies.balance",
     "joblib",
     "sklearn.decomposition",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 _TILE = 56  # pixels that an image's longer side has at least, so that it can be seen
 
 
-def write_png(path: Path, images: torch.Tensor, columns: int) -> None:
+def write_contact_sheet(path: Path, images: torch.Tensor, columns: int) -> None:
     """Images of shape (N, C, H, W) in [0, 1], in rows; of other than one or three channels, their mean."""
     from torchvision.utils import save_image
 

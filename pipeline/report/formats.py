@@ -1,0 +1,34 @@
+"""How numbers are written in tables and sentences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """Return a share between 0 and 1 as a percentage, without the sign.
+
+    Examples:
+        >>> percent(0.0231)
+        '2.31'
+    """
+    return f"{100 * share:.{digits}f}"
+
+
+def with_half_width(interval: dict[str, Any]) -> str:
+    """Return an estimate and half of its interval, in percent; the estimate alone where there is no interval.
+
+    Examples:
+        >>> with_half_width({"mean": 0.0231, "low": 0.0211, "high": 0.0251})
+        '2.31 ± 0.20'
+        >>> with_half_width({"mean": 0.0231, "low": None, "high": None})
+        '2.31'
+    """
+    if interval["low"] is None:
+        return percent(interval["mean"])
+    return f"{percent(interval['mean'])} ± {percent(interval['high'] - interval['mean'])}"
+
+
+def count_draws(count: int) -> str:
+    """Return "1 draw", "2 draws" and so on."""
+    return f"{count} draw{'' if count == 1 else 's'}"

@@ -1,0 +1,51 @@
+"""Section "Every cell": results.csv as a table."""
+
+from __future__ import annotations
+
+from pipeline.report.anchors import cell_anchor
+from pipeline.report.blocks import Column, Section, Table
+from pipeline.report.evidence import Evidence
+from pipeline.report.formats import percent
+
+
+def every_cell(evidence: Evidence) -> Section:
+    """Return the section."""
+    return Section("cells", "Every cell", "Every cell", [_table(evidence)])
+
+
+def _table(evidence: Evidence) -> Table:
+    columns = (
+        Column("Labels", "number"),
+        Column("Mode"),
+        Column("Draw", "number"),
+        Column("n_train", "number"),
+        Column("n_val", "number"),
+        Column("n_test", "number"),
+        Column("E_in", "number"),
+        Column("E_val", "number"),
+        Column("E_out", "number"),
+        Column("Selected epoch", "number"),
+        Column("Last epoch", "number"),
+        Column("Seconds", "number"),
+        Column("Cell", "code"),
+    )
+    rows = [
+        (
+            row["labels"],
+            row["mode"],
+            *(row[name] for name in ("seed", "n_train", "n_val", "n_test")),
+            *(percent(float(row[name])) if row[name] else "" for name in ("e_in", "e_val", "e_out")),
+            *(row[name] for name in ("best_epoch", "stopped_epoch")),
+            f"{float(row['seconds']):.1f}",
+            row["cell"],
+        )
+        for row in evidence.rows
+    ]
+    return Table(
+        "Every cell, one training of one classifier each: errors in %, rounded; all digits are in results.csv. "
+        "Metrics, curve, predictions and weights of a cell lie in its folder, beside this report.",
+        columns,
+        rows,
+        anchors=[cell_anchor(row["labels"], row["mode"], row["seed"]) for row in evidence.rows],
+        sortable=True,
+    )

@@ -1,0 +1,86 @@
+"""Section "Comparison": the errors of every mode and classical baseline at every budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.modes import BASELINES, MODES
+from pipeline.report.anchors import cell_anchor, mode_anchor
+from pipeline.report.blocks import Column, Section, Table, Terms, Text
+from pipeline.report.evidence import Evidence
+from pipeline.report.formats import percent, with_half_width
+
+
+def comparison(evidence: Evidence) -> Section:
+    """Return the section with the main table."""
+    found = evidence.comparison
+    names = list(dict.fromkeys(row["mode"] for row in found["summary"]))
+    return Section(
+        "comparison",
+        "Comparison",
+        "Comparison",
+        [
+            Text(
+                "E_in is the share of the training labels that a classifier gets wrong, E_out the share of the test "
+                "images, which it never saw while it was trained or chosen. The gap between the two is what it lost by "
+                "learning its few examples by heart. What counts is E_out."
+            ),
+            _table(found),
+            Terms([(name, describe_mode(name)) for name in names]),
+        ],
+    )
+
+
+def describe_mode(name: str) -> str:
+    """Return a few words on a mode or a classical baseline."""
+    return MODES[name].summary if name in MODES else f"classical baseline: {BASELINES[name]}"
+
+
+def _table(comparison: dict[str, Any]) -> Table:
+    level = f"{100 * comparison['level']:.0f} %"
+    columns = (
+        Column("Labels", "number"),
+        Column("Mode", "link"),
+        Column("E_in", "number"),
+        Column("E_out", "number"),
+        Column("Gap", "number"),
+        Column("Draws", "number"),
+        Column("One cell's E_out", "number"),
+        Column("Clopper-Pearson", "number"),
+        Column("Hoeffding", "number"),
+        Column("That cell", "code"),
+    )
+    rows = [
+        (
+            str(row["labels"]),
+            row["mode"],
+            *(with_half_width(row[name]) for name in ("e_in", "e_out", "gap")),
+            str(row["draws"]),
+            percent(row["one_run"]["errors"] / row["one_run"]["n"]),
+            *(_limits(row["one_run"][name]) for name in ("clopper_pearson", "hoeffding")),
+            row["one_run"]["cell"],
+        )
+        for row in comparison["summary"]
+    ]
+    return Table(
+        f"Errors in %: mean over the draws ± half of the {level} interval (none for a single draw). Gap: E_out - "
+        "E_in, in percentage points. A cell is one training of one classifier. The last columns are about one cell "
+        f"alone, the first draw: the true error of that very classifier lies within either pair of bounds with {level} "
+        "confidence; Hoeffding's holds whatever the images are, and is wider.",
+        columns,
+        rows,
+        links=[_link(row) for row in comparison["summary"]],
+        sortable=True,
+    )
+
+
+def _limits(limits: Sequence[float]) -> str:
+    return f"{percent(limits[0])} to {percent(limits[1])}"
+
+
+def _link(row: dict[str, Any]) -> str:
+    """Where the row's name leads: to the mode's card, or, for a baseline, to its row among all cells."""
+    if row["mode"] in MODES:
+        return mode_anchor(row["labels"], row["mode"])
+    return cell_anchor(row["labels"], row["mode"], 0)

@@ -1,0 +1,148 @@
+"""Section "Differences on the same draws": which mode errs less than which, after looking at all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+
+from pipeline.report.blocks import Beside, Column, Figure, Folded, Section, Table, Text
+from pipeline.report.claims import SIGNIFICANCE, Claim, claims_of, draws_needed, how_many_supported
+from pipeline.report.drawing import GREY, PALETTE, Picture, styled, svg
+from pipeline.report.evidence import Evidence
+from pipeline.report.formats import count_draws, with_half_width
+
+_QUANTITY = {"e_in": "E_in", "e_out": "E_out"}
+
+
+def differences(evidence: Evidence) -> Section | None:
+    """Return the section; None where the grid has a single mode."""
+    claims = claims_of(evidence.comparison)
+    if not claims:
+        return None
+    caption = (
+        "Left of 0, the first mode errs less. Filled: supported after the correction. Hollow: not supported. Each "
+        "budget has its own scale."
+    )
+    return Section(
+        "differences",
+        "Differences on the same draws",
+        "Differences",
+        [
+            Text(
+                "All modes learn from the same draws of the labels, so they can be compared draw by draw: that leaves "
+                "out how easy or hard a draw is for everybody."
+            ),
+            Text(_correction(claims)),
+            Beside([Figure(_forest(claims), caption), _claims_table(claims)]),
+            Folded("All paired differences, E_in included", [_paired_table(evidence.comparison)]),
+        ],
+    )
+
+
+def _correction(claims: Sequence[Claim]) -> str:
+    """What the correction does to the differences in E_out, and whether there are enough draws for it."""
+    count = len(claims)
+    found = (
+        f"Whoever looks at {count} differences finds some by chance. Holm's correction raises the p values so that the "
+        f"chance of even one false finding stays at {100 * SIGNIFICANCE:.0f} % at most. Of the {count} differences in "
+        f"E_out, the tests then support {how_many_supported(claims)}."
+    )
+    draws, needed = claims[0].draws, draws_needed(count)
+    if draws >= needed:
+        return found
+    return (
+        f"{found} With {count_draws(draws)} they could not support any: the least p value that the test can give, "
+        f"{2 / 2**draws:.4f}, times {count} is too much. {needed} draws would do."
+    )
+
+
+def _claims_table(claims: Sequence[Claim]) -> Table:
+    columns = (
+        Column("Labels", "number"),
+        Column("Difference"),
+        Column("Points", "number"),
+        Column("p", "number"),
+        Column("p, corrected", "number"),
+        Column("Supported to err less"),
+    )
+    rows = [
+        (str(claim.labels), claim.name, claim.points, f"{claim.p_value:.4f}", f"{claim.corrected:.4f}", claim.better)
+        for claim in claims
+    ]
+    return Table(
+        "E_out, in percentage points. p: how often chance alone would make a difference as large (sign-flip test), as "
+        "it is and corrected by Holm.",
+        columns,
+        rows,
+    )
+
+
+def _paired_table(comparison: dict[str, Any]) -> Table:
+    cells = {(row["labels"], row["mode"]): row["one_run"]["cell"] for row in comparison["summary"]}
+    columns = (
+        Column("Labels", "number"),
+        Column("Quantity"),
+        Column("Difference"),
+        Column("Draws", "number"),
+        Column("Points", "number"),
+        Column("p", "number"),
+        Column("First cell of the one", "code"),
+        Column("First cell of the other", "code"),
+    )
+    rows = [
+        (
+            str(row["labels"]),
+            _QUANTITY[row["quantity"]],
+            f"{row['first']} - {row['second']}",
+            str(row["draws"]),
+            with_half_width(row["difference"]),
+            f"{row['p_value']:.4f}",
+            cells[row["labels"], row["first"]],
+            cells[row["labels"], row["second"]],
+        )
+        for row in comparison["paired"]
+    ]
+    return Table(
+        "Paired differences over the same draws, in percentage points: mean ± half of the "
+        f"{100 * comparison['level']:.0f} % interval, and the p value of the two-sided sign-flip test. Below 0, the "
+        "first mode errs less. These p values are not corrected for looking at several differences.",
+        columns,
+        rows,
+        sortable=True,
+    )
+
+
+# --- the figure -----------------------------------------------------------------------------------------------
+
+
+@styled
+def _forest(claims: Sequence[Claim]) -> Picture:
+    """Paired differences in E_out with their intervals, a panel a budget; filled where the tests support them."""
+    budgets = sorted({claim.labels for claim in claims})
+    panels = {labels: [claim for claim in claims if claim.labels == labels] for labels in budgets}
+    heights = [len(panel) + 1 for panel in panels.values()]
+    drawing = Drawing(figsize=(5.4, 0.5 + 0.55 * len(panels) + 0.27 * len(claims)), layout="constrained")
+    grid = drawing.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (labels, panel) in zip(grid, panels.items(), strict=True):
+        _draw_panel(axes, panel)
+        axes.set_title(f"{labels} labels")
+    grid[-1].set_xlabel("difference in E_out, percentage points")
+    listed = "; ".join(f"{claim.labels} labels, {claim.name}: {claim.points} points" for claim in claims)
+    return svg(drawing, f"Forest plot of paired differences in E_out with their intervals. {listed}.")
+
+
+def _draw_panel(axes: Axes, claims: Sequence[Claim]) -> None:
+    axes.axvline(0, color="black", linewidth=0.8)
+    for place, claim in enumerate(claims):
+        mean, color = 100 * claim.mean, PALETTE[0] if claim.supported else GREY
+        limits = [mean, mean] if claim.low is None or claim.high is None else [100 * claim.low, 100 * claim.high]
+        axes.plot(limits, [place, place], color=color, linewidth=1.4, marker="|", markersize=6)
+        axes.plot(mean, place, marker="o", color=color, markerfacecolor=color if claim.supported else "white")
+    axes.set_yticks(range(len(claims)), [claim.name for claim in claims])
+    axes.set_ylim(len(claims) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(visible=False, axis="y")

@@ -1,0 +1,115 @@
+"""Section "How the labels were spent": what each budget paid for, and what was seen by whom, and when."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.modes import BASELINES, MODES
+from pipeline.report.blocks import Bullets, Column, Section, Table
+from pipeline.report.evidence import Evidence
+from pipeline.store.test_access import Looks
+
+
+def labels_spent(evidence: Evidence) -> Section:
+    """Return the section."""
+    return Section(
+        "labels",
+        "How the labels were spent",
+        "Labels spent",
+        [_budget_table(evidence.comparison), Bullets(_rules(evidence))],
+    )
+
+
+def _budget_table(comparison: dict[str, Any]) -> Table:
+    budgets: dict[int, dict[str, Any]] = {}
+    for row in comparison["summary"]:
+        if row["mode"] in MODES:
+            budgets.setdefault(row["labels"], row)
+    columns = (
+        Column("Labels", "number"),
+        Column("Trained on", "number"),
+        Column("Validation", "number"),
+        Column("First cell", "code"),
+    )
+    rows = [
+        (str(labels), str(row["n_train"]), str(row["n_val"]), row["one_run"]["cell"]) for labels, row in budgets.items()
+    ]
+    caption = "Labels that each mode was shown, by budget."
+    if any(row["n_train"] + row["n_val"] > labels for labels, row in budgets.items()):
+        caption += " In a cross-validation each label is trained on, and validates in the fold that leaves it out."
+    return Table(caption, columns, rows)
+
+
+def _rules(evidence: Evidence) -> list[str]:
+    card, rows = evidence.card, evidence.rows
+    rules = [
+        "Validation labels, which early stopping and the choice of the epoch look at, are paid for within the "
+        "budget: a budget of 100 labels means that 100 labels were seen in all.",
+    ]
+    if evidence.cross_validates:
+        rules.append(
+            f"The labels were cross-validated in {evidence.config.train.folds} folds: each was left out of one "
+            "training and judged it, the epoch is the one at which these trainings had the lowest mean loss on what "
+            "they left out, and the classifier was then trained on all labels for as many epochs. Learning curves show "
+            "means over the folds; E_val is the error on the labels left out."
+        )
+    rules += _trials(evidence)
+    if evidence.pretrained is None:
+        rules.append("No mode of this grid uses a pretrained encoder.")
+    else:
+        images = evidence.pretrained["outcome"]["images"]
+        rules.append(
+            f"Pretraining used {images} training images, no label and no test image; {card['train'] - images} "
+            "training images were left out of it."
+        )
+    rules += _looks(evidence.looks, int(rows[0]["n_test"]))
+    if any(row["mode"] in BASELINES for row in rows):
+        rules.append(
+            "The classical baselines select nothing and need no validation labels: they train on the entire budget."
+        )
+    if card["left_out_because_in_test"]:
+        rules.append(
+            f"{card['left_out_because_in_test']} training images were left out because the test set holds the "
+            "same image."
+        )
+    if card["labels_of_copies_left_out"]:
+        rules.append(
+            f"{card['labels_of_copies_left_out']} labels were left out because another labelled training image is the "
+            "same: no image is both trained on and validated on."
+        )
+    rules.append(
+        "E_in is measured on the training labels at the selected epoch, in evaluation mode and without augmentation."
+    )
+    return rules
+
+
+def _trials(evidence: Evidence) -> list[str]:
+    """Among how many settings cells chose, and how often each was chosen."""
+    chosen: dict[str, list[int]] = {}
+    for cell in evidence.cells:
+        if cell.chosen is not None:
+            count = len(evidence.config.train.candidates(cell.mode))
+            chosen.setdefault(cell.mode, [0] * count)[cell.chosen] += 1
+    if not chosen:
+        return []
+    count = len(next(iter(chosen.values())))
+    times = "; ".join(f"{mode} {', '.join(map(str, counts))}" for mode, counts in chosen.items())
+    return [
+        f"Every cell of every mode tried the same number of settings, {count}, and kept those with the least error on "
+        "its own validation labels, which makes their E_val too low; the test set was opened for those alone. In the "
+        f"order of the settings, they were kept so often: {times}."
+    ]
+
+
+def _looks(looks: Looks, images: int) -> list[str]:
+    """Who looked at the test set, and who more than once."""
+    sentences = [f"The test set of {images} images is opened for a cell after its epoch has been selected, and once."]
+    if looks.again:
+        cells = ", ".join(f"{cell} ({count} times)" for cell, count in sorted(looks.again.items()))
+        sentences.append(f"It was opened again for {cells}, whose folders were removed or whose processes were ended.")
+    if looks.settings > 1:
+        sentences.append(
+            f"In this experiment's folder the same mode, budget and draw was measured under up to {looks.settings} "
+            "settings: whoever picks among them by E_out has chosen by the test set, and E_out is too low."
+        )
+    return sentences

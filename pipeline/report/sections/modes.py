@@ -1,0 +1,310 @@
+"""Section "Mode by mode": how the first draw learnt, what is confused with what, and where training stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import MaxNLocator
+
+from pipeline.artefacts import classifiers
+from pipeline.config import Experiment
+from pipeline.evaluation.statistics import mean_interval
+from pipeline.learning.plan import fit_settings
+from pipeline.report.anchors import mode_anchor
+from pipeline.report.atlas import Atlas, thumbnails
+from pipeline.report.blocks import Column, Custom, Heading, Section, Table, Text
+from pipeline.report.drawing import GREY, Picture, mode_look, styled, svg
+from pipeline.report.evidence import Counts, Evidence, MeasuredCell
+from pipeline.report.formats import percent, with_half_width
+
+COMMONEST = 5  # confusions in a row of the table
+MATRIX_CLASSES = 20  # a larger matrix cannot be read in a card; the commonest confusions can
+SUREST = 12  # mistakes shown of a cell
+CHUNK = 1000  # images a forward pass
+
+
+def mode_by_mode(evidence: Evidence) -> Section:
+    """Return the section with a card for each mode and budget, and two tables."""
+    mistakes = {cell.folder: surest_mistakes(evidence, cell) for cell in evidence.firsts}
+    numbers = sorted({mistake.number for found in mistakes.values() for mistake in found})
+    atlas = Atlas(thumbnails(evidence.dataset.test.images[numbers].numpy()))
+    tiles = {number: atlas.place(place) for place, number in enumerate(numbers)}
+    cards = [_card(evidence, cell, mistakes[cell.folder], tiles) for cell in evidence.firsts]
+    return Section(
+        "modes",
+        "Mode by mode",
+        "Mode by mode",
+        [
+            Text(
+                "Learning curves and mistakes are those of the first draw; confusions are of all draws. The selected "
+                "epoch is the one with the lowest validation loss; nothing is kept of the epochs in the shade, which "
+                "came after it. Where the head is fitted first, the curve begins after that."
+            ),
+            Custom("modes.html.jinja", {"cards": cards, "atlas": atlas}),
+            Heading("What is confused with what"),
+            _confusions_table(evidence),
+            Heading("Where training stopped"),
+            _epochs_table(evidence),
+        ],
+    )
+
+
+# --- the cards ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A test image that a classifier is sure and wrong about.
+
+    Attributes:
+        number: Its place in the test set.
+        probability: The probability of the class that it was taken for.
+    """
+
+    number: int
+    probability: float
+
+
+@dataclass(frozen=True)
+class ShownMistake:
+    """A mistake as the page shows it.
+
+    Attributes:
+        tile: Where its image lies in the atlas, as a style sheet says it.
+        caption: The true class and the one that it was taken for.
+        alt: What can be seen, in words.
+    """
+
+    tile: str
+    caption: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Shade:
+    """A field of a confusion matrix.
+
+    Attributes:
+        text: Its share of the true class in percent, without digits; empty below one half.
+        strength: The same between 0 and 1, to be shaded by.
+        title: The count in words.
+    """
+
+    text: str
+    strength: float
+    title: str
+
+
+@dataclass(frozen=True)
+class ModeCard:
+    """One mode at one budget.
+
+    Attributes:
+        anchor: The name by which tables link to it.
+        labels: Label budget.
+        mode: The mode's name.
+        errors: E_in and E_out over the draws, in words.
+        cell: Folder of the first draw.
+        curve: How the first draw learnt.
+        classes: Name of each class.
+        matrix: Confusions of all draws, a row a true class; empty where there are too many classes.
+        mistakes: The first draw's mistakes, the surest first.
+    """
+
+    anchor: str
+    labels: int
+    mode: str
+    errors: str
+    cell: str
+    curve: Picture
+    classes: Sequence[str]
+    matrix: Sequence[Sequence[Shade]]
+    mistakes: Sequence[ShownMistake]
+
+
+def _card(evidence: Evidence, cell: MeasuredCell, mistakes: Sequence[Mistake], tiles: dict[int, str]) -> ModeCard:
+    names = evidence.card["classes"]
+    summary = evidence.summary(cell.labels, cell.mode)
+    counts = evidence.confusion(cell.labels, cell.mode)
+    return ModeCard(
+        anchor=mode_anchor(cell.labels, cell.mode),
+        labels=cell.labels,
+        mode=cell.mode,
+        errors=f"E_in {with_half_width(summary['e_in'])} %, E_out {with_half_width(summary['e_out'])} %",
+        cell=cell.folder,
+        curve=_learning_curve(cell),
+        classes=names,
+        matrix=_matrix(counts, names) if len(names) <= MATRIX_CLASSES else [],
+        mistakes=[_show_mistake(evidence, cell, mistake, tiles[mistake.number]) for mistake in mistakes],
+    )
+
+
+def surest_mistakes(evidence: Evidence, cell: MeasuredCell) -> list[Mistake]:
+    """Return the test images that a cell's classifier is surest and wrong about, the surest first.
+
+    Only images that the recorded predictions have wrong are shown to the classifier again.
+    """
+    import torch
+
+    wrong = np.flatnonzero(cell.predictions != evidence.truth)
+    if not len(wrong):
+        return []
+    model = _restore(evidence.config, cell)
+    with torch.no_grad():
+        chunks = torch.split(evidence.dataset.test.images[torch.from_numpy(wrong)], CHUNK)
+        probabilities = torch.cat([model(chunk)[1] for chunk in chunks]).numpy()
+    sure = probabilities[np.arange(len(wrong)), cell.predictions[wrong]]
+    surest = np.argsort(-sure, kind="stable")[:SUREST]
+    return [Mistake(int(wrong[place]), float(sure[place])) for place in surest]
+
+
+def _restore(config: Experiment, cell: MeasuredCell) -> Any:
+    folder = config.folder / cell.folder
+    return classifiers.restore(config, folder, classifiers.describe(folder))
+
+
+def _show_mistake(evidence: Evidence, cell: MeasuredCell, mistake: Mistake, tile: str) -> ShownMistake:
+    names = evidence.card["classes"]
+    true, given = names[evidence.truth[mistake.number]], names[cell.predictions[mistake.number]]
+    return ShownMistake(
+        tile,
+        f"{true} → {given}",
+        f"Test image {mistake.number}: {true}, taken for {given} with probability {mistake.probability:.4f}.",
+    )
+
+
+def _matrix(counts: Counts, names: Sequence[str]) -> list[list[Shade]]:
+    totals = counts.sum(1, keepdims=True)
+    shares = counts / np.maximum(totals, 1)
+    return [
+        [
+            Shade(
+                f"{100 * shares[true, given]:.0f}" if shares[true, given] >= 0.005 else "",
+                round(float(shares[true, given]), 4),
+                f"{names[true]} taken for {names[given]}: {counts[true, given]} of {totals[true, 0]}",
+            )
+            for given in range(len(names))
+        ]
+        for true in range(len(names))
+    ]
+
+
+@styled
+def _learning_curve(cell: MeasuredCell) -> Picture:
+    """E_in and E_val by epoch; the selected epoch is marked, what was trained after it is shaded."""
+    drawing = Drawing(figsize=(3.6, 2.7), layout="constrained")
+    axes = drawing.add_subplot()
+    color, marker = mode_look(cell.mode)
+    epochs = np.arange(1, len(cell.e_in) + 1)
+    e_in, e_val = 100 * np.array(cell.e_in), 100 * np.array(cell.e_val)
+    axes.axvspan(cell.best_epoch, cell.stopped_epoch, color=GREY, alpha=0.16, linewidth=0)
+    axes.plot(epochs, e_val, color=color, linewidth=1.5, label="E_val")
+    axes.plot(epochs, e_in, color=color, linewidth=1.2, linestyle="--", label="E_in")
+    axes.axvline(cell.best_epoch, color="black", linewidth=0.9)
+    place = cell.best_epoch - 1
+    points: dict[str, Any] = {"linestyle": "", "marker": marker, "color": color, "clip_on": False, "zorder": 3}
+    axes.plot(epochs[place], e_val[place], **points)
+    axes.plot(epochs[place], e_in[place], markerfacecolor="white", **points)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("error, %")
+    axes.set_ylim(0, max(e_in.max(), e_val.max(), 1) * 1.05)
+    axes.set_xlim(0, len(epochs) + 1)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    axes.legend(fontsize=9, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2)
+    return svg(
+        drawing,
+        f"Learning curve of {cell.mode} with {cell.labels} labels, draw {cell.seed}: at the selected epoch "
+        f"{cell.best_epoch} E_in is {e_in[place]:.2f} % and E_val {e_val[place]:.2f} %; after the last epoch, "
+        f"{cell.stopped_epoch}, they were {e_in[-1]:.2f} % and {e_val[-1]:.2f} %.",
+    )
+
+
+# --- the tables -----------------------------------------------------------------------------------------------
+
+
+def _confusions_table(evidence: Evidence) -> Table:
+    columns = (Column("Labels", "number"), Column("Mode", "link"), Column("Commonest confusions", "words"))
+    names = evidence.card["classes"]
+    rows = [
+        (str(cell.labels), cell.mode, ", ".join(commonest(evidence.confusion(cell.labels, cell.mode), names)) or "none")
+        for cell in evidence.firsts
+    ]
+    return Table(
+        "Test images of all draws, true class → predicted class, in % of the true class.",
+        columns,
+        rows,
+        links=[mode_anchor(cell.labels, cell.mode) for cell in evidence.firsts],
+    )
+
+
+def commonest(confusion: Counts, names: Sequence[str]) -> list[str]:
+    """Return the commonest confusions in words, with their share of the true class.
+
+    Args:
+        confusion: Counts, shape (classes, classes): true class by row, predicted class by column.
+        names: Name of each class.
+    """
+    wrong = confusion.copy()
+    np.fill_diagonal(wrong, 0)
+    places = np.argsort(-wrong, axis=None, kind="stable")[:COMMONEST]
+    pairs = [divmod(int(place), len(names)) for place in places]
+    return [
+        f"{names[true]} → {names[given]} ({percent(wrong[true, given] / confusion[true].sum())} %)"
+        for true, given in pairs
+        if wrong[true, given]
+    ]
+
+
+def _epochs_table(evidence: Evidence) -> Table:
+    columns = (
+        Column("Labels", "number"),
+        Column("Mode", "link"),
+        Column("Selected epoch", "number"),
+        Column("Last epoch", "number"),
+        Column("E_in there", "number"),
+        Column("E_val there", "number"),
+        Column("E_val at the last", "number"),
+        Column("All draws: E_val, last - selected", "number"),
+        Column("Stopped early", "number"),
+        Column("Cell", "code"),
+    )
+    kept = "for as many of which the classifier was trained" if evidence.cross_validates else "whose weights were kept"
+    return Table(
+        f"First draw: the epoch with the lowest validation loss, {kept}, and errors in %. What would "
+        "have happened without early stopping is measured as far as training went on: after the selected epoch until "
+        "patience ran out, by the validation error at the last epoch less that at the selected one, in percentage "
+        "points, over all draws. Test errors were not measured there. Stopped early: draws that ended before the "
+        "limit of epochs.",
+        columns,
+        [_epochs_row(evidence, cell) for cell in evidence.firsts],
+        links=[mode_anchor(cell.labels, cell.mode) for cell in evidence.firsts],
+    )
+
+
+def _epochs_row(evidence: Evidence, first: MeasuredCell) -> tuple[str, ...]:
+    draws = evidence.draws(first.labels, first.mode)
+    selected = first.best_epoch - 1
+    cost = mean_interval([cell.e_val[-1] - cell.e_val[cell.best_epoch - 1] for cell in draws])
+    early = sum(cell.stopped_epoch < _most_epochs(evidence.config, cell) for cell in draws)
+    return (
+        str(first.labels),
+        first.mode,
+        str(first.best_epoch),
+        str(first.stopped_epoch),
+        percent(first.e_in[selected]),
+        percent(first.e_val[selected]),
+        percent(first.e_val[-1]),
+        with_half_width(asdict(cost)),
+        f"{early} of {len(draws)}",
+        first.folder,
+    )
+
+
+def _most_epochs(config: Experiment, cell: MeasuredCell) -> int:
+    """The limit of epochs under the settings that the cell kept."""
+    train = config.train.candidates(cell.mode)[cell.chosen or 0]
+    return fit_settings(train, cell.mode).max_epochs

@@ -1,0 +1,235 @@
+"""The report's first screen: the question, the answer, what has to be known to read it, and the main chart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter, NullLocator
+
+from pipeline.modes import BASELINES, MODES
+from pipeline.report.blocks import Figure, Opening
+from pipeline.report.claims import SIGNIFICANCE, Claim, claims_of, draws_needed, how_many_supported
+from pipeline.report.drawing import GREY, Floats, Picture, mode_look, styled, svg
+from pipeline.report.evidence import Evidence
+from pipeline.report.formats import count_draws, percent
+
+QUESTION = (
+    "With few labels, is it better to freeze a pretrained encoder, to fine-tune it, or to train the same network "
+    "from scratch?"
+)
+_BASELINE_MARKERS = ("x", "+", "*", "1", "2", "3")
+
+
+def opening(evidence: Evidence) -> Opening:
+    """Return the first screen."""
+    comparison = evidence.comparison
+    return Opening(
+        title=f"{evidence.card['dataset']}: E_in and E_out with few labels",
+        question=QUESTION,
+        answer=answer(comparison),
+        remarks=_remarks(comparison, claims_of(comparison), evidence.pretrained is not None),
+        figure=Figure(_chart(comparison["summary"]), _caption(comparison)),
+    )
+
+
+# --- the answer -----------------------------------------------------------------------------------------------
+
+
+def answer(comparison: dict[str, Any]) -> str:
+    """Return the finding at the smallest budget in one sentence, no stronger than the data allow."""
+    labels = min(row["labels"] for row in comparison["summary"])
+    rows = [row for row in comparison["summary"] if row["labels"] == labels and row["mode"] in MODES]
+    best = min(rows, key=lambda row: row["e_out"]["mean"])
+    who = f"With {labels} labels, {best['mode']}"
+    rate = f"{percent(best['e_out']['mean'])} % over {count_draws(best['draws'])}"
+    if len(rows) == 1:
+        return f"{who} has a mean E_out of {rate}; no other mode is in the grid to compare it with."
+    rivals = [_against(comparison, best, row) for row in rows if row is not best]
+    return f"{who} has the lowest mean E_out of the modes, {rate}: {'; '.join(rivals)}."
+
+
+def _against(comparison: dict[str, Any], best: dict[str, Any], rival: dict[str, Any]) -> str:
+    """How much less the best mode errs than a rival, and whether chance could have done it."""
+    rate = f"{rival['mode']} errs on {percent(rival['e_out']['mean'])} %"
+    paired = _find_pair(comparison["paired"], best, rival)
+    if paired is None:
+        return f"{rate}, without a paired comparison"
+    mean, low, high = paired["mean"], paired["low"], paired["high"]
+    if low is None:
+        return f"{rate}, {percent(mean)} points more, and a single draw cannot tell that from chance"
+    interval = f"{100 * comparison['level']:.0f} % interval {percent(low)} to {percent(high)}"
+    return (
+        f"{rate}, {percent(mean)} points more ({interval}, p = {paired['p_value']:.4f}), "
+        f"{_verdict(low, high, paired['p_value'], paired['draws'])}"
+    )
+
+
+def _find_pair(pairs: list[dict[str, Any]], best: dict[str, Any], rival: dict[str, Any]) -> dict[str, Any] | None:
+    """Rival minus best in E_out, whichever way round the comparison holds it."""
+    for row in pairs:
+        if row["labels"] != best["labels"] or row["quantity"] != "e_out":
+            continue
+        difference, rest = row["difference"], {"p_value": row["p_value"], "draws": row["draws"]}
+        if (row["first"], row["second"]) == (rival["mode"], best["mode"]):
+            return {**difference, **rest}
+        if (row["first"], row["second"]) == (best["mode"], rival["mode"]):
+            return {**_turned_round(difference), **rest}
+    return None
+
+
+def _turned_round(difference: dict[str, Any]) -> dict[str, Any]:
+    """The interval of second minus first."""
+    mean, low, high = (difference[name] for name in ("mean", "low", "high"))
+    if low is None:
+        return {"mean": 0.0 - mean, "low": None, "high": None}
+    return {"mean": 0.0 - mean, "low": 0.0 - high, "high": 0.0 - low}
+
+
+def _verdict(low: float, high: float, p_value: float, draws: int) -> str:
+    """A difference counts only where interval and test agree; few draws cannot make the test agree."""
+    if low <= 0 <= high:
+        return "so the data do not separate the two"
+    if p_value <= SIGNIFICANCE:
+        return "so the data separate the two"
+    smallest = 2 / 2**draws
+    if smallest > SIGNIFICANCE:
+        return (
+            f"but {count_draws(draws)} are too few to separate the two (the test's p cannot fall below {smallest:.4f})"
+        )
+    return "so interval and test disagree and the data do not clearly separate the two"
+
+
+def _remarks(comparison: dict[str, Any], claims: Sequence[Claim], pretrained: bool) -> list[str]:
+    labels = min(row["labels"] for row in comparison["summary"])
+    baselines = [row for row in comparison["summary"] if row["labels"] == labels and row["mode"] in BASELINES]
+    remarks = []
+    if len(claims) > 1:
+        draws = claims[0].draws
+        too_few = f": {count_draws(draws)} are too few" if 1 < draws < draws_needed(len(claims)) else ""
+        remarks.append(
+            f"That looks at each difference by itself. Corrected for looking at all {len(claims)}, at every budget, "
+            f"the tests support {how_many_supported(claims)} of them{too_few}."
+        )
+    if baselines:
+        best = min(baselines, key=lambda row: row["e_out"]["mean"])
+        remarks.append(
+            f"The best classical baseline with {labels} labels is {best['mode']} ({BASELINES[best['mode']]}), with a "
+            f"mean E_out of {percent(best['e_out']['mean'])} %."
+        )
+    shared = "one test set and one pretrained encoder" if pretrained else "one test set"
+    if comparison["draws"] > 1:
+        remarks.append(
+            f"All draws share {shared}: the intervals over draws say how much depends on which labels were drawn, "
+            "not on these."
+        )
+    else:
+        remarks.append("A single draw of the labels says nothing about how much depends on which labels were drawn.")
+    remarks.append(
+        "What the finite test set leaves open is told by the Clopper-Pearson and Hoeffding bounds, each for a single "
+        "cell."
+    )
+    return remarks
+
+
+# --- errors against labels ------------------------------------------------------------------------------------
+
+
+def _caption(comparison: dict[str, Any]) -> str:
+    sentences = [
+        "Error against the number of labels. Filled: E_out, on the test set. Hollow: E_in, on the training labels."
+    ]
+    if comparison["draws"] > 1:
+        sentences.append("Bars: interval over the draws, cut off at 0 and 100 %.")
+    if any(row["mode"] in BASELINES for row in comparison["summary"]):
+        sentences.append("Grey: E_out of the classical baselines, without bars.")
+    return " ".join(sentences)
+
+
+@styled
+def _chart(summary: Sequence[dict[str, Any]]) -> Picture:
+    """E_in and E_out against the number of labels, with intervals over the draws; baselines' E_out in grey."""
+    drawing = Drawing(figsize=(5.4, 4.2), layout="constrained")
+    axes = drawing.add_subplot()
+    modes = [name for name in MODES if any(row["mode"] == name for row in summary)]
+    baselines = [name for name in BASELINES if any(row["mode"] == name for row in summary)]
+    for name, marker in zip(baselines, _BASELINE_MARKERS, strict=False):
+        x, y, _ = _series(summary, name, "e_out")
+        axes.plot(x, y, marker=marker, color=GREY, linestyle=":", linewidth=1, label=name)
+    # side by side at each budget, so that bars do not hide each other
+    shifts = np.geomspace(0.92, 1.0 / 0.92, len(modes)) if len(modes) > 1 else np.ones(1)
+    for mode, shift in zip(modes, shifts, strict=True):
+        _plot_mode(axes, summary, mode, float(shift))
+    _label_axes(axes, sorted({row["labels"] for row in summary}))
+    _legend_by_column(drawing, axes, [[f"{mode}, E_out", f"{mode}, E_in"] for mode in modes], baselines)
+    listed = "; ".join(
+        f"{row['labels']} labels, {row['mode']}: E_in {100 * row['e_in']['mean']:.2f} %, "
+        f"E_out {100 * row['e_out']['mean']:.2f} %"
+        for row in summary
+    )
+    return svg(drawing, f"Chart of E_in and E_out against the number of labels. {listed}.")
+
+
+def _plot_mode(axes: Axes, summary: Sequence[dict[str, Any]], mode: str, shift: float) -> None:
+    color, marker = mode_look(mode)
+    for quantity, name, fill, line in (("e_out", "E_out", color, "-"), ("e_in", "E_in", "white", "--")):
+        x, y, bars = _series(summary, mode, quantity)
+        axes.errorbar(
+            x * shift,
+            y,
+            yerr=bars,
+            color=color,
+            marker=marker,
+            markerfacecolor=fill,
+            linestyle=line,
+            linewidth=1.4,
+            elinewidth=1,
+            capsize=3,
+            label=f"{mode}, {name}",
+        )
+
+
+def _series(summary: Sequence[dict[str, Any]], mode: str, quantity: str) -> tuple[Floats, Floats, Floats | None]:
+    """Budgets, means and half widths, in percent; no half widths for a single draw."""
+    rows = sorted((row for row in summary if row["mode"] == mode), key=lambda row: int(row["labels"]))
+    intervals = [row[quantity] for row in rows]
+    means = np.array([100 * interval["mean"] for interval in intervals])
+    budgets = np.array([float(row["labels"]) for row in rows])
+    if any(interval["low"] is None for interval in intervals):
+        return budgets, means, None
+    return budgets, means, np.array([100 * interval["high"] for interval in intervals]) - means
+
+
+def _legend_by_column(drawing: Drawing, axes: Axes, columns: Sequence[Sequence[str]], last_line: Sequence[str]) -> None:
+    """A legend with a mode a column, at most four of them side by side, and the baselines below.
+
+    Matplotlib fills a legend column by column.
+    """
+    handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    width = min(4, max(len(columns), len(last_line)))
+    lines: list[Sequence[str]] = []
+    for start in range(0, len(columns), width):
+        lines += zip(*columns[start : start + width], strict=True)
+    lines += [last_line[start : start + width] for start in range(0, len(last_line), width)]
+    names = [line[place] if place < len(line) else "" for place in range(width) for line in lines]
+    blank = Line2D([], [], linestyle="")
+    drawing.legend(
+        [handles.get(name, blank) for name in names], names, loc="outside lower center", ncols=width, fontsize=8
+    )
+
+
+def _label_axes(axes: Axes, budgets: Sequence[int]) -> None:
+    axes.set_xscale("log")
+    axes.set_xlim(budgets[0] / 1.4, budgets[-1] * 1.4)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xticks(budgets, [str(budget) for budget in budgets])
+    axes.set_xlabel("labels, validation included (log scale)")
+    axes.set_ylabel("error, %")
+    axes.grid(visible=False, axis="x")
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, -0.02 * min(high, 100)), min(high, 100))  # bars may end where no error can be

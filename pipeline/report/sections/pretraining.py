@@ -1,0 +1,177 @@
+"""Section "Pretraining": how the encoder was pretrained, and what it learnt to draw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import MaxNLocator
+
+from pipeline.config import Experiment, PretrainConfig
+from pipeline.methods import find_method
+from pipeline.report.atlas import Atlas, thumbnails
+from pipeline.report.blocks import Beside, Block, Custom, Figure, Section, Text
+from pipeline.report.drawing import MARKERS, PALETTE, Floats, Picture, image_rows_as_lines, png_picture, styled, svg
+from pipeline.report.evidence import Evidence
+from pipeline.stages import pretrain, sample
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.datasets.image_data import ImageData
+
+RECONSTRUCTED = 10  # images, one a class
+SAMPLED = 64  # images drawn from a prior
+
+
+def pretraining(evidence: Evidence) -> Section | None:
+    """Return the section; None where no mode of the grid starts from a pretrained encoder."""
+    if evidence.pretrained is None:
+        return None
+    config, train = evidence.config, evidence.dataset.train
+    images = image_rows_as_lines(_reconstruct(config, train), "Training images in columns;")
+    caption = "Training images, left out of pretraining where any are, and what the pretrained model makes of them."
+    blocks: list[Block] = [Text(sentence) for sentence in _sentences(evidence)]
+    blocks.append(Beside([Figure(_losses(evidence.losses), "Loss by epoch."), Figure(images, caption)]))
+    generated = _generated(config, train.shape)
+    if generated:
+        blocks.append(Beside(generated))
+    return Section("pretraining", "Pretraining", "Pretraining", blocks)
+
+
+# --- the words ------------------------------------------------------------------------------------------------
+
+
+def _sentences(evidence: Evidence) -> list[str]:
+    assert evidence.pretrained is not None
+    outcome, settings = evidence.pretrained["outcome"], evidence.config.pretrain
+    is_vae = settings.method == "vae"
+    loss = "loss, the negative ELBO in nats," if is_vae else "reconstruction loss, summed over pixels,"
+    name = evidence.comparison["pretraining"]
+    sentence = (
+        f"The encoder was pretrained as {'an' if name[0] in 'aeiou' else 'a'} {name} for {outcome['epochs']} epochs; "
+        f"its {loss} ended at {outcome['train_loss']:.2f} an image"
+    )
+    if settings.corruption is not None:
+        sentence += " from distorted input"
+    if "holdout_loss" in outcome:
+        sentence += f", and at {outcome['holdout_loss']:.2f} on training images left out of pretraining"
+        if settings.corruption is not None:
+            sentence += ", undistorted"
+    return [f"{sentence}.", *(_variational(outcome, settings) if is_vae else [])]
+
+
+def _variational(outcome: dict[str, Any], settings: PretrainConfig) -> list[str]:
+    """The parts of a VAE's bound, and how much of its latent it uses; nothing without left-out images."""
+    sentences = []
+    if settings.vae.beta != 1 or settings.vae.free_bits > 0 or settings.vae.kl_warmup > 0:
+        sentences.append(
+            "In that loss the KL divergence is weighted by beta, which the warm-up raises, and free bits are not "
+            "counted; the figures that follow are of the ELBO itself."
+        )
+    if "holdout_elbo" in outcome:
+        sentences.append(
+            f"On the left-out images the ELBO is {outcome['holdout_elbo']:.2f} nats an image: "
+            f"{outcome['holdout_reconstruction']:.2f} of reconstruction and {outcome['holdout_kl']:.2f} of KL "
+            f"divergence from the prior. {outcome['importance_samples']} importance samples an image put log p(x) at "
+            f"{outcome['holdout_log_likelihood']:.2f}. {outcome['active_units']} of its {settings.latent} latent "
+            "dimensions are active: their means vary by more than 0.01 over the images."
+        )
+    return sentences
+
+
+# --- the pictures ---------------------------------------------------------------------------------------------
+
+
+@styled
+def _losses(losses: dict[str, list[float]]) -> Picture:
+    """Loss by epoch."""
+    drawing = Drawing(figsize=(5.4, 2.9), layout="constrained")
+    axes = drawing.add_subplot()
+    names = {"train_loss": "training batches, as they came", "holdout_loss": "left-out training images"}
+    shown = [name for name in names if name in losses]
+    for name, color, marker in zip(shown, PALETTE, MARKERS, strict=False):
+        axes.plot(losses["epoch"], losses[name], color=color, marker=marker, markersize=4, label=names[name])
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("loss an image, summed over pixels")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(fontsize=9)
+    ends = " and ".join(f"{losses[name][-1]:.2f} on {names[name]}" for name in shown)
+    return svg(drawing, f"Loss by epoch of pretraining; it ends at {ends}.")
+
+
+def _reconstruct(config: Experiment, train: ImageData) -> dict[str, Floats]:
+    """An image of each class, held out of pretraining if some are: as it is, distorted, and reconstructed from that."""
+    import torch
+
+    from pipeline.models.inputs import as_input
+
+    _, model = pretrain.restore(config, train.shape)
+    held_out, seen = pretrain.split_holdout(config, len(train))
+    candidates = held_out if len(held_out) else seen
+    shown = train.examples(candidates, RECONSTRUCTED)
+    clean = as_input(train.images[shown if len(shown) else candidates[:1]])
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        distorted = model.corruption(clean)
+        rows = {"original": clean, "distorted": distorted, "reconstruction": model(distorted)}
+    if config.pretrain.corruption is None:
+        del rows["distorted"]
+    return {name: images.numpy() for name, images in rows.items()}
+
+
+@dataclass(frozen=True)
+class Manifold:
+    """What a decoder makes of latents all over the plane.
+
+    Attributes:
+        sheet: An image a latent, row after row, the second dimension falling and the first rising.
+        x: Values of the first dimension, rising.
+        y: Values of the second dimension, falling.
+    """
+
+    sheet: Atlas
+    x: list[float]
+    y: list[float]
+
+
+def _generated(config: Experiment, shape: tuple[int, int, int]) -> list[Block]:
+    """Images of latents that no image was encoded to: drawn from the prior, and all over the plane."""
+    blocks: list[Block] = []
+    if find_method(config.pretrain).has_prior:
+        alt = f"{SAMPLED} images that the decoder makes of latents drawn from the prior."
+        picture = png_picture(_draw_samples(config, shape).png, alt)
+        blocks.append(Figure(picture, "What the decoder makes of latents drawn from the prior, N(0, 1)."))
+    if config.pretrain.latent == 2:
+        manifold = _draw_manifold(config, shape)
+        blocks.append(Custom("manifold.html.jinja", {"sheet": manifold.sheet, "x": manifold.x, "y": manifold.y}))
+    return blocks
+
+
+def _draw_samples(config: Experiment, shape: tuple[int, int, int]) -> Atlas:
+    """Images of latents drawn from the prior."""
+    import torch
+
+    from pipeline.models import generation
+
+    backbone, model = pretrain.restore(config, shape)
+    images = generation.sample(model, sample.latent_gaussian(config, backbone), SAMPLED)
+    return _sheet(torch.nn.functional.pad(images, (1, 1, 1, 1), value=0.5))  # a grey frame keeps them apart
+
+
+def _draw_manifold(config: Experiment, shape: tuple[int, int, int]) -> Manifold:
+    import torch
+
+    from pipeline.models import generation
+
+    backbone, model = pretrain.restore(config, shape)
+    latent = sample.latent_gaussian(config, backbone)
+    sheet = _sheet(generation.manifold(model, latent, sample.SIDE))
+    quantiles = torch.special.ndtri((torch.arange(sample.SIDE) + 0.5) / sample.SIDE)
+    x, y = latent.place(torch.stack([quantiles, quantiles], 1)).T.tolist()
+    return Manifold(sheet, x, y[::-1])
+
+
+def _sheet(images: torch.Tensor) -> Atlas:
+    return Atlas(thumbnails(images.clamp(0, 1).mul(255).round().byte().numpy()))

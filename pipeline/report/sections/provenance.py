@@ -1,0 +1,67 @@
+"""Section "What produced it": versions, machine, data and settings."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pipeline.config import as_dict
+from pipeline.report.blocks import Code, Column, Folded, Section, Table
+from pipeline.report.evidence import Evidence
+
+
+def what_produced_it(evidence: Evidence) -> Section:
+    """Return the section."""
+    settings = json.dumps(as_dict(evidence.config), indent=2)
+    return Section(
+        "provenance",
+        "What produced it",
+        "What produced it",
+        [
+            _provenance_table(evidence),
+            _data_table(evidence.card),
+            Folded("The resolved settings", [Code(settings)]),
+        ],
+    )
+
+
+def _provenance_table(evidence: Evidence) -> Table:
+    """What made the pretrained encoder and the first cell."""
+    manifests = {"First cell": evidence.manifest}
+    if evidence.pretrained is not None:
+        manifests = {"Pretraining": evidence.pretrained, **manifests}
+    origins = [manifest["provenance"] for manifest in manifests.values()]
+    seeds = [str(manifest["inputs"].get("seed", "")) for manifest in manifests.values()]
+    if evidence.pretrained is not None:
+        seeds[0] = str(evidence.config.pretrain.seed)
+    rows = [
+        ("fingerprint", *(manifest["fingerprint"] for manifest in manifests.values())),
+        ("seed", *seeds),
+        ("seconds", *(f"{manifest['seconds']:.1f}" for manifest in manifests.values())),
+    ]
+    facts = ("command", "created", "revision", "python", "platform", "machine", "cpus")
+    rows += [(name, *(str(origin[name]) for origin in origins)) for name in facts]
+    rows += [(name, *(str(origin["packages"][name]) for origin in origins)) for name in origins[0]["packages"]]
+    draws = ", ".join(sorted({row["seed"] for row in evidence.rows}, key=int))
+    return Table(
+        f"What made it, from the manifests; the draws have the seeds {draws}.",
+        (Column("What"), *(Column(name, "words") for name in manifests)),
+        rows,
+    )
+
+
+def _data_table(card: dict[str, Any]) -> Table:
+    channels, height, width = card["shape"]
+    per_class = ", ".join(
+        f"{name} ({count})" for name, count in zip(card["classes"], card["train_per_class"], strict=True)
+    )
+    rows = [
+        ("data set", card["dataset"]),
+        ("SHA-256", card["sha256"]),
+        ("image", f"{height} x {width} pixels, {channels} channel{'' if channels == 1 else 's'}"),
+        ("training images", str(card["train"])),
+        ("of these unlabelled", str(card["unlabelled"])),
+        ("test images", str(card["test"])),
+        ("classes (training images)", per_class),
+    ]
+    return Table("The data.", (Column("What"), Column("Value", "words")), rows)
