@@ -13,7 +13,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from pipeline import modes
+from pipeline import modes, settings_text
 from pipeline.artefacts import classifiers
 from pipeline.config import Experiment, from_parsed
 from pipeline.errors import PipelineError
@@ -32,6 +32,7 @@ from pipeline.stages import (
     study,
     train,
 )
+from pipeline.store.regular_files import check_regular
 from pipeline.studies import STUDIES
 
 
@@ -160,6 +161,7 @@ def _settings(name: str, words: Sequence[str]) -> tuple[Any, list[Any]]:
         PipelineError: A setting is not allowed, or the config cannot be read.
     """
     parser, stage = stage_parser(name), COMMANDS[name]
+    _check_files(words)
     try:
         chosen = parser.instantiate(parser.parse_args(words))
     except PipelineError:
@@ -171,6 +173,21 @@ def _settings(name: str, words: Sequence[str]) -> tuple[Any, list[Any]]:
         ) from error
     subject = chosen[stage.operands] if stage.operands else from_parsed(chosen)
     return subject, [chosen[option] for option in stage.options]
+
+
+def _check_files(words: Sequence[str]) -> None:
+    """Refuse an option that names a pipe, a device or a socket, and a folder where the config should be.
+
+    Raises:
+        PipelineError: If there is one.
+    """
+    option = ""
+    for word in words:
+        value = word
+        if word.startswith("--"):
+            option, _, value = word.partition("=")
+        if value:
+            check_regular(Path(value), option, folder_allowed=option != "--config")
 
 
 def _refuse(message: str, status: int = PipelineError.status) -> int:
@@ -203,7 +220,10 @@ def stage_parser(name: str) -> ArgumentParser:
     own = "".join(f" [--{option} {option.upper()}]" for option in stage.options)
     subject = f"{stage.operands.upper()} ..." if stage.operands else f"[--config FILE]{own} [--section.field value ...]"
     parser = ArgumentParser(
-        prog=f"python -m pipeline {name}", description=stage.summary, usage=f"python -m pipeline {name} {subject}"
+        prog=f"python -m pipeline {name}",
+        description=stage.summary,
+        usage=f"python -m pipeline {name} {subject}",
+        parser_mode=settings_text.register(),
     )
     if stage.operands:
         parser.add_argument(stage.operands, nargs="+", type=str, help="experiments' folders, runs/<name>")

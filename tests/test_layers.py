@@ -21,7 +21,7 @@ LAYERS = (
     ("models", "datasets"),
     ("store",),
     ("modes", "plugins"),
-    ("config", "errors", "extras", "_torchvision_repair", "__init__"),
+    ("config", "errors", "extras", "settings_text", "_torchvision_repair", "__init__"),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from pipeline.datasets.streamed import CHUNK, Rows, Storage
 from pipeline.errors import PipelineError
+from pipeline.store.regular_files import check_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -38,14 +39,26 @@ _ORIENTATION, _LYING = 0x0112, (5, 6, 7, 8)  # what a camera says of itself: the
 
 
 def existing(path: Any, setting: str = "data.args.path") -> Path:
-    """The path, if something is there. A relative one starts at the working directory.
+    """The path, if a regular file or a folder is there. A relative one starts at the working directory.
 
     Raises:
-        PipelineError: Nothing is there.
+        PipelineError: If nothing is there, or a pipe, a device or a socket.
     """
     found = Path(str(path)).expanduser()
     if not found.exists():
         raise PipelineError(f"{setting}: {found} does not exist (looked in {Path.cwd()}); correct the path")
+    check_regular(found, setting, folder_allowed=True)
+    return found
+
+
+def existing_file(path: Any, setting: str = "data.args.path") -> Path:
+    """The same for a path that must be a file.
+
+    Raises:
+        PipelineError: If no regular file is there.
+    """
+    found = existing(path, setting)
+    check_regular(found, setting)
     return found
 
 
@@ -69,7 +82,12 @@ def check_room(name: str, needed: int) -> None:
 
 @contextmanager
 def unpacked(path: Path) -> Iterator[Content]:
-    """A file's content, unpacked if it is gzipped, whatever it is called."""
+    """Open a file's content, unpacked if it is gzipped, whatever the file is called.
+
+    Raises:
+        PipelineError: If it is no regular file.
+    """
+    check_regular(path)
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)

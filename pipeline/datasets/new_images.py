@@ -17,6 +17,7 @@ from pipeline.datasets.decoding import picture
 from pipeline.datasets.readers import idx
 from pipeline.datasets.readers.numpy_files import array_names, read_array
 from pipeline.errors import PipelineError
+from pipeline.store.regular_files import check_regular
 
 if TYPE_CHECKING:
     import torch
@@ -62,6 +63,7 @@ def open_images(path: Path, shape: Shape, resize: bool) -> Images:
     """
     if not path.exists():
         raise PipelineError(f"images: {path} does not exist; name a folder, a picture, a .npy, .npz or IDX file")
+    check_regular(path, "images", folder_allowed=True)
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURES and file.is_file())
         if not files:

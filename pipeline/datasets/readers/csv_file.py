@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.datasets.arrays import from_arrays
-from pipeline.datasets.decoding import check_room, existing, unpacked_size
+from pipeline.datasets.decoding import check_room, existing_file, unpacked_size
 from pipeline.datasets.image_data import ImageData
 from pipeline.errors import PipelineError
 
@@ -39,9 +39,9 @@ def load(
     Raises:
         PipelineError: A file is missing, a line is not like the others, or not what ``from_arrays`` takes.
     """
-    arrays: dict[str, Any] = dict(zip(("images", "labels"), _read(existing(path), label), strict=True))
+    arrays: dict[str, Any] = dict(zip(("images", "labels"), _read(existing_file(path), label), strict=True))
     if test is not None:
-        tested = _read(existing(test, "data.args.test"), label)
+        tested = _read(existing_file(test, "data.args.test"), label)
         arrays |= zip(("test_images", "test_labels"), tested, strict=True)
     return from_arrays(**arrays, shape=shape, white=white)
 

@@ -15,6 +15,7 @@ from pipeline.datasets.arrays import Array, from_arrays
 from pipeline.datasets.decoding import Gallery, stack
 from pipeline.datasets.image_data import ImageData
 from pipeline.errors import PipelineError
+from pipeline.store.regular_files import check_tree
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -138,6 +139,7 @@ def _open(name: str, root: Path, arguments: dict[str, Any], download: bool) -> A
     given = dict(arguments) | ({"root": root} if "root" in takes else {})
     if download and "download" in takes:
         given["download"] = True
+    check_tree(root)
     try:
         return cls(**given)
     except TypeError as error:

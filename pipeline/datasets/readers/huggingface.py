@@ -18,6 +18,7 @@ from pipeline.datasets.decoding import FORMATS, Gallery, stack
 from pipeline.datasets.image_data import ImageData
 from pipeline.datasets.streamed import Storage
 from pipeline.errors import PipelineError
+from pipeline.store.regular_files import check_tree
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -114,6 +115,7 @@ def _open(folder: Path, train: str) -> dict[str, Any]:
 
     if not folder.exists():
         raise PipelineError(f"data.args.path: {folder} does not exist; correct the path, or run `make data`")
+    check_tree(folder)
     try:
         found = datasets.load_from_disk(str(folder))
     except Exception as error:  # see prepare

@@ -15,6 +15,7 @@ from pipeline.datasets.decoding import check_room, existing
 from pipeline.datasets.image_data import ImageData
 from pipeline.datasets.streamed import Storage
 from pipeline.errors import PipelineError
+from pipeline.store.regular_files import check_regular
 
 OPTIONAL = ("unlabelled", "test_images", "test_labels", "class_names")
 
@@ -88,6 +89,7 @@ def read_array(source: Path, name: str) -> Array:
         PipelineError: It cannot be read; nothing pickled is.
     """
     file = source / f"{name}.npy" if source.is_dir() else source
+    check_regular(file)
     try:
         if file.suffix.lower() == ".npy":
             with file.open("rb") as opened:
