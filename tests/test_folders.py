@@ -168,10 +168,22 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         read(write(tmp_path, "cat", "dog"), test="Tset")
 
 
+def test_every_picture_is_known_by_its_file(tmp_path: Path) -> None:
+    write(tmp_path, "train/cat", "train/dog", "test/cat", "unlabelled", count=3)
+    dataset = read(tmp_path)
+    assert dataset.train.names is not None
+    assert dataset.train.names[:4] == ("train/cat/0.png", "train/cat/1.png", "train/cat/2.png", "train/dog/0.png")
+    assert dataset.train.names[-1] == "unlabelled/2.png"
+    assert dataset.test.names == ("test/cat/0.png", "test/cat/1.png", "test/cat/2.png")
+
+
 def test_training_and_testing_through_the_command_line(
     tiny: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(tmp_path, "x/Training/glioma", "x/Training/notumor", "x/Testing/glioma", "x/Testing/notumor")
+    (tmp_path / "x" / "Training" / "glioma" / "scan.dcm").write_text("x")
     settings = ("--data.dataset=folder", f"--data.args.path={tmp_path / 'x'}", f"--runs={tmp_path / 'runs'}")
     assert tiny("check-dataset", *settings) == 0
-    assert "12 training and 12 test images" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "12 training and 12 test images" in text
+    assert "remark: 1 files of kinds that are not read were passed over: 1 .dcm" in text

@@ -79,7 +79,7 @@ def examine(loader: Loader) -> Card:
     again = loading.assemble(*loading.load_parts(loader), loader.storage).sha256
     hashes = {"train": content_hashes(train.images).tolist(), "test": content_hashes(test.images).tolist()}
     facts = _facts(loader, train, test, dataset, hashes)
-    return Card(dataset, facts, tuple(_problems(dataset, again)), tuple(_remarks(facts)))
+    return Card(dataset, facts, tuple(_problems(dataset, again)), (*_remarks(facts), *train.notes))
 
 
 def _facts(

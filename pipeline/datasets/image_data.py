@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ class ImageData:
         class_names: The name of each class, in the order of the labels.
         names: Where each image comes from, N strings in the order of the images: the name of its file, or its row in a
             table. None if the source has no names.
+        notes: What the owner of the data should know of how they were read, such as files that were passed over; a
+            sentence each.
 
     Raises:
         PipelineError: If a tensor has another type or shape, a label is out of range, or a class's name cannot be
@@ -40,6 +43,7 @@ class ImageData:
     labels: torch.Tensor
     class_names: tuple[str, ...]
     names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_images()
@@ -115,6 +119,23 @@ class ImageData:
         if self.names is not None:
             names = tuple(np.array(self.names, dtype=object)[np.asarray(index)])
         return replace(self, images=images, labels=self.labels[index], names=names)
+
+
+Parts = ImageData | tuple[ImageData, ImageData]  # training images alone, or with those of an official test set
+
+
+def describe(parts: Parts, names: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> Parts:
+    """Say where the images of each part come from, and what their owner should know.
+
+    Args:
+        parts: Training images, and maybe test images.
+        names: Of the images of each part.
+        notes: Sentences about both, which the training images carry.
+    """
+    if isinstance(parts, ImageData):
+        return replace(parts, names=tuple(names[0]), notes=tuple(notes))
+    train, test = parts
+    return replace(train, names=tuple(names[0]), notes=tuple(notes)), replace(test, names=tuple(names[1]))
 
 
 @dataclass(frozen=True)

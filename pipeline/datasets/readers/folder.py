@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pipeline.datasets.arrays import from_arrays
 from pipeline.datasets.decoding import FORMATS, Gallery, existing, stack
-from pipeline.datasets.image_data import ImageData
+from pipeline.datasets.image_data import Parts, describe
 from pipeline.datasets.readers.folder_layout import find_layout
 from pipeline.datasets.streamed import Storage
 
@@ -21,7 +23,7 @@ def load(
     validation: str | None = None,
     unlabelled: str | None = None,
     storage: Storage | None = None,
-) -> ImageData | tuple[ImageData, ImageData]:
+) -> Parts:
     """Read pictures (PNG, JPEG, BMP, GIF, PPM, TIFF, WebP) from a folder for each class. Grey if all are, else colour.
 
     What a folder is, is decided by what lies in it: one that holds pictures is a class; one that holds such folders and
@@ -41,18 +43,30 @@ def load(
     Raises:
         PipelineError: If it cannot be told what the folders are, a picture cannot be read, or sizes differ.
     """
+    base = existing(path)
+    layout = find_layout(base, {"train": train, "test": test, "validation": validation, "unlabelled": unlabelled})
+    files = [file for file, _ in layout.train + layout.test]
+    images, test_images = read_pictures(files, [len(layout.train), len(layout.test)], size, storage)
+    labels, test_labels = (np.array([label for _, label in part]) for part in (layout.train, layout.test))
+    arrays: dict[str, Any] = {"images": images, "labels": labels}
+    if layout.test:
+        classes = sorted({label for _, label in layout.train if label})
+        arrays |= {"test_images": test_images, "test_labels": test_labels, "class_names": classes}
+    names = [[_shown(file.relative_to(base)) for file, _ in part] for part in (layout.train, layout.test)]
+    return describe(from_arrays(**arrays, storage=storage), names, layout.notes)
+
+
+def read_pictures(
+    files: Sequence[Path], counts: Sequence[int], size: int | Sequence[int] | None, storage: Storage | None
+) -> list[Any]:
+    """Read picture files into arrays of so many images each; see ``decoding.stack``."""
     from PIL import Image
 
-    named = {"train": train, "test": test, "validation": validation, "unlabelled": unlabelled}
-    layout = find_layout(existing(path), named)
-    files = [file for file, _ in layout.train + layout.test]
     gallery = Gallery([str(file) for file in files], lambda number: Image.open(files[number], formats=FORMATS))
-    marks = [(str(file.absolute()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    images, test_images = stack(gallery, [len(layout.train), len(layout.test)], size, storage, marks)
-    labels, test_labels = (np.array([label for _, label in part]) for part in (layout.train, layout.test))
-    if not layout.test:
-        return from_arrays(images, labels, storage=storage)
-    names = sorted({label for _, label in layout.train if label})
-    return from_arrays(
-        images, labels, test_images=test_images, test_labels=test_labels, class_names=names, storage=storage
-    )
+    identity = [(str(file.absolute()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return stack(gallery, counts, size, storage, identity)
+
+
+def _shown(path: Path) -> str:
+    """A path as text that can be written; bytes that are no UTF-8 are written as hexadecimal numbers."""
+    return path.as_posix().encode(errors="backslashreplace").decode()
