@@ -28,10 +28,11 @@ CHOSEN = $(if $(CELL),--cell "$(CELL)")
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
+MODES := $(shell sed -n 's/^    "\([a-z_]*\)": Mode.$$/\1/p' pipeline/modes.py)
 STUDIES := bottleneck identity generation balance overfit clusters
 STUDY_CONFIG = configs/studies/$(STUDY).yaml
 
-.PHONY: all install check-dataset data pretrain sample frozen finetune scratch propagate probe_finetune consistency self_train compare report label-efficiency vae study studies predict export reproduce compare-runs doctor test test-slow audit bench lint format clean help
+.PHONY: all install check-dataset data pretrain sample $(MODES) compare report label-efficiency vae study studies predict export reproduce compare-runs doctor test test-slow audit bench lint format clean help
 
 all: report ## The main job: every stage, ending with the table and the path of the report (default)
 
@@ -56,12 +57,10 @@ pretrain: data ## Pretrain the autoencoder on images without labels
 sample: pretrain ## Draw samples, reconstructions and interpolations from the pretrained latent space
 	@$(PIPELINE) sample $(SETTINGS)
 
-frozen finetune propagate: pretrain ## Train one classifier on LABELS labels, draw SEED: frozen, fine-tuned, labels spread
-probe_finetune consistency self_train: pretrain ## ... fine-tuned more carefully, made to agree with itself, or with spread labels
-frozen finetune propagate probe_finetune consistency self_train:
-	@$(PIPELINE) train --mode $@ --labels $(LABELS) --seed $(SEED) $(SETTINGS)
-
-scratch: data ## The same network without pretraining, on LABELS labels, draw SEED
+# one target for each mode of the table in pipeline/modes.py
+$(filter-out scratch,$(MODES)): pretrain
+scratch: data  # the same network without pretraining
+$(MODES):
 	@$(PIPELINE) train --mode $@ --labels $(LABELS) --seed $(SEED) $(SETTINGS)
 
 compare: pretrain ## Train the grid of modes x labels x draws; print E_in and E_out side by side
@@ -133,6 +132,7 @@ clean: ## Remove .venv and caches; data/ and runs/ stay
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z][a-z_ -]*:.*## / { printf "  %-38s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@$(foreach mode,$(MODES),printf '  %-38s %s\n' $(mode) 'Train one classifier of this mode on LABELS labels, draw SEED';)
 	@echo
 	@echo '  CONFIG=$(CONFIG)  LABELS=$(LABELS)  SEED=$(SEED)  STUDY=$(STUDY)  ARGS="--section.field value ..."'
 	@echo '  IMAGES=<path>  CELL=<folder of a cell or an export>  RUN=<folder of a cell>'

@@ -43,7 +43,7 @@ def fit(rows: list[dict[str, str]]) -> dict[str, Fit]:
         if row["stopped_epoch"]:
             mode = find_mode(row["mode"])
             # these train on every image in every epoch, whatever the labels are
-            images = 0 if mode.propagates or mode.agrees else int(row["n_train"])
+            images = 0 if mode.spreads_labels or mode.consistency else int(row["n_train"])
             cells[row["mode"]].append((int(row["labels"]), images * int(row["stopped_epoch"]), float(row["seconds"])))
     return {mode: _fit(np.array(measured)) for mode, measured in sorted(cells.items())}
 

@@ -59,7 +59,7 @@ def _backbone() -> Backbone:
 def _pretrained() -> Pretrained:
     embeddings = embed(_backbone(), training_images())
     _backbone().calibrate(embeddings)
-    return Pretrained(_backbone().state_dict(), embed(_backbone(), training_images()), {})
+    return Pretrained(_backbone().state_dict(), embed(_backbone(), training_images()))
 
 
 def _cells_a_second(labels: int, settings: TrainConfig) -> float:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
+from jsonargparse._actions import ActionConfigFile
 
 from pipeline import modes, settings_text
 from pipeline.artefacts import classifiers
@@ -228,11 +229,21 @@ def stage_parser(name: str) -> ArgumentParser:
     if stage.operands:
         parser.add_argument(stage.operands, nargs="+", type=str, help="experiments' folders, runs/<name>")
     else:
-        parser.add_argument("--config", action="config", help="YAML file with settings; options after it win")
+        parser.add_argument("--config", action=_ConfigFile, help="YAML file with settings; options after it win")
         parser.add_class_arguments(Experiment)
     for option, (kind, default, explanation) in stage.options.items():
         parser.add_argument(f"--{option}", type=kind, default=default, help=explanation)
     return parser
+
+
+class _ConfigFile(ActionConfigFile):
+    """Lays a config file over the settings before it; jsonargparse alone would drop the modes that it does not name."""
+
+    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
+        """Read the file, and keep the changes of modes that it does not name."""
+        before = cfg.get("train.modes") or {}
+        super().__call__(parser, cfg, values, option_string)  # type: ignore[no-untyped-call]
+        cfg["train.modes"] = {**before, **(cfg.get("train.modes") or {})}
 
 
 def _terminate(number: int, frame: object) -> None:

@@ -14,19 +14,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, require
+from pipeline.modes import MODES, FitChanges, Mode, find_mode
 
 SHARED = ("validation", "val_fraction", "folds", "trials")  # settings of train that no trial of a cell may change
 
 
-def _require(condition: bool, name: str, value: object, expected: str) -> None:
-    if not condition:
-        raise PipelineError(f"{name}: {value!r} is not allowed; expected {expected}")
-
-
 def _check_plain(name: str, value: str) -> None:
     plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value) is not None
-    _require(plain, name, value, "a plain folder name: letters, digits, '.', '_' and '-'")
+    require(plain, name, value, "a plain folder name: letters, digits, '.', '_' and '-'")
 
 
 def check_seed(name: str, seed: int) -> None:
@@ -35,7 +31,7 @@ def check_seed(name: str, seed: int) -> None:
     Raises:
         PipelineError: It is negative or does not fit into 32 bits.
     """
-    _require(0 <= seed < 2**32, name, seed, "a number from 0 to 2**32 - 1")
+    require(0 <= seed < 2**32, name, seed, "a number from 0 to 2**32 - 1")
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,7 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         for name in ("widths", "hidden"):
             sizes = getattr(self, name)
-            _require(all(size > 0 for size in sizes), name, sizes, "positive layer sizes")
+            require(all(size > 0 for size in sizes), name, sizes, "positive layer sizes")
 
 
 @dataclass(frozen=True)
@@ -113,11 +109,11 @@ class DistortionConfig:
     def __post_init__(self) -> None:
         for name in ("rotation", "scale", "shear", "elastic", "noise"):
             value = getattr(self, name)
-            _require(value >= 0, name, value, "a number of at least 0")
+            require(value >= 0, name, value, "a number of at least 0")
         for name in ("translation", "erase"):
             value = getattr(self, name)
-            _require(0 <= value <= 1, name, value, "a share between 0 and 1")
-        _require(self.elastic_grid >= 2, "elastic_grid", self.elastic_grid, "at least 2 control points")
+            require(0 <= value <= 1, name, value, "a share between 0 and 1")
+        require(self.elastic_grid >= 2, "elastic_grid", self.elastic_grid, "at least 2 control points")
 
 
 @dataclass(frozen=True)
@@ -144,9 +140,9 @@ class VAEConfig:
     def __post_init__(self) -> None:
         for name in ("reconstruction", "beta", "kl_warmup", "free_bits"):
             value = getattr(self, name)
-            _require(0 <= value < math.inf, f"pretrain.vae.{name}", value, "a number of at least 0")
+            require(0 <= value < math.inf, f"pretrain.vae.{name}", value, "a number of at least 0")
         samples = self.importance_samples
-        _require(samples > 0, "pretrain.vae.importance_samples", samples, "at least 1 sample")
+        require(samples > 0, "pretrain.vae.importance_samples", samples, "at least 1 sample")
 
 
 @dataclass(frozen=True)
@@ -186,63 +182,20 @@ class PretrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _require(self.latent > 0, "pretrain.latent", self.latent, "a positive width")
-        _require(self.epochs > 0, "pretrain.epochs", self.epochs, "at least 1")
-        _require(self.batch_size > 1, "pretrain.batch_size", self.batch_size, "at least 2 images")
-        _require(self.learning_rate > 0, "pretrain.learning_rate", self.learning_rate, "a positive rate")
-        _require(self.weight_decay >= 0, "pretrain.weight_decay", self.weight_decay, "at least 0")
-        _require(self.holdout >= 0, "pretrain.holdout", self.holdout, "at least 0 images")
+        require(self.latent > 0, "pretrain.latent", self.latent, "a positive width")
+        require(self.epochs > 0, "pretrain.epochs", self.epochs, "at least 1")
+        require(self.batch_size > 1, "pretrain.batch_size", self.batch_size, "at least 2 images")
+        require(self.learning_rate > 0, "pretrain.learning_rate", self.learning_rate, "a positive rate")
+        require(self.weight_decay >= 0, "pretrain.weight_decay", self.weight_decay, "at least 0")
+        require(self.holdout >= 0, "pretrain.holdout", self.holdout, "at least 0 images")
         check_seed("pretrain.seed", self.seed)
         warmup = self.vae.kl_warmup
-        _require(warmup <= self.epochs, "pretrain.vae.kl_warmup", warmup, f"at most pretrain.epochs, {self.epochs}")
-
-
-@dataclass(frozen=True)
-class FitConfig:
-    """How one mode trains its classifier.
-
-    Attributes:
-        encoder_lr: Learning rate of the encoder (AdamW); ignored where the encoder is frozen.
-        head_lr: Learning rate of the head.
-        weight_decay: AdamW's, for both.
-        max_epochs: Upper limit; early stopping usually ends sooner.
-        patience: Epochs without a lower validation loss after which training stops, with the weights of the epoch at
-            which it was lowest; null trains to the end and keeps the last weights.
-        head_first: Fit the head on the frozen encoder before training everything. Without it a random head's
-            gradients harm a good encoder when labels are few: try it. Only where a pretrained encoder is trained.
-        layer_decay: Factor of the learning rate from each layer of the encoder to the one below it, towards the image
-            (Howard and Ruder 2018); null for one rate.
-        ema_decay: Share of its value that a running average of the weights keeps at each step; the average is what is
-            measured and kept (Polyak and Juditsky 1992). null keeps the weights themselves.
-        augment: Whether train.augment distorts what this mode learns from, if that is set. A head on a frozen encoder
-            is trained ten times as fast without.
-    """
-
-    encoder_lr: float = 0.0
-    head_lr: float = 0.001
-    weight_decay: float = 0.01
-    max_epochs: int = 200
-    patience: int | None = 20
-    head_first: bool = False
-    layer_decay: float | None = None
-    ema_decay: float | None = None
-    augment: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("encoder_lr", "weight_decay"):
-            value = getattr(self, name)
-            _require(value >= 0, name, value, "at least 0")
-        _require(self.head_lr > 0, "head_lr", self.head_lr, "a positive rate")
-        _require(self.max_epochs > 0, "max_epochs", self.max_epochs, "at least 1 epoch")
-        _require(self.patience is None or self.patience > 0, "patience", self.patience, "at least 1 epoch, or null")
-        decay, ema_decay = self.layer_decay, self.ema_decay
-        _require(decay is None or 0 < decay <= 1, "layer_decay", decay, "a factor above 0, at most 1, or null")
-        _require(ema_decay is None or 0 < ema_decay < 1, "ema_decay", ema_decay, "a share between 0 and 1, or null")
+        require(warmup <= self.epochs, "pretrain.vae.kl_warmup", warmup, f"at most pretrain.epochs, {self.epochs}")
 
 
 @dataclass(frozen=True)
 class GraphConfig:
-    """How labels spread over the images without labels; read where the mode propagates.
+    """How labels spread over the images without labels; read where the mode spreads labels.
 
     Attributes:
         neighbours: Nearest neighbours, by the distance of embeddings, that each image is joined with.
@@ -264,79 +217,68 @@ class GraphConfig:
     view: DistortionConfig = field(default_factory=lambda: DistortionConfig(5.0, 0.0625, 0.075, 0.025, 0.01))
 
     def __post_init__(self) -> None:
-        _require(self.views >= 0, "train.graph.views", self.views, "0 or a number of copies")
-        _require(self.neighbours > 0, "train.graph.neighbours", self.neighbours, "at least 1")
-        _require(0 < self.alpha < 1, "train.graph.alpha", self.alpha, "a share between 0 and 1")
-        _require(all(w > 0 for w in self.head_widths), "train.graph.head_widths", self.head_widths, "positive sizes")
-        _require(self.batch_size > 1, "train.graph.batch_size", self.batch_size, "at least 2 images")
+        require(self.views >= 0, "train.graph.views", self.views, "0 or a number of copies")
+        require(self.neighbours > 0, "train.graph.neighbours", self.neighbours, "at least 1")
+        require(0 < self.alpha < 1, "train.graph.alpha", self.alpha, "a share between 0 and 1")
+        require(all(w > 0 for w in self.head_widths), "train.graph.head_widths", self.head_widths, "positive sizes")
+        require(self.batch_size > 1, "train.graph.batch_size", self.batch_size, "at least 2 images")
 
 
 @dataclass(frozen=True)
-class AgreementConfig:
-    """How a classifier learns from images without labels to agree with itself; read where the mode does that.
+class ConsistencyConfig:
+    """How a classifier learns from images without labels by pseudo-labels; read where the mode has consistency.
 
     Attributes:
-        strong: Distortion of the images that are trained on, labelled and not.
-        untouched: Share of these that stay as they are, as train.untouched.
-        weak: Distortion of the images that the averaged network judges; null shows it the images as they are.
-        threshold: Least probability of the averaged network's class for an image to be learnt from; not read where
-            labels are spread: there an image is learnt from where both name the same class.
-        weight: Of these images' cross-entropy beside that of the labelled ones.
-        reconstruction: Weight of drawing the clean image from the distorted one, as pretraining did, in nats a pixel;
-            0 leaves the decoder out.
+        strong: Augmentation of the images that the network learns from, labelled and not.
+        clean_fraction: Share of these that stay as they are, as train.clean_fraction.
+        weak: Augmentation of the images that the EMA gives pseudo-labels; null shows it the images as they are.
+        threshold: Least probability of the EMA's class for an image to be learnt from; not read where labels are
+            spread: there an image is learnt from where both name the same class.
+        weight: Weight of these images' cross-entropy beside that of the labelled ones.
         batch_size: Images a step, beside train.batch_size labelled ones; an epoch is a pass over all images.
     """
 
     strong: DistortionConfig = field(default_factory=lambda: DistortionConfig(10.0, 0.125, 0.15, 0.05, 0.02))
-    untouched: float = 0.5
+    clean_fraction: float = 0.5
     weak: DistortionConfig | None = None
     threshold: float = 0.95
     weight: float = 1.0
-    reconstruction: float = 0.0
     batch_size: int = 128
 
     def __post_init__(self) -> None:
-        _require(0 <= self.untouched < 1, "train.agreement.untouched", self.untouched, "a share below 1")
-        _require(0 <= self.threshold < 1, "train.agreement.threshold", self.threshold, "a probability below 1")
-        for name in ("weight", "reconstruction"):
-            value = getattr(self, name)
-            _require(0 <= value < math.inf, f"train.agreement.{name}", value, "a number of at least 0")
-        _require(self.batch_size > 1, "train.agreement.batch_size", self.batch_size, "at least 2 images")
+        share = self.clean_fraction
+        require(0 <= share < 1, "train.consistency.clean_fraction", share, "a share below 1")
+        require(0 <= self.threshold < 1, "train.consistency.threshold", self.threshold, "a probability below 1")
+        require(0 <= self.weight < math.inf, "train.consistency.weight", self.weight, "a number of at least 0")
+        require(self.batch_size > 1, "train.consistency.batch_size", self.batch_size, "at least 2 images")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a classifier is trained on the labelled subset, the same for every mode but for the rates.
+    """How a classifier is trained on the labelled subset.
 
     Attributes:
         validation: How the stopping epoch is chosen within the label budget: "holdout" trains on a part of the labels
             and stops by the rest; "kfold" leaves each fold out of one training, stops where these trainings do best
             together, and trains again on all labels for as many epochs.
-        val_fraction: Share of the label budget that early stopping looks at; the rest is trained on. Of holdout.
-        folds: Of kfold.
+        val_fraction: Share of the label budget that early stopping looks at; the rest is trained on. Read by holdout.
+        folds: Number of folds of kfold.
         head_widths: Hidden layers of the head; none makes it linear. Where labels are spread, graph has its own.
         batch_size: Labelled images a step.
-        augment: Distortion of the labelled images, the same for every mode that does not say otherwise; where there is
-            agreement, that says how images are distorted. null for none.
-        untouched: Share of these that augment leaves as they are. A network that was trained on distorted images alone
-            errs more on clean ones than on slightly distorted ones: BatchNorm knows no clean ones.
-        frozen: Pretrained encoder, untouched; only the head is trained.
-        finetune: Pretrained encoder, everything is trained.
-        propagate: Pretrained encoder, untouched; the head is trained on labels that were spread over all images.
-        scratch: The same architecture from random weights.
-        probe_finetune: Pretrained encoder; the head is fitted first, then everything is trained, lower layers slower,
-            and the weights are averaged.
-        consistency: Pretrained encoder, everything is trained, also to agree with itself on images without labels.
-        self_train: Pretrained encoder, everything is trained, also on labels that were spread over all images, as far
-            as the network agrees with them.
+        augment: Augmentation of the labelled images, the same for every mode that does not say otherwise; a mode with
+            consistency has its own. null for none.
+        clean_fraction: Share of the images that augment leaves as they are. A network that was trained on augmented
+            images alone errs more on clean ones than on slightly augmented ones: its BatchNorm knows no clean ones.
+        modes: By a mode's name, the settings in which it differs from its defaults, such as
+            {finetune: {encoder_lr: 0.001}}; what is not named stays as the mode has it. The settings are encoder_lr,
+            head_lr, weight_decay, max_epochs, patience, head_first, layer_decay, ema_decay and augment, which
+            pipeline.modes.FitConfig explains.
         graph: How labels spread.
-        agreement: How consistency and self_train learn from images without labels.
-        added: How modes that installed packages add are trained, by the mode's name; as the package says if it is not
-            named here.
+        consistency: How modes with consistency learn from images without labels.
         trials: By the mode's name, other settings of this section that each cell tries beside those above, such as
-            [{frozen: {weight_decay: 0.1}}, {frozen: {weight_decay: 10}}]. It keeps those with which the error on its
-            own validation labels is least, or, where several err as seldom, their loss; so the choice is paid for out
-            of the label budget. A grid wants as many of each of its modes.
+            [{modes: {frozen: {weight_decay: 0.1}}}, {modes: {frozen: {weight_decay: 10}}}]. It keeps those with which
+            the error on its own validation labels is least, or, where several err as seldom, their loss; so the choice
+            is paid for out of the label budget. A grid wants as many of each of its modes.
     """
 
     validation: Literal["holdout", "kfold"] = "holdout"
@@ -345,54 +287,41 @@ class TrainConfig:
     head_widths: tuple[int, ...] = ()
     batch_size: int = 32
     augment: DistortionConfig | None = None
-    untouched: float = 0.0
-    # the best of six settings a mode on the development split of MNIST, by the mean error at 100 and 1000 labels
-    frozen: FitConfig = field(default_factory=lambda: FitConfig(head_lr=0.003, weight_decay=1.0))
-    finetune: FitConfig = field(default_factory=lambda: FitConfig(encoder_lr=0.0003, head_lr=0.001, head_first=True))
-    propagate: FitConfig = field(default_factory=lambda: FitConfig(head_lr=0.003, max_epochs=10, patience=10))
-    scratch: FitConfig = field(default_factory=lambda: FitConfig(encoder_lr=0.003, head_lr=0.003))
-    probe_finetune: FitConfig = field(
-        default_factory=lambda: FitConfig(
-            encoder_lr=0.001, head_lr=0.001, head_first=True, layer_decay=0.7, ema_decay=0.95
-        )
-    )
-    consistency: FitConfig = field(
-        default_factory=lambda: FitConfig(
-            encoder_lr=0.001, head_lr=0.001, max_epochs=6, patience=6, head_first=True, ema_decay=0.995
-        )
-    )
-    self_train: FitConfig = field(
-        default_factory=lambda: FitConfig(
-            encoder_lr=0.002, head_lr=0.002, max_epochs=6, patience=None, head_first=True, ema_decay=0.999
-        )
-    )
+    clean_fraction: float = 0.0
+    modes: dict[str, FitChanges] = field(default_factory=dict, hash=False)
     graph: GraphConfig = field(default_factory=GraphConfig)
-    agreement: AgreementConfig = field(default_factory=AgreementConfig)
-    added: dict[str, FitConfig] = field(default_factory=dict, hash=False)
+    consistency: ConsistencyConfig = field(default_factory=ConsistencyConfig)
     trials: dict[str, list[dict[str, Any]]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        _require(0 < self.val_fraction < 1, "train.val_fraction", self.val_fraction, "a share between 0 and 1")
-        _require(self.folds > 1, "train.folds", self.folds, "at least 2")
-        _require(0 <= self.untouched < 1, "train.untouched", self.untouched, "a share below 1")
+        require(0 < self.val_fraction < 1, "train.val_fraction", self.val_fraction, "a share between 0 and 1")
+        require(self.folds > 1, "train.folds", self.folds, "at least 2")
+        require(0 <= self.clean_fraction < 1, "train.clean_fraction", self.clean_fraction, "a share below 1")
         least = 4 if self.validation == "kfold" else 2  # of which a fold learns from half, and BatchNorm from two
-        _require(self.batch_size >= least, "train.batch_size", self.batch_size, f"at least {least} images")
-        _require(all(w > 0 for w in self.head_widths), "train.head_widths", self.head_widths, "positive sizes")
-        for mode in ("frozen", "propagate", "scratch"):
-            head_first = getattr(self, mode).head_first
-            _require(not head_first, f"train.{mode}.head_first", head_first, "false; it is for finetune")
-        _require(self.probe_finetune.head_first, "train.probe_finetune.head_first", False, "true; else use finetune")
-        for mode in ("consistency", "self_train"):
-            ema_decay = getattr(self, mode).ema_decay
-            _require(ema_decay is not None, f"train.{mode}.ema_decay", ema_decay, "a share; the average is the judge")
-        for mode in self.trials:
-            self.candidates(mode)
+        require(self.batch_size >= least, "train.batch_size", self.batch_size, f"at least {least} images")
+        require(all(w > 0 for w in self.head_widths), "train.head_widths", self.head_widths, "positive sizes")
+        for name in self.modes:
+            self.mode(name)
+        for name in self.trials:
+            require(name in MODES, "train.trials", name, f"a mode: {', '.join(MODES)}")
+            self.candidates(name)
+
+    def mode(self, name: str) -> Mode:
+        """The mode of this name with the settings that this section gives it.
+
+        Raises:
+            PipelineError: If there is no such mode, or a setting is impossible for it.
+        """
+        try:
+            return find_mode(name).changed(self.modes.get(name, FitChanges()))
+        except PipelineError as error:
+            raise PipelineError(f"train.modes.{name}: {error}" if name in self.modes else str(error)) from error
 
     def candidates(self, mode: str) -> tuple[TrainConfig, ...]:
         """The settings that a cell of the mode chooses among: these, and these with the changes of each trial.
 
         Raises:
-            PipelineError: A trial changes what it may not, or a setting to what it cannot be.
+            PipelineError: If a trial changes what it may not, or a setting to what it cannot be.
         """
         if not self.trials.get(mode):
             return (replace(self, trials={}) if self.trials else self,)
@@ -406,12 +335,12 @@ def _candidates(train: TrainConfig, mode: str) -> tuple[TrainConfig, ...]:
     for number, changes in enumerate(train.trials.get(mode, ()), 1):
         where = f"train.trials.{mode}, {number} of {len(train.trials[mode])}"
         for name in SHARED:
-            _require(name not in changes, f"{where}: {name}", changes.get(name), "to be the same for all trials")
+            require(name not in changes, f"{where}: {name}", changes.get(name), "to be the same for all trials")
         changed = from_dict({"train": merged(as_dict(own), changes)}, where).train
         for name in ("neighbours", "views", "view"):
             value = getattr(changed.graph, name)
             same = value == getattr(train.graph, name)
-            _require(same, f"{where}: graph.{name}", value, "the graph to be the same for all trials")
+            require(same, f"{where}: graph.{name}", value, "the graph to be the same for all trials")
         candidates.append(changed)
     return tuple(candidates)
 
@@ -421,8 +350,8 @@ class GridConfig:
     """The cells that compare trains: modes x labels x draws.
 
     Attributes:
-        modes: Any of frozen, finetune, scratch, propagate, probe_finetune, consistency, self_train, and those that
-            installed packages add.
+        modes: Modes by name: those that `train --help` lists, those that installed packages add, and import paths
+            "module:OBJECT" of your own.
         labels: Label budgets, validation included.
         draws: Random draws of the labelled subset, seeds 0, 1, ...; every mode sees the same. Six is the least with
             which the exact paired test can fall below p = 0.05; eight, with which six differences can stand together.
@@ -437,13 +366,15 @@ class GridConfig:
     baselines: bool = True
 
     def __post_init__(self) -> None:
-        _require(len(self.modes) > 0, "grid.modes", self.modes, "at least one mode")
-        _require(len(set(self.modes)) == len(self.modes), "grid.modes", self.modes, "each mode once")
-        _require(len(self.labels) > 0, "grid.labels", self.labels, "at least one budget")
-        _require(all(n > 0 for n in self.labels), "grid.labels", self.labels, "positive budgets")
-        _require(len(set(self.labels)) == len(self.labels), "grid.labels", self.labels, "each budget once")
-        _require(self.draws > 0, "grid.draws", self.draws, "at least 1")
-        _require(self.jobs >= 0, "grid.jobs", self.jobs, "0 (all cores) or a number of processes")
+        require(len(self.modes) > 0, "grid.modes", self.modes, "at least one mode")
+        require(len(set(self.modes)) == len(self.modes), "grid.modes", self.modes, "each mode once")
+        for mode in self.modes:
+            require(mode in MODES, "grid.modes", mode, f"one of {', '.join(MODES)}, or the import path of your own")
+        require(len(self.labels) > 0, "grid.labels", self.labels, "at least one budget")
+        require(all(n > 0 for n in self.labels), "grid.labels", self.labels, "positive budgets")
+        require(len(set(self.labels)) == len(self.labels), "grid.labels", self.labels, "each budget once")
+        require(self.draws > 0, "grid.draws", self.draws, "at least 1")
+        require(self.jobs >= 0, "grid.jobs", self.jobs, "0 (all cores) or a number of processes")
 
 
 @dataclass(frozen=True)
@@ -498,12 +429,12 @@ class RuntimeConfig:
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        _require(self.threads >= 0, "runtime.threads", self.threads, "0 (all cores) or a number of threads")
+        require(self.threads >= 0, "runtime.threads", self.threads, "0 (all cores) or a number of threads")
         for name in ("devices", "nodes"):
             value = getattr(self, name)
-            _require(value > 0, f"runtime.{name}", value, "at least 1")
+            require(value > 0, f"runtime.{name}", value, "at least 1")
         local = self.backend == "processes"
-        _require(not (self.address and local), "runtime.address", self.address, "none; runtime.backend is processes")
+        require(not (self.address and local), "runtime.address", self.address, "none; runtime.backend is processes")
 
     @property
     def processes(self) -> int:

@@ -1,4 +1,6 @@
-"""The one exception a user is meant to see."""
+"""The one exception that a user is meant to see."""
+
+from __future__ import annotations
 
 
 class PipelineError(Exception):
@@ -8,3 +10,13 @@ class PipelineError(Exception):
     """
 
     status = 2
+
+
+def require(condition: bool, name: str, value: object, expected: str) -> None:
+    """Refuse the value of a setting unless the condition holds.
+
+    Raises:
+        PipelineError: If the condition does not hold; the message names the setting, the value and what is expected.
+    """
+    if not condition:
+        raise PipelineError(f"{name}: {value!r} is not allowed; expected {expected}")

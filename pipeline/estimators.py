@@ -31,10 +31,10 @@ from pipeline.errors import PipelineError
 from pipeline.evaluation.errors import CHUNK
 from pipeline.learning.classify import Trained, neighbours, train_classifier
 from pipeline.learning.fitting import Examples
-from pipeline.learning.plan import Plan, Pretrained, fit_settings, split_budget
+from pipeline.learning.plan import Plan, Pretrained, split_budget
 from pipeline.learning.pretrain import embed, pretrain
 from pipeline.models.propagation import similarity_graph
-from pipeline.modes import BUILT_IN, find_mode
+from pipeline.modes import FitChanges, find_mode
 from pipeline.training.trainer import threads
 
 Array = npt.NDArray[Any]
@@ -196,9 +196,9 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
     makes of -1 beside strings, and "".
 
     Args:
-        mode: "frozen" trains the head on the pretrained encoder, "finetune" both, "probe_finetune" both more carefully,
-            "propagate" the head on labels that were spread over all images, "consistency" both, also on images without
-            labels, "self_train" both, also on labels that were spread, "scratch" the same network without pretraining.
+        mode: How the classifier is trained: the name of a mode, which ``pipeline.modes.BUILT_IN`` lists, or the import
+            path, "module:OBJECT", of one of your own. "frozen" trains the head on the pretrained encoder, "finetune"
+            both, "scratch" the same network without pretraining.
         latent: Width of the embedding.
         epochs: Passes of the pretraining over the images.
         head_lr: Learning rate of the head in this mode.
@@ -297,9 +297,8 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
     def _plan(self) -> Plan:
         seed, train = self._seed(), TrainConfig() if self.train is None else self.train
         given = _given(head_lr=self.head_lr, encoder_lr=self.encoder_lr, max_epochs=self.max_epochs)
-        fit = dataclasses.replace(fit_settings(train, self.mode), **given)
-        changed = {self.mode: fit} if self.mode in BUILT_IN else {"added": train.added | {self.mode: fit}}
-        train = dataclasses.replace(train, **changed)
+        changes = dataclasses.replace(train.modes.get(self.mode, FitChanges()), **given)
+        train = dataclasses.replace(train, modes={**train.modes, self.mode: changes})
         return Plan(self.mode, self._pretrain_settings(seed), train, self._runtime_settings(), seed)
 
 
@@ -309,9 +308,8 @@ def _train(plan: Plan, examples: Examples) -> Trained:
     with threads(plan.runtime.threads):
         if mode.pretrained:
             encoder = pretrain(plan.pretrain, plan.runtime, examples.images)
-            decoder = encoder.model.decoder.state_dict()
-            pretrained = Pretrained(encoder.backbone.state_dict(), encoder.embeddings, decoder)
-            if mode.propagates:
+            pretrained = Pretrained(encoder.backbone.state_dict(), encoder.embeddings)
+            if mode.spreads_labels:
                 sources = encoder.backbone, examples.images
                 found = neighbours(plan.train.graph, encoder.embeddings, lambda: sources)
                 graph = similarity_graph(*found)

@@ -25,15 +25,20 @@ TINY = (
     "--pretrain.encoder.widths=[8,16]",
     "--pretrain.encoder.hidden=[32]",
     "--pretrain.latent=16",
-    "--train.frozen.max_epochs=8",
-    "--train.finetune.max_epochs=3",
-    "--train.scratch.max_epochs=3",
+    "--train.modes.frozen.max_epochs=8",
+    "--train.modes.finetune.max_epochs=3",
+    "--train.modes.scratch.max_epochs=3",
     "--grid.labels=[50,100]",
     "--grid.draws=2",
     "--grid.jobs=1",
 )
 
 Run = Callable[..., int]
+
+
+def of_mode(mode: str, **settings: object) -> tuple[str, ...]:
+    """Options that change a mode's settings."""
+    return tuple(f"--train.modes.{mode}.{name}={value}" for name, value in settings.items())
 
 
 def tiny_arguments(runs: Path, stage: str, extra: Sequence[str] = ()) -> list[str]:

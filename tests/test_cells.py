@@ -52,7 +52,7 @@ def test_every_number_of_a_cell_can_be_recounted_from_its_predictions(mode: str,
 
 @in_both_precisions
 def test_early_stopping_keeps_the_epoch_with_the_lowest_validation_loss(runs: Path, tiny: Run) -> None:
-    assert tiny("train", "--mode=frozen", "--train.frozen.max_epochs=60", "--train.frozen.patience=5") == 0
+    assert tiny("train", "--mode=frozen", "--train.modes.frozen.max_epochs=60", "--train.modes.frozen.patience=5") == 0
     folder = cell(runs, "frozen")
     history = np.genfromtxt(folder / "history.csv", delimiter=",", names=True)
     said = metrics(folder)
@@ -100,9 +100,9 @@ def test_embedding_once_equals_the_long_way(runs: Path, tiny: Run) -> None:
 
 def test_a_mode_may_leave_the_images_as_they_are(runs: Path, tiny: Run) -> None:
     """Then it is the cell that it was without a distortion; the others are distorted, all images or some."""
-    quick = ("--train.frozen.augment=false", "--train.finetune.max_epochs=1")
+    quick = ("--train.modes.frozen.augment=false", "--train.modes.finetune.max_epochs=1")
     turned = "--train.augment={rotation: 10}"
-    for settings in ((), (turned,), (turned, "--train.untouched=0.5")):
+    for settings in ((), (turned,), (turned, "--train.clean_fraction=0.5")):
         for mode in ("frozen", "finetune"):
             assert tiny("train", f"--mode={mode}", *quick, *settings) == 0
     cells = runs / "tiny" / "cells"
@@ -110,7 +110,11 @@ def test_a_mode_may_leave_the_images_as_they_are(runs: Path, tiny: Run) -> None:
 
 
 def test_without_patience_the_last_weights_are_kept(runs: Path, tiny: Run) -> None:
-    settings = ("--train.finetune.patience=null", "--train.finetune.max_epochs=7", "--train.finetune.encoder_lr=0.02")
+    settings = (
+        "--train.modes.finetune.patience=0",
+        "--train.modes.finetune.max_epochs=7",
+        "--train.modes.finetune.encoder_lr=0.02",
+    )
     assert tiny("train", "--mode=finetune", *settings) == 0
     folder = cell(runs, "finetune")
     history = np.genfromtxt(folder / "history.csv", delimiter=",", names=True)
@@ -121,12 +125,16 @@ def test_without_patience_the_last_weights_are_kept(runs: Path, tiny: Run) -> No
 @in_both_precisions
 def test_fine_tuning_starts_from_the_frozen_head_unless_told_otherwise(runs: Path, tiny: Run) -> None:
     """At a vanishing rate head-first fine-tuning is the frozen classifier, and naive fine-tuning is a random head."""
-    still = ("--train.finetune.encoder_lr=1e-12", "--train.finetune.head_lr=1e-12", "--train.finetune.max_epochs=1")
+    still = (
+        "--train.modes.finetune.encoder_lr=1e-12",
+        "--train.modes.finetune.head_lr=1e-12",
+        "--train.modes.finetune.max_epochs=1",
+    )
     assert tiny("train", "--mode=frozen") == 0
     frozen = load_file(cell(runs, "frozen") / "weights.safetensors")["head.0.weight"]
     heads = []
     for head_first in ("true", "false"):
-        assert tiny("train", "--mode=finetune", f"--train.finetune.head_first={head_first}", *still) == 0
+        assert tiny("train", "--mode=finetune", f"--train.modes.finetune.head_first={head_first}", *still) == 0
         heads.append(load_file(cell(runs, "finetune") / "weights.safetensors")["head.0.weight"])
     assert torch.allclose(heads[0], frozen, atol=1e-6)
     assert not torch.allclose(heads[1], frozen, atol=1e-2)
@@ -136,7 +144,7 @@ def test_fine_tuning_starts_from_the_frozen_head_unless_told_otherwise(runs: Pat
 def test_a_cross_validated_cell_trains_on_every_label_and_is_judged_by_networks_that_left_it_out(
     mode: str, runs: Path, tiny: Run
 ) -> None:
-    settings = ("--labels=50", "--train.validation=kfold", "--train.self_train.max_epochs=2")
+    settings = ("--labels=50", "--train.validation=kfold", "--train.modes.self_train.max_epochs=2")
     assert tiny("train", f"--mode={mode}", *settings) == 0
     folder = cell(runs, mode, labels=50)
     said, labels = metrics(folder), load(DataConfig("digits")).train.labels.numpy()
@@ -161,10 +169,10 @@ def test_a_cell_that_tries_settings_is_the_one_that_its_validation_labels_judge_
     common = (f"--mode={mode}", "--labels=50", f"--train.validation={validation}")
     rates = (0.0001, 0.02)
     alone = []
-    for change in ("", *(f"--train.{mode}.head_lr={rate}" for rate in rates)):
+    for change in ("", *(f"--train.modes.{mode}.head_lr={rate}" for rate in rates)):
         assert tiny("train", *common, *filter(None, [change])) == 0
         alone.append(cell(runs, mode, labels=50))
-    tried = json.dumps({mode: [{mode: {"head_lr": rate}} for rate in rates]})
+    tried = json.dumps({mode: [{"modes": {mode: {"head_lr": rate}}} for rate in rates]})
     assert tiny("train", *common, f"--train.trials={tried}") == 0
     folder = cell(runs, mode, labels=50)
     assert folder not in alone
@@ -183,12 +191,12 @@ def test_settings_that_are_tried_belong_to_the_cells_identity(runs: Path, tiny: 
     """Those of another mode do not, and how they are phrased neither."""
     for trials in (
         "{}",
-        "{scratch: [{scratch: {head_lr: 0.1}}]}",
-        "{frozen: [{frozen: {head_lr: 0.1}}]}",
-        "{frozen: [{frozen: {head_lr: 0.1, weight_decay: 1.0}, scratch: {head_lr: 0.1}}]}",
-        "{frozen: [{frozen: {head_lr: 0.2}}]}",
+        "{scratch: [{modes: {scratch: {head_lr: 0.1}}}]}",
+        "{frozen: [{modes: {frozen: {head_lr: 0.1}}}]}",
+        "{frozen: [{modes: {frozen: {head_lr: 0.1, weight_decay: 1.0}, scratch: {head_lr: 0.1}}}]}",
+        "{frozen: [{modes: {frozen: {head_lr: 0.2}}}]}",
     ):
-        assert tiny("train", "--mode=frozen", "--train.frozen.max_epochs=2", f"--train.trials={trials}") == 0
+        assert tiny("train", "--mode=frozen", "--train.modes.frozen.max_epochs=2", f"--train.trials={trials}") == 0
     assert len(list((runs / "tiny" / "cells").glob("frozen-*/"))) == 3
 
 
@@ -228,6 +236,9 @@ def test_a_finished_cell_is_recognised_and_left_untouched(runs: Path, tiny: Run)
 
 
 def test_a_training_that_diverges_is_no_result(runs: Path, tiny: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert tiny("train", "--mode=scratch", "--train.scratch.head_lr=1e30", "--train.scratch.encoder_lr=1e30") == 2
+    assert (
+        tiny("train", "--mode=scratch", "--train.modes.scratch.head_lr=1e30", "--train.modes.scratch.encoder_lr=1e30")
+        == 2
+    )
     assert "training diverged in epoch" in capsys.readouterr().err
     assert not list((runs / "tiny").glob("cells/scratch*"))

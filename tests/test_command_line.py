@@ -89,7 +89,7 @@ def test_one_failed_cell_is_reported_and_the_others_are_kept(
     runs: Path, tiny: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = ("--grid.labels=[50]", "--grid.baselines=false", "--grid.modes=[frozen,scratch]")
-    broken = ("--train.scratch.head_lr=1e30", "--train.scratch.encoder_lr=1e30")
+    broken = ("--train.modes.scratch.head_lr=1e30", "--train.modes.scratch.encoder_lr=1e30")
     assert tiny("compare", *small, *broken) == 2
     message = capsys.readouterr().err
     assert "2 of 4 cells failed" in message
@@ -150,23 +150,27 @@ def test_a_finished_stage_takes_under_two_seconds_beyond_start_up(runs: Path, ti
         ("pretrain", ("--pretrain.seed=-1",), "pretrain.seed: -1 is not allowed"),
         ("pretrain", ("--pretrain.holdout=5000",), "pretrain.holdout: 5000 of 1437"),
         ("train", ("--pretrain.seed=5",), "run `python -m pipeline pretrain`"),
-        ("train", ("--train.frozen.head_first=true",), "train.frozen.head_first"),
-        ("compare", ("--grid.modes=[frozen,nope]",), "'nope' is unknown"),
-        ("compare", ("--train.trials={nope: []}",), "train.trials: 'nope' is no mode; expected one of frozen"),
+        ("train", ("--train.modes.frozen.head_first=true",), "train.modes.frozen: head_first: True is not allowed"),
+        ("compare", ("--grid.modes=[frozen,nope]",), "grid.modes: 'nope' is not allowed; expected one of frozen"),
+        ("compare", ("--train.trials={nope: []}",), "train.trials: 'nope' is not allowed; expected a mode: frozen"),
         (
             "compare",
-            ("--train.trials={scratch: [{untouched: 0.5}]}",),
+            ("--train.trials={scratch: [{clean_fraction: 0.5}]}",),
             "train.trials: settings to choose among are frozen 1, finetune 1, scratch 2; give every mode",
         ),
-        ("train", ("--train.trials={nope: []}",), "train.trials: 'nope' is no mode"),
+        ("train", ("--train.trials={nope: []}",), "train.trials: 'nope' is not allowed"),
         (
             "train",
-            ("--train.trials={frozen: [{untouched: 0.5}, {folds: 3}]}",),
+            ("--train.trials={frozen: [{clean_fraction: 0.5}, {folds: 3}]}",),
             "train.trials.frozen, 2 of 2: folds: 3 is not allowed; expected to be the same for all trials",
         ),
         ("train", ("--train.trials={propagate: [{graph: {views: 3}}]}",), "1 of 1: graph.views: 3 is not allowed"),
-        ("train", ("--train.trials={frozen: [{frozen: {head_lr: -1}}]}",), "1 of 1: head_lr: -1"),
-        ("train", ("--train.trials={frozen: [{frozen: {had_lr: 1}}]}",), "had_lr"),
+        (
+            "train",
+            ("--train.trials={frozen: [{modes: {frozen: {head_lr: -1}}}]}",),
+            "1 of 1: train.modes.frozen: head_lr: -1",
+        ),
+        ("train", ("--train.trials={frozen: [{modes: {frozen: {had_lr: 1}}}]}",), "had_lr"),
         ("compare", ("--grid.labels=[100,100000]",), "above the 1437 labelled training images"),
         ("compare", ("--grid.labels=[100,100]",), "grid.labels: (100, 100) is not allowed"),
         ("compare", ("--pretrain.seed=5",), "run `python -m pipeline pretrain`"),

@@ -82,7 +82,7 @@ def test_experiments_that_differ_in_pretraining_are_paired(runs: Path, beside: C
 
 
 def test_a_mode_with_other_settings_is_named_and_not_paired(beside: Compare) -> None:
-    table, compared = beside("--train.frozen.head_lr=0.01")
+    table, compared = beside("--train.modes.frozen.head_lr=0.01")
     assert {"run": "B", "kind": "protocol", "setting": "frozen: fit.head_lr", "A": 0.003, "B": 0.01} in compared[
         "differences"
     ]

@@ -34,7 +34,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 # the page is about data: whether training goes well is not asked here
 QUICK = ["--pretrain.epochs=1", "--grid.jobs=1", "--grid.draws=1"]
-QUICK += [f"--train.{mode}.max_epochs=1" for mode in ("frozen", "finetune", "scratch")]
+QUICK += [f"--train.modes.{mode}.max_epochs=1" for mode in ("frozen", "finetune", "scratch")]
 
 
 def commands(line: str) -> Iterator[list[str]]:

@@ -24,9 +24,9 @@ from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 from sklearn.utils.estimator_checks import check_classifiers_classes, parametrize_with_checks
 
 from pipeline.cli import main
-from pipeline.config import FitConfig, GraphConfig, NetworkConfig, PretrainConfig, RuntimeConfig, TrainConfig
+from pipeline.config import GraphConfig, NetworkConfig, PretrainConfig, RuntimeConfig, TrainConfig
 from pipeline.estimators import AutoencoderTransformer, SemiSupervisedClassifier
-from pipeline.modes import MODES
+from pipeline.modes import MODES, FitChanges
 from tests.conftest import in_both_precisions
 
 Array = npt.NDArray[Any]
@@ -34,7 +34,7 @@ Array = npt.NDArray[Any]
 # tiny networks and few epochs: the tests ask whether it works, not how well
 SMALL = NetworkConfig("mlp", (16,), ())
 PRETRAIN = PretrainConfig(latent=8, encoder=SMALL, decoder=SMALL, corruption=None, epochs=1, batch_size=64)
-TRAIN = TrainConfig(frozen=FitConfig(head_lr=0.003, max_epochs=4), graph=GraphConfig(neighbours=5))
+TRAIN = TrainConfig(modes={"frozen": FitChanges(max_epochs=4)}, graph=GraphConfig(neighbours=5))
 
 
 def transformer(**parameters: Any) -> AutoencoderTransformer:
@@ -99,7 +99,7 @@ def command_line(digits: tuple[Array, Array], precision: str, tmp_path_factory: 
         "pretrain.holdout": 0,
         "pretrain.seed": 3,
         "runtime.precision": precision,
-        **{f"train.{mode}.max_epochs": 2 for mode in MODES},
+        **{f"train.modes.{mode}.max_epochs": 2 for mode in MODES},
     }
     arguments = [f"--{name}={value}" for name, value in settings.items()]
     for stage in ("data", "pretrain"):
@@ -120,8 +120,7 @@ def test_an_estimator_has_the_bits_of_the_command_line(
 
     settings = PretrainConfig(encoder=NetworkConfig(widths=(8, 16), hidden=(32,)), epochs=1)
     # which modes that train the encoder begin with
-    heads = {name: replace(getattr(TrainConfig(), name), max_epochs=2) for name in ("frozen", "propagate")}
-    train = TrainConfig(**heads)
+    train = TrainConfig(modes={name: FitChanges(max_epochs=2) for name in ("frozen", "propagate")})
     common: dict[str, Any] = {
         "pretrain": settings,
         "runtime": RuntimeConfig(progress=False, precision=precision),

@@ -20,8 +20,9 @@ LAYERS = (
     ("training",),
     ("models", "datasets"),
     ("store",),
+    ("config",),
     ("modes", "plugins"),
-    ("config", "errors", "extras", "settings_text", "_torchvision_repair", "__init__"),
+    ("errors", "extras", "settings_text", "_torchvision_repair", "__init__"),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 

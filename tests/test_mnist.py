@@ -32,8 +32,8 @@ def test_pretraining_pays_and_fine_tuning_is_sound_by_default_and_not_the_naive_
     naive = compare(
         tmp_path,
         "--grid.modes=[finetune]",
-        "--train.finetune.head_first=false",
-        "--train.finetune.encoder_lr=0.003",
-        "--train.finetune.head_lr=0.003",
+        "--train.modes.finetune.head_first=false",
+        "--train.modes.finetune.encoder_lr=0.003",
+        "--train.modes.finetune.head_lr=0.003",
     )
     assert naive["finetune"] > error["finetune"]

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
 import pytest
 
+from pipeline.modes import BUILT_IN
 from pipeline.store.disk import read_columns
 from tests.conftest import Run
 
 MODES = ("frozen", "smooth")
+PATH = "flowers_package:SMOOTH"  # the same mode, without the package's name for it
 
 MODULE = """
 import numpy as np
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from pipeline.config import FitConfig
 from pipeline.models.classifier import Classifier
-from pipeline.modes import Mode
+from pipeline.modes import FitConfig, Mode
 
 def load(n=60):
     return np.random.default_rng(0).integers(0, 256, (n, 8, 8), dtype=np.uint8), np.arange(n) % 2
@@ -42,20 +44,28 @@ class Thin(nn.Sequential):
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder on sys.path with a package that adds a data set, an encoder, and a name that is taken."""
     (tmp_path / "flowers_package.py").write_text(MODULE)
-    install(tmp_path, "flowers", datasets=("flowers = flowers_package:load", "digits = flowers_package:load"))
+    install(
+        tmp_path,
+        "flowers",
+        datasets=("flowers = flowers_package:load", "digits = flowers_package:load"),
+        encoders=("thin = flowers_package:Thin",),
+        modes=("smooth = flowers_package:SMOOTH", "wrong = flowers_package:WRONG"),
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     return tmp_path
 
 
-def install(site: Path, name: str, datasets: tuple[str, ...]) -> None:
+def install(
+    site: Path, name: str, datasets: tuple[str, ...], encoders: tuple[str, ...] = (), modes: tuple[str, ...] = ()
+) -> None:
     """What pip leaves of a distribution beside its modules."""
     info = site / f"{name}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
     groups = {
         "pipeline.datasets": datasets,
-        "pipeline.encoders": ("thin = flowers_package:Thin",),
-        "pipeline.modes": ("smooth = flowers_package:SMOOTH", "wrong = flowers_package:WRONG"),
+        "pipeline.encoders": encoders,
+        "pipeline.modes": modes,
     }
     lines = [line for group, entries in groups.items() for line in (f"[{group}]", *entries)]
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
@@ -63,7 +73,7 @@ def install(site: Path, name: str, datasets: tuple[str, ...]) -> None:
 
 def test_an_installed_package_adds_a_data_set_and_an_encoder(site: Path, tiny: Run, tmp_path: Path) -> None:
     settings = ("--data.dataset=flowers", "--data.args={n: 90}", f"--runs={tmp_path / 'runs'}", "--pretrain.holdout=9")
-    own = ("--pretrain.encoder.name=thin", "--grid.labels=[20]", "--train.finetune.max_epochs=1")
+    own = ("--pretrain.encoder.name=thin", "--grid.labels=[20]", "--train.modes.finetune.max_epochs=1")
     assert tiny("data", *settings) == 0
     assert tiny("pretrain", *settings, *own) == 0
     assert tiny("train", "--mode=finetune", "--labels=20", *settings, *own) == 0
@@ -81,24 +91,29 @@ def test_an_unknown_name_lists_what_packages_add_and_built_in_names_stay(
 def test_an_installed_package_adds_a_mode(
     site: Path, tiny: Run, runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    grid = ("--grid.modes=[frozen,smooth]", "--grid.labels=[50]", "--grid.draws=1", "--grid.baselines=false")
+    grid = (f"--grid.modes=[frozen,smooth,{PATH}]", "--grid.labels=[50]", "--grid.draws=1", "--grid.baselines=false")
     assert tiny("compare", *grid) == 0
     assert tiny("report", *grid) == 0
     assert "frozen, labels smoothed" in (runs / "tiny" / "report.md").read_text()
     frozen, smooth = (json.loads(next(runs.glob(f"tiny/cells/{m}-50-0-*/metrics.json")).read_text()) for m in MODES)
     assert smooth["stopped_epoch"] == 3
+    by_path = json.loads(next(runs.glob("tiny/cells/flowers_package.SMOOTH-50-0-*/metrics.json")).read_text())
+    assert by_path["e_out"] == smooth["e_out"]
+    paired = json.loads((runs / "tiny" / "comparison.json").read_text())["paired"]
+    named = {(pair["first"], pair["second"]) for pair in paired}
+    assert named == set(itertools.combinations(["frozen", "smooth", PATH], 2))
     losses = [read_columns(next(runs.glob(f"tiny/cells/{mode}-50-0-*/history.csv")))["train_loss"] for mode in MODES]
     assert losses[0][0] != losses[1][0]  # the same draw, weights and batches: its loss is its own
     assert frozen["encoder_sha256"] == smooth["encoder_sha256"]
     capsys.readouterr()
-    changed = "--train.added={smooth: {max_epochs: 2}}"
+    changed = "--train.modes.smooth.max_epochs=2"
     assert tiny("train", "--mode=smooth", "--labels=50", changed) == 0
     assert "of 2" in capsys.readouterr().out
     assert tiny("train", "--mode=wrong", "--labels=50") == 2
     assert "mode: 'wrong' is a dict; expected a pipeline.modes.Mode" in capsys.readouterr().err
     assert tiny("train", "--mode=nope", "--labels=50") == 2
     assert (
-        "expected one of frozen, finetune, scratch, propagate, probe_finetune, consistency, self_train, smooth, wrong"
+        f"expected one of {', '.join(BUILT_IN)}, smooth, wrong, or the import path 'module:OBJECT' of your own"
         in capsys.readouterr().err
     )
 

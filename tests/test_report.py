@@ -47,9 +47,9 @@ TINY = [
     for name, value in {
         "data.dataset": "digits",
         "pretrain.epochs": 1,
-        "train.frozen.max_epochs": 3,
-        "train.finetune.max_epochs": 2,
-        "train.scratch.max_epochs": 2,
+        "train.modes.frozen.max_epochs": 3,
+        "train.modes.finetune.max_epochs": 2,
+        "train.modes.scratch.max_epochs": 2,
         "grid.labels": [50, 100],
         "grid.draws": 2,
         "grid.jobs": 1,
@@ -340,7 +340,7 @@ def test_settings_that_were_chosen_are_counted(settings: list[str], folder: Path
         "--grid.labels",
         "[50]",
         "--train.trials",
-        "{scratch: [{scratch: {head_lr: 1e-6}}, {scratch: {encoder_lr: 0.01}}]}",
+        "{scratch: [{modes: {scratch: {head_lr: 1e-6}}}, {modes: {scratch: {encoder_lr: 0.01}}}]}",
     ]
     assert run(*tried, stages=("data", "compare", "report")) == 0
     cells = [json.loads(path.read_text()) for path in (folder.parent / "tried" / "cells").glob("*/metrics.json")]

@@ -11,19 +11,24 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.config import DistortionConfig, FitConfig, GraphConfig, PretrainConfig, RuntimeConfig, TrainConfig
+from pipeline.config import DistortionConfig, GraphConfig, PretrainConfig, RuntimeConfig, TrainConfig
 from pipeline.learning import stacked_heads
 from pipeline.learning.plan import Plan
 from pipeline.models.classifier import Classifier, Rates, make_head
 from pipeline.models.linear_stack import StackedHeads
+from pipeline.modes import FitChanges
 from pipeline.store import disk
 from tests.conftest import Run, in_both_precisions
 from tests.test_cells import metrics
 
 GRID = ("--grid.modes=[frozen]", "--grid.baselines=false", "--grid.draws=3", "--grid.labels=[50,100]")
 # the draws end at different epochs
-SETTINGS = ("--train.frozen.max_epochs=40", "--train.frozen.patience=2", "--train.frozen.head_lr=0.05")
-TRIALS = "--train.trials={frozen: [{frozen: {weight_decay: 10}}, {frozen: {head_lr: 0.2}}]}"
+SETTINGS = (
+    "--train.modes.frozen.max_epochs=40",
+    "--train.modes.frozen.patience=2",
+    "--train.modes.frozen.head_lr=0.05",
+)
+TRIALS = "--train.trials={frozen: [{modes: {frozen: {weight_decay: 10}}}, {modes: {frozen: {head_lr: 0.2}}}]}"
 
 
 def cells(runs: Path) -> dict[str, dict[str, Any]]:
@@ -100,7 +105,7 @@ def test_where_batched_products_round_otherwise_each_is_trained_alone(
 
 
 def test_a_failure_names_its_cell(runs: Path, tiny: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert tiny("compare", *GRID, "--train.frozen.head_lr=1e38") == 2
+    assert tiny("compare", *GRID, "--train.modes.frozen.head_lr=1e38") == 2
     said = capsys.readouterr().err
     assert "6 of 6 cells failed" in said
     assert "frozen at 50 labels, draw 2: PipelineError: training diverged in epoch" in said
@@ -133,14 +138,14 @@ def test_gradients_and_losses_are_those_of_each_head(examples: int) -> None:
     ("mode", "change", "expected"),
     [
         ("frozen", {}, True),
-        ("frozen", {"trials": {"frozen": [{"frozen": {"head_lr": 0.1}}]}}, True),
-        ("frozen", {"trials": {"frozen": [{"frozen": {"max_epochs": 3}}]}}, False),
+        ("frozen", {"trials": {"frozen": [{"modes": {"frozen": {"head_lr": 0.1}}}]}}, True),
+        ("frozen", {"trials": {"frozen": [{"modes": {"frozen": {"max_epochs": 3}}}]}}, False),
         ("frozen", {"trials": {"frozen": [{"head_widths": [4]}]}}, False),
         ("frozen", {"head_widths": (8,)}, False),
         ("frozen", {"validation": "kfold"}, False),
         ("frozen", {"augment": DistortionConfig()}, False),
-        ("frozen", {"augment": DistortionConfig(), "frozen": FitConfig(augment=False)}, True),
-        ("frozen", {"frozen": FitConfig(ema_decay=0.9)}, False),
+        ("frozen", {"augment": DistortionConfig(), "modes": {"frozen": FitChanges(augment=False)}}, True),
+        ("frozen", {"modes": {"frozen": FitChanges(ema_decay=0.9)}}, False),
         ("propagate", {"graph": GraphConfig(head_widths=())}, False),
         ("finetune", {}, False),
         ("scratch", {}, False),

@@ -32,9 +32,9 @@ QUICK = (
     "--grid.jobs=1",
     "--pretrain.epochs=1",
     "--pretrain.holdout=200",
-    "--train.frozen.max_epochs=4",
-    "--train.finetune.max_epochs=3",
-    "--train.scratch.max_epochs=3",
+    "--train.modes.frozen.max_epochs=4",
+    "--train.modes.finetune.max_epochs=3",
+    "--train.modes.scratch.max_epochs=3",
 )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import methods
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
-from pipeline.modes import MODES
+from pipeline.modes import BUILT_IN, MODES
 from pipeline.stages import compare, data, pretrain, train
 from pipeline.store import disk, runs
 
@@ -19,7 +19,7 @@ WEIGHTS, DESCRIPTION = "weights.safetensors", "description.json"
 
 OPTIONS: dict[str, tuple[Any, Any, str]] = {
     "cell": (str, "", "folder of a trained cell or of an export; empty: choose by the three options below"),
-    "mode": (str | None, None, f"one of {', '.join(MODES)}; null: any"),
+    "mode": (str | None, None, f"one of {', '.join(BUILT_IN)}, or a mode of your own; null: any"),
     "labels": (int | None, None, "label budget; null: the largest"),
     "seed": (int | None, None, "which draw; null: any. Of the cells that are left, the best by validation is taken"),
 }

@@ -94,14 +94,14 @@ class Sometimes(nn.Module):
 
     Args:
         distortion: Of a batch, (B, C, H, W) to the same.
-        untouched: Share of images that stay as they are, 0 to 1.
+        clean_fraction: Share of images that stay as they are, 0 to 1.
     """
 
-    def __init__(self, distortion: nn.Module, untouched: float) -> None:
+    def __init__(self, distortion: nn.Module, clean_fraction: float) -> None:
         super().__init__()
-        self.distortion, self.untouched = distortion, untouched
+        self.distortion, self.clean_fraction = distortion, clean_fraction
 
     def forward(self, x: Tensor) -> Tensor:
         """The batch, in part distorted; of each batch the same share."""
-        chosen = torch.randperm(len(x), device=x.device)[round(self.untouched * len(x)) :]
+        chosen = torch.randperm(len(x), device=x.device)[round(self.clean_fraction * len(x)) :]
         return x.index_copy(0, chosen, self.distortion(x[chosen]))

@@ -25,7 +25,6 @@ from pipeline.methods import find_method
 from pipeline.models.classifier import Backbone, Classifier, Rates, make_head
 from pipeline.models.inputs import Images
 from pipeline.models.propagation import Floats, nearest_neighbours
-from pipeline.modes import find_mode
 from pipeline.training import checkpoints
 from pipeline.training.recording import FitResult
 from pipeline.training.trainer import make_distortion, seed_everything
@@ -104,15 +103,15 @@ def train_classifier(
         plan: How.
         examples: On what.
         pretrained: Where the mode starts from a pretrained encoder.
-        graph: Of nearest neighbours among the embeddings, shape (N, N), where the mode propagates.
+        graph: Of nearest neighbours among the embeddings, shape (N, N), where the mode spreads labels.
         checkpoint: File that the training is saved to now and then and goes on from, see ``training.fit``; None for
             none.
 
     Raises:
         PipelineError: The training diverged, or an encoder changed against its mode.
     """
-    mode = find_mode(plan.mode)
-    assert (pretrained is not None, graph is not None) == (mode.pretrained, mode.propagates)
+    mode = plan.definition
+    assert (pretrained is not None, graph is not None) == (mode.pretrained, mode.spreads_labels)
     fittings = [Fitting(candidate, examples, pretrained, graph) for candidate in plan.candidates]
     resumable = checkpoint if len(fittings) == len(examples.splits) == 1 else None
     tried = [_train(fitting, examples.splits, resumable) for fitting in fittings]
@@ -149,7 +148,7 @@ def finish(
     Raises:
         PipelineError: The encoder changed against the mode.
     """
-    name, mode = fitting.plan.mode, find_mode(fitting.plan.mode)
+    name, mode = fitting.plan.mode, fitting.plan.definition
     digests = {"before": before, "after": digest(network.backbone)}
     if (digests["before"] != digests["after"]) != mode.trains_encoder:
         raise PipelineError(
@@ -198,11 +197,11 @@ def _train(
     seed_everything(plan.seed)
     backbone, head = start(fitting)
     networks = [Network(*copy.deepcopy((backbone, head)), split) for split in splits]
-    results, trains_encoder = [], find_mode(plan.mode).trains_encoder
+    results, trains_encoder = [], plan.definition.trains_encoder
     lengths: Sequence[int | None] = epochs or [None]
     if not trains_encoder:
         results.append(fitting.heads(networks, lengths[0], checkpoint))
-    elif plan.head_mode is not None and not checkpoints.usable(checkpoint):  # a checkpoint holds the heads
+    elif plan.head_settings is not None and not checkpoints.usable(checkpoint):  # a checkpoint holds the heads
         results.append(fitting.heads(networks, lengths[0]))
     if trains_encoder:
         results.append(fitting.everything(networks, lengths[-1], checkpoint))

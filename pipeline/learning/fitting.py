@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from pipeline.config import FitConfig
+from pipeline import plugins
 from pipeline.datasets.batches import InMemoryData
 from pipeline.datasets.splits import Indices, LabelSplit
+from pipeline.errors import PipelineError
 from pipeline.evaluation.errors import evaluate
-from pipeline.learning.plan import Plan, Pretrained, fit_settings
-from pipeline.models.agreement import AgreeingClassifier, Labelled, where_both_agree, where_sure
+from pipeline.learning.plan import Plan, Pretrained
 from pipeline.models.classifier import Backbone, Classifier, Rates
+from pipeline.models.consistency import ConsistencyClassifier, Labelled, Unlabelled, where_both_agree, where_confident
 from pipeline.models.encoders import Shape
 from pipeline.models.inputs import Images
 from pipeline.models.propagation import soft_labels, spread
 from pipeline.models.side_by_side import FoldLearner, SideBySide
-from pipeline.modes import find_mode
+from pipeline.modes import FitConfig
 from pipeline.training import checkpoints
 from pipeline.training.recording import FitResult, Monitored
-from pipeline.training.trainer import fit, make_decoder, make_distortion
+from pipeline.training.trainer import fit, make_distortion
+
+C = TypeVar("C", bound=Classifier)
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,26 @@ class Network:
 
 
 @dataclass(frozen=True)
+class Phase:
+    """One of the fits that a training is made of.
+
+    Attributes:
+        settings: Rates and length.
+        classifiers: The classifiers that are trained side by side.
+        x: Inputs of all training examples, shape (N, ...): images, or embeddings computed once.
+        targets: Gives, for a split of the labels, the targets of all training examples, shape (N, ...), and the
+            indices of those that are trained on.
+        batch_size: Examples a step.
+    """
+
+    settings: FitConfig
+    classifiers: Sequence[Classifier]
+    x: Images
+    targets: Callable[[LabelSplit], tuple[Tensor, Indices]]
+    batch_size: int
+
+
+@dataclass(frozen=True)
 class Fitting:
     """All that fits of one training have in common.
 
@@ -78,7 +101,7 @@ class Fitting:
         plan: How.
         examples: On what.
         pretrained: Where the mode starts from a pretrained encoder.
-        graph: Of nearest neighbours among the embeddings, shape (N, N), where the mode propagates.
+        graph: Of nearest neighbours among the embeddings, shape (N, N), where the mode spreads labels.
     """
 
     plan: Plan
@@ -92,11 +115,11 @@ class Fitting:
         """Fit the heads on frozen backbones: on embeddings computed once, or image by image if these are augmented.
 
         Args:
-            networks: To be trained side by side.
-            epochs: To train for; None stops early, if the mode does.
+            networks: Trained side by side, in place.
+            epochs: Number of epochs; None stops early, if the mode does.
             checkpoint: File that the fit is saved to now and then and goes on from; None for none.
         """
-        train, settings = self.plan.train, self._head_settings
+        settings, train = self._head_settings, self.plan.train
         if self.plan.augment(settings) is None:
             assert self.pretrained is not None
             x: Images = self.pretrained.embeddings
@@ -105,20 +128,24 @@ class Fitting:
             x = self.examples.images
             classifiers = [self._learner(settings, network.backbone, network.head, False) for network in networks]
         if self.graph is None:
-            return self._fit(settings, networks, classifiers, x, self._given, train.batch_size, epochs, checkpoint)
-        return self._fit(settings, networks, classifiers, x, self._spread, train.graph.batch_size, epochs, checkpoint)
+            phase = Phase(settings, classifiers, x, self._given, train.batch_size)
+        else:
+            phase = Phase(settings, classifiers, x, self._spread, train.graph.batch_size)
+        return self._fit(phase, networks, epochs, checkpoint)
 
     def everything(
         self, networks: Sequence[Network], epochs: int | None = None, checkpoint: Path | None = None
     ) -> FitResult:
         """Train backbones and heads: on the labels, or on images without labels too. Arguments as of ``heads``."""
         settings, train, images = self.plan.settings, self.plan.train, self.examples.images
-        if find_mode(self.plan.mode).agrees:
-            agreeing, size = [self._agreeing(network) for network in networks], train.agreement.batch_size
+        if self.plan.definition.consistency:
+            consistent = [self._consistent(network) for network in networks]
             targets = self._unread if self.graph is None else self._spread
-            return self._fit(settings, networks, agreeing, images, targets, size, epochs, checkpoint)
-        classifiers = [self._learner(settings, network.backbone, network.head, True) for network in networks]
-        return self._fit(settings, networks, classifiers, images, self._given, train.batch_size, epochs, checkpoint)
+            phase = Phase(settings, consistent, images, targets, train.consistency.batch_size)
+        else:
+            classifiers = [self._learner(settings, network.backbone, network.head, True) for network in networks]
+            phase = Phase(settings, classifiers, images, self._given, train.batch_size)
+        return self._fit(phase, networks, epochs, checkpoint)
 
     def on_embeddings(self, head: nn.Module) -> Classifier:
         """A head to be trained on embeddings that were computed once."""
@@ -126,14 +153,48 @@ class Fitting:
 
     @property
     def _head_settings(self) -> FitConfig:
-        """How a head is fitted alone."""
-        return fit_settings(self.plan.train, self.plan.head_mode or "")
+        """How a head is fitted on a frozen encoder."""
+        settings = self.plan.head_settings
+        assert settings is not None
+        return settings
+
+    # --- the classifiers ------------------------------------------------------------------------------------------
 
     def _learner(self, settings: FitConfig, backbone: nn.Module, head: nn.Module, train_backbone: bool) -> Classifier:
-        """The mode's own classifier, around these networks."""
-        factory: Callable[..., Classifier] = pkgutil.resolve_name(find_mode(self.plan.mode).classifier)
-        distortion = make_distortion(self.plan.augment(settings), self.plan.train.untouched)
-        return factory(backbone, head, train_backbone, distortion, _rates(settings))
+        """The classifier of a fit on labels around these networks: the mode's own, if it needs no other images."""
+        own = Classifier if self.plan.definition.consistency else self._own_class(Classifier)
+        augment = make_distortion(self.plan.augment(settings), self.plan.train.clean_fraction)
+        return own(backbone, head, train_backbone, augment, _rates(settings))
+
+    def _consistent(self, network: Network) -> ConsistencyClassifier:
+        """The classifier of a mode with consistency."""
+        plan, settings, known = self.plan, self.plan.train.consistency, network.split.train
+        rule = where_both_agree if self.graph is not None else partial(where_confident, threshold=settings.threshold)
+        return self._own_class(ConsistencyClassifier)(
+            network.backbone,
+            network.head,
+            make_distortion(settings.strong, settings.clean_fraction),
+            _rates(plan.settings),
+            Labelled(self.examples.images[known], self.examples.labels[known], plan.train.batch_size),
+            Unlabelled(make_distortion(settings.weak), rule, settings.weight),
+        )
+
+    def _own_class(self, default: type[C]) -> type[C]:
+        """The class that the mode names for its classifier.
+
+        Raises:
+            PipelineError: If it cannot be imported, or is not a kind of the default class.
+        """
+        path = self.plan.definition.classifier
+        if not path:
+            return default
+        found = plugins.find(f"mode {self.plan.mode}: classifier", path, {}, "")
+        if not (isinstance(found, type) and issubclass(found, default)):
+            raise PipelineError(
+                f"mode {self.plan.mode}: classifier {path} is no {default.__name__}; make it a subclass of "
+                f"{default.__module__}:{default.__qualname__}"
+            )
+        return found
 
     # --- what is learnt from: targets of all images, and the images that are trained on ---------------------------
 
@@ -148,55 +209,26 @@ class Fitting:
         return soft_labels(scores, split.train, known), self._pool(split)
 
     def _unread(self, split: LabelSplit) -> tuple[Tensor, Indices]:
-        """The pool, whose labels a classifier that agrees with itself does not read."""
+        """The pool, of whose images no label is read."""
         return torch.full_like(self.examples.labels, -1), self._pool(split)
 
     def _pool(self, split: LabelSplit) -> Indices:
         """Every image but the validation ones, which early stopping could not judge by if they were learnt from."""
         return np.setdiff1d(np.arange(len(self.examples.labels)), split.val)
 
-    def _agreeing(self, network: Network) -> AgreeingClassifier:
-        settings, examples, plan = self.plan.train.agreement, self.examples, self.plan
-        labelled, decoder = network.split.train, None
-        if settings.reconstruction:
-            assert self.pretrained is not None
-            decoder = make_decoder(plan.pretrain.decoder, network.backbone.out_features, examples.shape)
-            decoder.load_state_dict(self.pretrained.decoder)
-        return AgreeingClassifier(
-            network.backbone,
-            network.head,
-            _rates(plan.settings),
-            Labelled(examples.images[labelled], examples.labels[labelled], plan.train.batch_size),
-            make_distortion(settings.strong, settings.untouched),
-            make_distortion(settings.weak),
-            partial(where_sure, threshold=settings.threshold) if self.graph is None else where_both_agree,
-            settings.weight,
-            decoder,
-            settings.reconstruction,
-        )
-
     # --- the fit --------------------------------------------------------------------------------------------------
 
-    def _fit(
-        self,
-        settings: FitConfig,
-        networks: Sequence[Network],
-        classifiers: Sequence[Classifier],
-        x: Images,
-        targets: Callable[[LabelSplit], tuple[Tensor, Indices]],
-        batch_size: int,
-        epochs: int | None,
-        checkpoint: Path | None,
-    ) -> FitResult:
+    def _fit(self, phase: Phase, networks: Sequence[Network], epochs: int | None, checkpoint: Path | None) -> FitResult:
         """Train side by side; stop by the mean validation loss, keep the mean E_in and E_val of every epoch."""
-        stops = epochs is None and settings.patience is not None
+        settings, classifiers, x = phase.settings, phase.classifiers, phase.x
+        stops = epochs is None and settings.patience > 0
         learners, used = [], []
         for network, classifier in zip(networks, classifiers, strict=True):
-            labels, index = targets(network.split)
+            labels, index = phase.targets(network.split)
             learners.append(FoldLearner(classifier, labels, torch.from_numpy(index)))
             used.append(index)
         union = torch.from_numpy(np.unique(np.concatenate(used)))
-        batches = InMemoryData(x, torch.arange(len(x)), union, batch_size, self.plan.seed)
+        batches = InMemoryData(x, torch.arange(len(x)), union, phase.batch_size, self.plan.seed)
         parts = [self.parts(network, x) for network in networks]
 
         def measure() -> dict[str, float]:
@@ -212,7 +244,7 @@ class Fitting:
             epochs or settings.max_epochs,
             [Monitored(model, measure)],
             monitor="loss_val" if stops else None,
-            patience=settings.patience or 0,
+            patience=settings.patience,
             checkpoint=checkpoint,
             save_every=checkpoints.BRIEF,
         )
@@ -236,6 +268,4 @@ class Fitting:
 
 
 def _rates(settings: FitConfig) -> Rates:
-    return Rates(
-        settings.head_lr, settings.encoder_lr, settings.weight_decay, settings.layer_decay or 1.0, settings.ema_decay
-    )
+    return Rates(settings.head_lr, settings.encoder_lr, settings.weight_decay, settings.layer_decay, settings.ema_decay)

@@ -1,24 +1,16 @@
-"""What a training is told and given, without torch, so that a finished one is recognised without it."""
+"""How a classifier is trained, as plain values without torch, so that a finished training is recognised without it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pipeline.config import DistortionConfig, FitConfig, PretrainConfig, RuntimeConfig, TrainConfig
+from pipeline.config import DistortionConfig, PretrainConfig, RuntimeConfig, TrainConfig
 from pipeline.datasets.splits import Indices, LabelSplit, fold_splits, label_split
-from pipeline.modes import BUILT_IN, Mode, find_mode
+from pipeline.modes import FitConfig, Mode
 
 if TYPE_CHECKING:
     import torch
-
-
-def fit_settings(train: TrainConfig, mode: str) -> FitConfig:
-    """How a mode trains."""
-    if mode in BUILT_IN:
-        settings: FitConfig = getattr(train, mode)
-        return settings
-    return train.added.get(mode, find_mode(mode).fit)
 
 
 @dataclass(frozen=True)
@@ -26,11 +18,11 @@ class Plan:
     """How one classifier is trained.
 
     Attributes:
-        mode: Key of ``MODES``.
+        mode: Name of the mode.
         pretrain: The encoder's architecture, and how it was pretrained if it was.
         train: How classifiers are trained.
         runtime: Device and precision.
-        seed: Of the head's weights and the order of batches; without pretraining, of the encoder's weights too.
+        seed: Seed of the head's weights and the order of batches; without pretraining, of the encoder's weights too.
     """
 
     mode: str
@@ -40,9 +32,25 @@ class Plan:
     seed: int
 
     @property
+    def definition(self) -> Mode:
+        """The mode, with the settings that the config gives it."""
+        return self.train.mode(self.mode)
+
+    @property
     def settings(self) -> FitConfig:
-        """How this mode trains."""
-        return fit_settings(self.train, self.mode)
+        """The settings of the mode's training."""
+        return self.definition.fit
+
+    @property
+    def head_settings(self) -> FitConfig | None:
+        """The settings by which the head is fitted on a frozen encoder; None where it never is.
+
+        In a mode that trains the encoder too, that comes first, with the settings of the mode ``head_like``.
+        """
+        mode = self.definition
+        if not mode.trains_encoder:
+            return mode.fit
+        return self.train.mode(mode.head_like).fit if mode.fit.head_first else None
 
     @property
     def candidates(self) -> list[Plan]:
@@ -58,66 +66,51 @@ class Plan:
         """
         return replace(self.runtime, precision="32")
 
-    @property
-    def head_mode(self) -> str | None:
-        """The mode by whose settings the head is fitted alone, before the encoder is trained too, if that ever is.
-
-        None where the head is never fitted alone.
-        """
-        mode = find_mode(self.mode)
-        if not mode.trains_encoder:
-            return self.mode
-        if not self.settings.head_first:
-            return None
-        return "propagate" if mode.propagates else "frozen"
-
     def augment(self, settings: FitConfig) -> DistortionConfig | None:
-        """How a fit with these settings distorts the labelled images; None for not at all."""
+        """The augmentation of labelled images in a fit with these settings; None for none."""
         return self.train.augment if settings.augment else None
 
     @property
     def stackable(self) -> bool:
         """Whether such classifiers are linear heads on embeddings, of which many can be trained as one computation."""
-        mode = find_mode(self.mode)
-        if not mode.pretrained or mode.trains_encoder or mode.propagates or mode.classifier != Mode.classifier:
+        mode = self.definition
+        if not mode.pretrained or mode.trains_encoder or mode.spreads_labels or mode.classifier:
             return False
         if self.train.validation != "holdout":
             return False
         lengths = {(own.train.batch_size, own.settings.max_epochs, own.settings.patience) for own in self.candidates}
         return len(lengths) == 1 and all(
-            own.augment(own.settings) is None and own.settings.ema_decay is None and not own.head_widths
+            own.augment(own.settings) is None and not own.settings.ema_decay and not own.head_widths
             for own in self.candidates
         )
 
     @property
     def augments(self) -> bool:
-        """Whether any of its fits does."""
-        mode, fits = find_mode(self.mode), []
-        if self.head_mode is not None:
-            fits.append(fit_settings(self.train, self.head_mode))
-        if mode.trains_encoder and not mode.agrees:
-            fits.append(self.settings)
+        """Whether train.augment is used in any of its fits."""
+        mode, fits = self.definition, []
+        if self.head_settings is not None:
+            fits.append(self.head_settings)
+        if mode.trains_encoder and not mode.consistency:
+            fits.append(mode.fit)
         return any(self.augment(settings) is not None for settings in fits)
 
     @property
     def head_widths(self) -> tuple[int, ...]:
         """Hidden layers of the head."""
-        return self.train.graph.head_widths if find_mode(self.mode).propagates else self.train.head_widths
+        return self.train.graph.head_widths if self.definition.spreads_labels else self.train.head_widths
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """What of a pretrained encoder a classifier starts from.
+    """A pretrained encoder that a classifier starts from.
 
     Attributes:
-        weights: Of the ``Backbone``: encoder and standardisation.
+        weights: Weights of the ``Backbone``: encoder and standardisation.
         embeddings: Standardised features of all training images, float32, shape (N, features).
-        decoder: Weights of what drew images from latents.
     """
 
     weights: dict[str, torch.Tensor]
     embeddings: torch.Tensor
-    decoder: dict[str, torch.Tensor]
 
 
 def split_budget(train: TrainConfig, labels: Indices, budget: int, seed: int, classes: int) -> list[LabelSplit]:

@@ -52,8 +52,8 @@ def train_stacked(plans: Sequence[Plan], examples: Sequence[Examples], pretraine
     of_each_length = {labels.shape[1]: (x, labels) for x, labels in data.stacked(device, lambda: 0)}
     if not all(heads.same_bits(*batch) for batch in of_each_length.values()):
         return None
-    monitor = None if settings.patience is None else "loss_val"
-    results = fit(heads, data, runtime, settings.max_epochs, parts, monitor, settings.patience or 0)
+    monitor = "loss_val" if settings.patience else None
+    results = fit(heads, data, runtime, settings.max_epochs, parts, monitor, settings.patience)
     found, count = [], len(plans[0].candidates)
     for first in range(0, len(fittings), count):
         trials = [Trial.of(result) for result in results[first : first + count]]

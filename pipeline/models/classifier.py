@@ -74,22 +74,22 @@ def layers(encoder: nn.Module) -> list[list[nn.Parameter]]:
 
 @dataclass(frozen=True)
 class Rates:
-    """How the weights move.
+    """How AdamW moves the weights.
 
     Attributes:
-        head_lr: AdamW's learning rate of the head.
-        encoder_lr: AdamW's learning rate of the backbone's last layer.
-        weight_decay: AdamW's.
+        head_lr: Learning rate of the head.
+        encoder_lr: Learning rate of the backbone's last layer.
+        weight_decay: Weight decay.
         layer_decay: Factor of the rate from each layer of the backbone to the one below it.
-        ema_decay: Share of its value that the running average of the weights keeps at each step, less in the first
-            ones; None for no average.
+        ema_decay: Share of its value that the exponential moving average (EMA) of the weights keeps at each step, less
+            in the first ones; 0 for no average.
     """
 
     head_lr: float = 0.0
     encoder_lr: float = 0.0
     weight_decay: float = 0.0
     layer_decay: float = 1.0
-    ema_decay: float | None = None
+    ema_decay: float = 0.0
 
 
 class Classifier(nn.Module):
@@ -99,7 +99,7 @@ class Classifier(nn.Module):
     nor its BatchNorm statistics move. Frozen training on embeddings computed once is this same module with
     ``nn.Identity()`` for a backbone.
 
-    With ema_decay, it is the running average of the weights and of BatchNorm's statistics that answers in eval mode.
+    With an ema_decay, the EMA of the weights and of BatchNorm's statistics answers in eval mode.
 
     Args:
         backbone: To features.
@@ -116,7 +116,7 @@ class Classifier(nn.Module):
         self.backbone, self.head, self.augment = backbone, head, augment
         self.train_backbone, self.rates = train_backbone, rates
         self.ema: AveragedModel | None = None
-        if rates.ema_decay is not None:
+        if rates.ema_decay:
             rule = partial(_average, rates.ema_decay)
             self.ema = AveragedModel(self._network, multi_avg_fn=rule, use_buffers=True).requires_grad_(False)
         self.train()

@@ -10,6 +10,7 @@ import base64
 import functools
 import io
 import re
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
@@ -118,7 +119,8 @@ def displayable(image: Floats) -> Floats:
 
 def mode_look(mode: str) -> tuple[str, str]:
     """Return a mode's colour and marker, the same in every picture and every report."""
-    place = list(MODES).index(mode)
+    names = list(MODES)
+    place = names.index(mode) if mode in names else zlib.crc32(mode.encode())  # the user's own, by import path
     return PALETTE[place % len(PALETTE)], MARKERS[place % len(MARKERS)]
 
 

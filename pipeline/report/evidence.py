@@ -27,11 +27,12 @@ class MeasuredCell:
 
     Attributes:
         labels: Label budget.
-        mode: Key of ``MODES``.
+        mode: Name of the mode.
         seed: Which draw of the labels.
         folder: Its folder, relative to the experiment's.
         best_epoch: The epoch whose weights were kept.
         stopped_epoch: The last epoch trained.
+        stopped_early: Whether training ended before the limit of the settings that the cell kept.
         e_in: Error on the training labels after epoch 1, 2, ..., between 0 and 1.
         e_val: Error on the validation labels after the same epochs.
         predictions: The class that each test image was taken for, shape (test images,).
@@ -44,6 +45,7 @@ class MeasuredCell:
     folder: str
     best_epoch: int
     stopped_epoch: int
+    stopped_early: bool
     e_in: tuple[float, ...]
     e_val: tuple[float, ...]
     predictions: Counts
@@ -170,6 +172,7 @@ def _cell(folder: Path, row: dict[str, str], outcome: dict[str, Any]) -> Measure
         folder=row["cell"],
         best_epoch=int(row["best_epoch"]),
         stopped_epoch=int(row["stopped_epoch"]),
+        stopped_early=not outcome["reached_max_epochs"],
         e_in=tuple(history["e_in"]),
         e_val=tuple(history["e_val"]),
         predictions=predictions,

@@ -11,7 +11,7 @@ from pipeline.artefacts import baselines, graph
 from pipeline.artefacts.cell_inputs import CellInputs
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
-from pipeline.modes import BASELINES, MODES, find_mode
+from pipeline.modes import BASELINES, MODES, find_mode, in_order
 from pipeline.parallel import Task, check, fan_out
 from pipeline.report.terminal import comparison_table
 from pipeline.stages import data, pretrain, train
@@ -19,10 +19,6 @@ from pipeline.store import disk, runs
 
 STACKED = 32  # draws in one computation; more gain little
 RESULTS, COMPARISON = "results.csv", "comparison.json"
-
-# every two modes; scratch last, for a difference reads best when what is tried comes before what it is tried against
-_ORDER = sorted(MODES, key=lambda mode: mode == "scratch")
-PAIRS = [(first, second) for place, second in enumerate(_ORDER) for first in _ORDER[:place]]
 
 
 @dataclass(frozen=True)
@@ -148,7 +144,6 @@ def _mark(jobs: list[Job]) -> str:
 def _check(config: Experiment) -> None:
     """Refuse a grid that cannot be trained before anything is."""
     modes = [find_mode(mode) for mode in config.grid.modes]
-    train.check_trials(config)
     tried = {mode: len(config.train.candidates(mode)) for mode in config.grid.modes}
     if len(set(tried.values())) > 1:
         counts = ", ".join(f"{mode} {count}" for mode, count in tried.items())
@@ -168,7 +163,7 @@ def _train_missing(config: Experiment, jobs: list[Job]) -> None:
     missing = [job for job in jobs if not runs.is_finished(job.folder, runs.fingerprint(job.inputs))]
     if missing:
         check(config)
-    if any(job.mode in MODES and MODES[job.mode].propagates for job in missing):
+    if any(job.mode in MODES and MODES[job.mode].spreads_labels for job in missing):
         graph.run(config)  # with all threads, before every process waits for it
     missing.sort(key=lambda job: (-job.labels, job.mode in BASELINES))  # long ones first: no core idles at the end
     fan_out(config, _tasks(missing), "compare", "cell")
@@ -233,7 +228,7 @@ def _compare(config: Experiment, jobs: list[Job], mark: str) -> dict[str, Any]:
 def _row(config: Experiment, job: Job) -> dict[str, Any]:
     metrics = runs.open_artefact(job.folder, "run `make compare` again")["outcome"]
     e_val = metrics["e_val"]
-    mode = MODES.get(job.mode)
+    mode = None if job.mode in BASELINES else find_mode(job.mode)
     return {
         "dataset": config.data.dataset,
         "pretraining": pretrain.describe(config) if mode is not None and mode.pretrained else "none",
@@ -288,14 +283,21 @@ def _paired(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     groups = _grouped(rows)
     differences = []
     for labels in sorted({row["labels"] for row in rows}):
-        for first, second in PAIRS:
-            if (labels, first) not in groups or (labels, second) not in groups:
-                continue
+        for first, second in _pairs([mode for budget, mode in groups if budget == labels and mode in MODES]):
             for quantity in ("e_in", "e_out"):
                 a, b = ([row[quantity] for row in groups[labels, mode]] for mode in (first, second))
                 paired = asdict(paired_difference(a, b))
                 differences.append({"labels": labels, "first": first, "second": second, "quantity": quantity, **paired})
     return differences
+
+
+def _pairs(modes: list[str]) -> list[tuple[str, str]]:
+    """Every two modes, in the order of the table of modes; scratch last.
+
+    A difference reads best when what is tried comes before what it is tried against.
+    """
+    order = sorted(in_order(modes), key=lambda mode: mode == "scratch")
+    return [(first, second) for place, second in enumerate(order) for first in order[:place]]
 
 
 def _grouped(rows: list[dict[str, Any]]) -> dict[tuple[int, str], list[dict[str, Any]]]:

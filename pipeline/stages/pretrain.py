@@ -120,10 +120,8 @@ def load(config: Experiment) -> Pretrained:
     from safetensors.torch import load_file
 
     folder = _verified(config)
-    backbone, embeddings, decoder = (
-        load_file(folder / f"{name}.safetensors") for name in ("backbone", "embeddings", "decoder")
-    )
-    return Pretrained(backbone, embeddings["train"], decoder)
+    weights, embeddings = load_file(folder / "backbone.safetensors"), load_file(folder / "embeddings.safetensors")
+    return Pretrained(weights, embeddings["train"])
 
 
 def find_architecture(experiment: Path, mark: str) -> dict[str, Any]:

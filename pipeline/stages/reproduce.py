@@ -14,12 +14,11 @@ from pipeline.artefacts import classifiers
 from pipeline.artefacts.cell_inputs import CellInputs
 from pipeline.config import SHARED, Experiment, as_dict, from_dict
 from pipeline.errors import PipelineError
-from pipeline.modes import BUILT_IN, find_mode
+from pipeline.modes import find_mode
 from pipeline.report.formats import percent
 from pipeline.stages import data, pretrain, train
 from pipeline.store import disk, runs
 
-SWITCHED_OFF = {"patience": None, "layer_decay": None, "ema_decay": None, "augment": True}
 WEIGHTS, PREDICTIONS = "weights.safetensors", "predictions.npz"
 
 
@@ -91,6 +90,9 @@ def _experiment(config: Experiment, folder: Path, made_from: dict[str, Any], pla
 
     Code that only a manifest names is never run: it has to be named by the settings, too.
     """
+    own = {*config.grid.modes, *config.train.modes}
+    if ":" in made_from["mode"] and made_from["mode"] not in own:
+        raise _foreign(folder, made_from["mode"], f"grid.modes '[\"{made_from['mode']}\"]'")
     home = classifiers.home(folder)
     source = data.find_inputs(home, made_from["data"])
     encoder, threads = _encoder(home, made_from)
@@ -130,13 +132,13 @@ def _training(made_from: dict[str, Any]) -> dict[str, Any]:
 
 
 def _used(mode: str, found: dict[str, Any]) -> dict[str, Any]:
-    """Settings of training; a manifest leaves out what is switched off."""
-    settings = {"untouched": 0, **found["train"]}
-    settings |= {name: found[name] for name in ("graph", "agreement") if name in found}
+    """The settings of training that a manifest holds, as the section train has them."""
+    settings = dict(found["train"])
+    settings |= {name: found[name] for name in ("graph", "consistency") if name in found}
+    settings["modes"] = {mode: found["fit"]}
     if "head_fit" in found:
-        settings["propagate" if "graph" in found else "frozen"] = SWITCHED_OFF | found["head_fit"]
-    fit = SWITCHED_OFF | found["fit"]
-    return settings | ({mode: fit} if mode in BUILT_IN else {"added": {mode: fit}})
+        settings["modes"][find_mode(mode).head_like] = found["head_fit"]
+    return settings
 
 
 def _refuse_foreign_code(config: Experiment, experiment: Experiment, folder: Path) -> None:
@@ -146,10 +148,13 @@ def _refuse_foreign_code(config: Experiment, experiment: Experiment, folder: Pat
         ("pretrain.decoder.name", experiment.pretrain.decoder.name, config.pretrain.decoder.name),
     ):
         if ":" in name and name != named:
-            raise PipelineError(
-                f"{folder} was made with {name!r}, which is code of its maker's; if you trust it, say so with "
-                f"--{setting} {name}"
-            )
+            raise _foreign(folder, name, f"{setting} {name}")
+
+
+def _foreign(folder: Path, name: str, setting: str) -> PipelineError:
+    return PipelineError(
+        f"{folder} was made with {name!r}, which is code of its maker's; if you trust it, say so with --{setting}"
+    )
 
 
 # --- the two, side by side ------------------------------------------------------------------------------------

@@ -17,11 +17,11 @@ import numpy.typing as npt
 from pipeline import methods
 from pipeline.artefacts import graph
 from pipeline.artefacts.cell_inputs import CellInputs
-from pipeline.config import Experiment, FitConfig, as_dict, check_seed
+from pipeline.config import Experiment, as_dict, check_seed
 from pipeline.datasets.splits import LabelSplit, union
 from pipeline.errors import PipelineError
-from pipeline.learning.plan import Plan, fit_settings, split_budget
-from pipeline.modes import BUILT_IN, MODES, find_mode
+from pipeline.learning.plan import Plan, split_budget
+from pipeline.modes import FitConfig, Mode
 from pipeline.report.formats import percent
 from pipeline.stages import data, pretrain
 from pipeline.store import disk, runs, test_access
@@ -43,7 +43,7 @@ class Cell:
 
     Attributes:
         config: The experiment.
-        mode: Key of ``MODES``.
+        mode: Name of the mode.
         labels: Label budget, validation included.
         seed: Which draw of the labelled subset; also of the head's weights and the order of batches.
         track_unseen_error: Whether history also has, epoch by epoch, the error on images that neither pretraining nor
@@ -72,7 +72,6 @@ def run(config: Experiment, mode: str, labels: int, seed: int) -> Path:
     Raises:
         PipelineError: The mode is unknown, the budget is out of range, or an earlier stage has not run.
     """
-    check_trials(config)
     folder = train_cell(Cell(config, mode, labels, seed), CellInputs(config))
     metrics = runs.open_artefact(folder, "run it again")["outcome"]
     errors = ", ".join(
@@ -84,17 +83,6 @@ def run(config: Experiment, mode: str, labels: int, seed: int) -> Path:
         epochs += f", with settings {metrics['chosen'] + 1} of {len(metrics['trials'])}"
     print(f"{mode}, {labels} labels, draw {seed}: {errors}; {epochs}")
     return folder
-
-
-def check_trials(config: Experiment) -> None:
-    """Refuse trials of a mode that there is not.
-
-    Raises:
-        PipelineError: There are some.
-    """
-    for mode in config.train.trials:
-        if mode not in MODES:
-            raise PipelineError(f"train.trials: {mode!r} is no mode; expected one of {', '.join(MODES)}")
 
 
 def train_cell(cell: Cell, cell_inputs: CellInputs) -> Path:
@@ -135,25 +123,26 @@ def train_cells_together(cells: Sequence[Cell], cell_inputs: CellInputs) -> None
 
 def relative(cell: Cell) -> str:
     """The cell's place inside the experiment's folder, without the fingerprint."""
-    return f"{CELLS}/{cell.mode}-{cell.labels}-{cell.seed}"
+    mode = cell.mode.replace(":", ".")  # an import path, of which Windows takes no colon in a file's name
+    return f"{CELLS}/{mode}-{cell.labels}-{cell.seed}"
 
 
 def inputs(cell: Cell) -> dict[str, Any]:
     """What the cell is made from. What it does not use is left out, so that changing that does not retrain it."""
-    mode, config, plan = find_mode(cell.mode), cell.config, cell.plan
+    config, plan = cell.config, cell.plan
+    mode = plan.definition
     made_from: dict[str, Any] = {
         "stage": "train",
         "data": data.card(config)["sha256"],
         "precision": config.runtime.precision,
         "mode": cell.mode,
+        "flags": _flags(mode),
         "labels": cell.labels,
         "seed": cell.seed,
         **_used(plan),
     }
     if tried := plan.candidates[1:]:
         made_from["trials"] = [_used(candidate) for candidate in tried]
-    if cell.mode not in BUILT_IN:
-        made_from["added"] = asdict(mode)
     if mode.pretrained:
         made_from["pretrained"] = runs.fingerprint(pretrain.inputs(config))
     else:
@@ -163,40 +152,40 @@ def inputs(cell: Cell) -> dict[str, Any]:
     return made_from
 
 
+def _flags(mode: Mode) -> dict[str, Any]:
+    """What the mode is, without its settings and what is only read by people."""
+    return {name: value for name, value in asdict(mode).items() if name not in ("summary", "fit", "head_like")}
+
+
 def _used(plan: Plan) -> dict[str, Any]:
     """The settings of training that matter."""
-    mode, settings = find_mode(plan.mode), as_dict(plan.train)
-    used = {"train": _common(plan), "fit": _fit(plan, plan.settings)}
-    if plan.head_mode not in (None, plan.mode):
-        used["head_fit"] = _fit(plan, fit_settings(plan.train, plan.head_mode))
-    if mode.propagates:
+    mode, settings = plan.definition, as_dict(plan.train)
+    used = {"train": _common(plan), "fit": _fit(plan, mode.fit)}
+    if plan.head_settings is not None and mode.trains_encoder:
+        used["head_fit"] = _fit(plan, plan.head_settings)
+    if mode.spreads_labels:
         used["graph"] = graph.used(settings["graph"])
-    if mode.agrees:
-        used["agreement"] = settings["agreement"]
+    if mode.consistency:
+        used["consistency"] = settings["consistency"]
     return used
 
 
 def _common(plan: Plan) -> dict[str, Any]:
     """Of the settings that are the same for every mode those that matter."""
     common = as_dict(plan.train)
-    for name in (*BUILT_IN, "graph", "agreement", "added", "trials"):
+    for name in ("modes", "graph", "consistency", "trials"):
         del common[name]
-    # a hold-out goes without saying, as it did before there was anything else
-    for name in ("val_fraction",) if plan.train.validation == "kfold" else ("validation", "folds"):
+    for name in ("val_fraction",) if plan.train.validation == "kfold" else ("folds",):
         del common[name]
     if not plan.augments:
-        common |= {"augment": None, "untouched": 0}
-    if not common["untouched"]:
-        del common["untouched"]
+        common |= {"augment": None, "clean_fraction": 0}
     return common
 
 
 def _fit(plan: Plan, settings: FitConfig) -> dict[str, Any]:
-    """Without what is switched off: a cell is the same whether such a setting was known when it was trained."""
-    used = {name: value for name, value in as_dict(settings).items() if value is not None}
-    if settings.augment or not plan.augments:
-        del used["augment"]
-    return used
+    """The settings of a fit; whether it augments the images matters only where there is an augmentation."""
+    used = as_dict(settings)
+    return used if plan.augments else used | {"augment": True}
 
 
 # --- making a cell --------------------------------------------------------------------------------------------
@@ -243,6 +232,8 @@ def _measure_and_save(
         "confusion": errors["test"].confusion.tolist(),
         "best_epoch": trained.result.best_epoch,
         "stopped_epoch": trained.result.stopped_epoch,
+        "max_epochs": trained.result.max_epochs,
+        "reached_max_epochs": trained.result.stopped_epoch >= trained.result.max_epochs,
         "seconds": seconds,
         "encoder_sha256": trained.digests,
     }
@@ -256,9 +247,9 @@ def _train(cell: Cell, cell_inputs: CellInputs, checkpoint: Path) -> Trained:
     """The trained classifier, from what earlier stages left."""
     from pipeline.learning.classify import train_classifier
 
-    mode = find_mode(cell.mode)
+    mode = cell.plan.definition
     pretrained = cell_inputs.pretrained if mode.pretrained else None
-    neighbours = cell_inputs.graph if mode.propagates else None
+    neighbours = cell_inputs.graph if mode.spreads_labels else None
     return train_classifier(cell.plan, _examples(cell, cell_inputs), pretrained, neighbours, checkpoint)
 
 
@@ -308,7 +299,7 @@ def _measure(cell: Cell, trained: Trained, cell_inputs: CellInputs, split: Label
     """
     from pipeline.evaluation.errors import evaluate
 
-    mode, model, train, test = find_mode(cell.mode), trained.model, cell_inputs.dataset.train, cell_inputs.dataset.test
+    mode, model, train, test = cell.plan.definition, trained.model, cell_inputs.dataset.train, cell_inputs.dataset.test
     classes = len(train.class_names)
     if mode.pretrained and not mode.trains_encoder:
         tested = evaluate(model.head, cell_inputs.test_embeddings, test.labels, classes)

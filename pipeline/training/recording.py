@@ -41,11 +41,13 @@ class FitResult:
         history: One row an epoch, from epoch 1.
         best_epoch: The epoch whose weights the model holds now.
         stopped_epoch: The last epoch trained.
+        max_epochs: The epoch at which training would have ended at the latest.
     """
 
     history: History
     best_epoch: int
     stopped_epoch: int
+    max_epochs: int
 
 
 @dataclass
@@ -66,12 +68,12 @@ class _Course:
         else:
             self.ended = len(self.history) - self.best_epoch >= patience
 
-    def finish(self, network: nn.Module) -> FitResult:
+    def finish(self, network: nn.Module, max_epochs: int) -> FitResult:
         """Put the best weights back."""
         last = len(self.history)
         if self.best_weights is not None:
             network.load_state_dict(self.best_weights)
-        return FitResult(self.history, self.best_epoch or last, last)
+        return FitResult(self.history, self.best_epoch or last, last, max_epochs)
 
 
 class Recorder(pl.Callback):
@@ -140,9 +142,9 @@ class Recorder(pl.Callback):
         """Go on from there."""
         self.courses = [_Course(**state) for state in state_dict["courses"]]
 
-    def finish(self) -> list[FitResult]:
+    def finish(self, max_epochs: int) -> list[FitResult]:
         """Put the best weights back and hand out the histories."""
-        return [course.finish(part.network) for part, course in zip(self.parts, self.courses, strict=True)]
+        return [course.finish(part.network, max_epochs) for part, course in zip(self.parts, self.courses, strict=True)]
 
 
 class TensorBoard(pl.Callback):

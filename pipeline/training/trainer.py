@@ -71,12 +71,12 @@ def _make_network(part: str, config: NetworkConfig, built_in: dict[str, str], *p
     return network
 
 
-def make_distortion(config: DistortionConfig | None, untouched: float = 0.0) -> nn.Module:
-    """The batched distortion with these strengths, of all images of a batch but a share; the identity for none."""
+def make_distortion(config: DistortionConfig | None, clean_fraction: float = 0.0) -> nn.Module:
+    """The batched augmentation with these strengths, of all images of a batch but a share; the identity for none."""
     if config is None:
         return nn.Identity()
     distortion = RandomDistortion(**asdict(config))
-    return Sometimes(distortion, untouched) if untouched else distortion
+    return Sometimes(distortion, clean_fraction) if clean_fraction else distortion
 
 
 def resolve_precision(runtime: RuntimeConfig) -> Precision:
@@ -186,7 +186,7 @@ def fit(
     _fit_or_stop(trainer, model.to(memory_format=torch.channels_last), data, start)
     model.trainer = None  # it holds the data, and a model outlives its training
     vars(model).pop("training_step", None)  # a compiled one cannot be pickled
-    return recorder.finish()
+    return recorder.finish(max_epochs)
 
 
 def make_trainer(runtime: RuntimeConfig, max_epochs: int, callbacks: list[pl.Callback]) -> pl.Trainer:

@@ -29,7 +29,7 @@ from pipeline.learning.plan import Plan, Pretrained, split_budget
 from pipeline.learning.pretrain import embed, split_holdout
 from pipeline.methods import find_method
 from pipeline.models.propagation import nearest_neighbours, similarity_graph
-from pipeline.modes import BUILT_IN, find_mode
+from pipeline.modes import BUILT_IN, FitChanges, find_mode
 from pipeline.stages import train
 from pipeline.store import disk, test_access
 from tests.conftest import Run
@@ -157,19 +157,19 @@ def test_another_test_set_changes_no_weight(mode: str, tmp_path: Path, monkeypat
 def test_labels_outside_the_draw_change_no_weight(mode: str) -> None:
     digits = loading.load(DataConfig("digits")).train
     images, labels, settings = digits.images, digits.labels, PretrainConfig(encoder=NetworkConfig(widths=(4, 8)))
-    brief = dataclasses.replace(getattr(TrainConfig(), mode), max_epochs=1)
-    plan = Plan(mode, settings, TrainConfig(**{mode: brief}), RuntimeConfig(progress=False), 0)
+    brief = TrainConfig(modes={mode: FitChanges(max_epochs=1)})
+    plan = Plan(mode, settings, brief, RuntimeConfig(progress=False), 0)
     splits = split_budget(plan.train, labels.numpy(), 100, 0, 10)
     torch.manual_seed(0)
     backbone = find_method(settings).make_backbone(settings, (1, 8, 8)).eval()
     embeddings = embed(backbone, images)
-    graph = similarity_graph(*nearest_neighbours(embeddings, 5)) if find_mode(mode).propagates else None
+    graph = similarity_graph(*nearest_neighbours(embeddings, 5)) if find_mode(mode).spreads_labels else None
     hidden = torch.ones(len(labels), dtype=torch.bool)
     hidden[np.concatenate([splits[0].train, splits[0].val])] = False
     found = []
     for others in (labels, (labels + 1) % 10):
         examples = Examples(images, torch.where(hidden, others, labels), 10, splits)
-        pretrained = Pretrained(backbone.state_dict(), embeddings, {})
+        pretrained = Pretrained(backbone.state_dict(), embeddings)
         found.append(train_classifier(plan, examples, pretrained, graph).model.state_dict())
     assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
 
@@ -207,7 +207,7 @@ def test_the_test_set_is_closed_until_the_classifier_is_chosen(
         return found
 
     monkeypatch.setattr(train, "_train", closed_while_choosing)
-    assert tiny("train", f"--mode={mode}", "--train.propagate.max_epochs=1") == 0
+    assert tiny("train", f"--mode={mode}", "--train.modes.propagate.max_epochs=1") == 0
     assert opened == [mode]
 
 
@@ -260,7 +260,7 @@ def test_a_second_look_is_written_down_and_shown(compared: Path, tmp_path: Path)
     shutil.rmtree(again)
     assert finish(["train", *SMALL, "--labels=50", f"--runs={runs}"], log) == 0
     assert "look number 2 of the same cell at the test set" in log.read_text()
-    other = ["train", *SMALL, "--labels=50", "--train.frozen.head_lr=0.01", f"--runs={runs}"]
+    other = ["train", *SMALL, "--labels=50", "--train.modes.frozen.head_lr=0.01", f"--runs={runs}"]
     assert finish(other, log) == 0
     assert test_access.read(experiment, sha256) == test_access.Looks(6, {f"cells/{again.name}": 2}, 2)
     assert finish(["report", *SMALL, f"--runs={runs}"], log) == 0

@@ -24,8 +24,8 @@ SHORT = (
     "--pretrain.decoder.widths=[8]",
     "--pretrain.epochs=1",
     "--pretrain.holdout=4",
-    "--train.scratch.max_epochs=2",
-    "--train.frozen.max_epochs=2",
+    "--train.modes.scratch.max_epochs=2",
+    "--train.modes.frozen.max_epochs=2",
 )
 
 

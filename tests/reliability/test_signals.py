@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 SECONDS = 10
 # so long that it is in the midst of it when the signal comes
-LONG = ("--train.scratch.max_epochs=100000", "--train.scratch.patience=100000", "--pretrain.epochs=100000")
+LONG = ("--train.modes.scratch.max_epochs=100000", "--train.modes.scratch.patience=100000", "--pretrain.epochs=100000")
 STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
 

@@ -13,7 +13,6 @@ from matplotlib.ticker import MaxNLocator
 from pipeline.artefacts import classifiers
 from pipeline.config import Experiment
 from pipeline.evaluation.statistics import mean_interval
-from pipeline.learning.plan import fit_settings
 from pipeline.report.anchors import mode_anchor
 from pipeline.report.atlas import Atlas, thumbnails
 from pipeline.report.blocks import Column, Custom, Heading, Section, Table, Text
@@ -289,7 +288,6 @@ def _epochs_row(evidence: Evidence, first: MeasuredCell) -> tuple[str, ...]:
     draws = evidence.draws(first.labels, first.mode)
     selected = first.best_epoch - 1
     cost = mean_interval([cell.e_val[-1] - cell.e_val[cell.best_epoch - 1] for cell in draws])
-    early = sum(cell.stopped_epoch < _most_epochs(evidence.config, cell) for cell in draws)
     return (
         str(first.labels),
         first.mode,
@@ -299,12 +297,6 @@ def _epochs_row(evidence: Evidence, first: MeasuredCell) -> tuple[str, ...]:
         percent(first.e_val[selected]),
         percent(first.e_val[-1]),
         with_half_width(asdict(cost)),
-        f"{early} of {len(draws)}",
+        f"{sum(cell.stopped_early for cell in draws)} of {len(draws)}",
         first.folder,
     )
-
-
-def _most_epochs(config: Experiment, cell: MeasuredCell) -> int:
-    """The limit of epochs under the settings that the cell kept."""
-    train = config.train.candidates(cell.mode)[cell.chosen or 0]
-    return fit_settings(train, cell.mode).max_epochs

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter, NullLocator
 
-from pipeline.modes import BASELINES, MODES
+from pipeline.modes import BASELINES, MODES, in_order
 from pipeline.report.blocks import Figure, Opening
 from pipeline.report.claims import SIGNIFICANCE, Claim, claims_of, draws_needed, how_many_supported
 from pipeline.report.drawing import GREY, Floats, Picture, mode_look, styled, svg
@@ -155,7 +155,7 @@ def _chart(summary: Sequence[dict[str, Any]]) -> Picture:
     """E_in and E_out against the number of labels, with intervals over the draws; baselines' E_out in grey."""
     drawing = Drawing(figsize=(5.4, 4.2), layout="constrained")
     axes = drawing.add_subplot()
-    modes = [name for name in MODES if any(row["mode"] == name for row in summary)]
+    modes = in_order(dict.fromkeys(row["mode"] for row in summary if row["mode"] in MODES))
     baselines = [name for name in BASELINES if any(row["mode"] == name for row in summary)]
     for name, marker in zip(baselines, _BASELINE_MARKERS, strict=False):
         x, y, _ = _series(summary, name, "e_out")

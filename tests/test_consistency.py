@@ -1,4 +1,4 @@
-"""Learning to agree with oneself on images without labels: the loss, and the modes that use it."""
+"""Learning from images without labels by pseudo-labels: the loss, and the modes that use it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,15 @@ from hypothesis.extra.numpy import arrays
 from torch import nn
 
 from pipeline.datasets.invariances import Sometimes
-from pipeline.models.agreement import LEAST, AgreeingClassifier, Labelled, where_both_agree, where_sure
 from pipeline.models.classifier import Backbone, Rates, make_head
-from pipeline.models.decoders import MLPDecoder
+from pipeline.models.consistency import (
+    LEAST,
+    ConsistencyClassifier,
+    Labelled,
+    Unlabelled,
+    where_both_agree,
+    where_confident,
+)
 from pipeline.models.encoders import ConvEncoder
 from tests.conftest import Run
 
@@ -31,18 +37,18 @@ class Mirror(nn.Module):
         return x.flip(-1)
 
 
-def agreeing(threshold: float, weight: float = 2.0, decoder: nn.Module | None = None) -> AgreeingClassifier:
-    """Strong distortion: a mirror; one labelled image, so that every draw is the same."""
+def consistent(threshold: float, weight: float = 2.0) -> ConsistencyClassifier:
+    """Strong augmentation: a mirror; one labelled image, so that every draw is the same."""
     torch.manual_seed(1)
     backbone, head = Backbone(ConvEncoder((1, 8, 8), 6, [4])), make_head(6, 3)
     labelled = Labelled(IMAGES[:1], torch.tensor([2]), 4)
     rates = Rates(0.1, 0.1, ema_decay=0.9)
-    opinion = functools.partial(where_sure, threshold=threshold)
-    return AgreeingClassifier(backbone, head, rates, labelled, Mirror(), nn.Identity(), opinion, weight, decoder, 0.5)
+    unlabelled = Unlabelled(nn.Identity(), functools.partial(where_confident, threshold=threshold), weight)
+    return ConsistencyClassifier(backbone, head, Mirror(), rates, labelled, unlabelled)
 
 
-def by_hand(model: AgreeingClassifier, threshold: float, weight: float) -> torch.Tensor:
-    """Cross-entropy of the mirrored images: to the label, and to what the average sees in them unmirrored."""
+def by_hand(model: ConsistencyClassifier, threshold: float, weight: float) -> torch.Tensor:
+    """Cross-entropy of the mirrored images: to the label, and to what the EMA predicts of them unmirrored."""
     assert model.ema is not None
     drawn = IMAGES[:1].repeat(4, 1, 1, 1)
     logits = model.head(model.backbone(torch.cat([drawn, IMAGES]).flip(-1)))
@@ -52,29 +58,17 @@ def by_hand(model: AgreeingClassifier, threshold: float, weight: float) -> torch
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.37, 0.999])
-def test_the_loss_is_cross_entropy_and_agreement_where_the_average_is_sure(threshold: float) -> None:
-    expected = by_hand(agreeing(threshold), threshold, 2.0)
-    torch.testing.assert_close(agreeing(threshold).loss(IMAGES, torch.empty(0)), expected)
+def test_the_loss_is_cross_entropy_of_labels_and_of_confident_pseudo_labels(threshold: float) -> None:
+    expected = by_hand(consistent(threshold), threshold, 2.0)
+    torch.testing.assert_close(consistent(threshold).loss(IMAGES, torch.empty(0)), expected)
 
 
-def test_the_average_judges_and_gets_no_gradient() -> None:
-    model = agreeing(0.0)
+def test_the_ema_teaches_and_gets_no_gradient() -> None:
+    model = consistent(0.0)
     model.loss(IMAGES, torch.empty(0)).backward()  # type: ignore[no-untyped-call]
     assert model.ema is not None
     assert all(parameter.grad is None for parameter in model.ema.parameters())
     assert all(parameter.grad is not None for parameter in model.backbone.parameters())
-
-
-def test_reconstruction_asks_for_the_clean_image_and_trains_the_decoder() -> None:
-    decoder = MLPDecoder(6, (1, 8, 8), [8])
-    plain, with_decoder = agreeing(0.5), agreeing(0.5, decoder=decoder)
-    clean = torch.cat([IMAGES[:1].repeat(4, 1, 1, 1), IMAGES])
-    backbone = agreeing(0.5).backbone
-    drawn = F.binary_cross_entropy_with_logits(decoder(backbone.encoder(clean.flip(-1))), clean)
-    none = torch.empty(0)
-    torch.testing.assert_close(with_decoder.loss(IMAGES, none), plain.loss(IMAGES, none) + 0.5 * drawn)
-    trained = {id(p) for group in with_decoder.groups() for p in group["params"]}
-    assert {id(p) for p in decoder.parameters()} <= trained
 
 
 def probabilities(count: int) -> st.SearchStrategy[torch.Tensor]:
@@ -84,7 +78,7 @@ def probabilities(count: int) -> st.SearchStrategy[torch.Tensor]:
 
 @given(probabilities(8), probabilities(8), st.floats(0.1, 1))
 @settings(deadline=None)
-def test_two_opinions_multiply_where_they_name_the_same_class(
+def test_two_views_multiply_where_they_name_the_same_class(
     network: torch.Tensor, spread: torch.Tensor, weight: float
 ) -> None:
     targets = where_both_agree(network, spread * weight)
@@ -97,14 +91,14 @@ def test_two_opinions_multiply_where_they_name_the_same_class(
         assert mine.argmax() == one.argmax()
 
 
-def test_neither_opinion_can_rule_a_class_out() -> None:
+def test_neither_view_can_rule_a_class_out() -> None:
     sure, unsure = torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[0.5, 0.3, 0.2]])
     assert where_both_agree(sure, unsure).min() > LEAST / 10
     assert where_both_agree(unsure, sure).min() > LEAST / 10
     assert not where_both_agree(unsure, torch.zeros(1, 3)).any()  # an image that no label reached
 
 
-def test_the_share_of_untouched_images() -> None:
+def test_the_share_of_clean_images() -> None:
     torch.manual_seed(0)
     batch = torch.rand(40, 1, 4, 4)
     for share in (0.0, 0.3, 1.0):
@@ -117,15 +111,14 @@ def test_the_share_of_untouched_images() -> None:
 # --- as modes -------------------------------------------------------------------------------------------------
 
 MODES = ("probe_finetune", "consistency", "self_train")
-SHORT = tuple(f"--train.{mode}.max_epochs=2" for mode in MODES)
+SHORT = tuple(f"--train.modes.{mode}.max_epochs=2" for mode in MODES)
 
 
 def test_the_modes_train_the_encoder_within_the_budget_and_leave_a_plain_classifier(
     runs: Path, tiny: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     grid = (f"--grid.modes=[{','.join(MODES)}]", "--grid.labels=[50]", "--grid.draws=1", "--grid.baselines=false")
-    extra = ("--train.agreement.reconstruction=0.1",)
-    assert tiny("compare", *grid, *SHORT, *extra) == 0
+    assert tiny("compare", *grid, *SHORT) == 0
     assert "probe_finetune - consistency" in capsys.readouterr().out
     with (runs / "tiny" / "results.csv").open() as file:
         rows = {row["mode"]: row for row in csv.DictReader(file)}
@@ -137,11 +130,11 @@ def test_the_modes_train_the_encoder_within_the_budget_and_leave_a_plain_classif
     np.save(runs / "images.npy", np.zeros((2, 8, 8), np.uint8))
     for mode in MODES:
         chosen = (f"--mode={mode}", "--labels=50", "--seed=0", f"--images={runs / 'images.npy'}")
-        assert tiny("predict", *chosen, *SHORT, *extra) == 0
+        assert tiny("predict", *chosen, *SHORT) == 0
 
 
 def test_learning_from_spread_labels_errs_less_than_a_frozen_head(runs: Path, tiny: Run) -> None:
-    more = ("--pretrain.epochs=10", "--train.frozen.max_epochs=60", "--train.self_train.max_epochs=15")
+    more = ("--pretrain.epochs=10", "--train.modes.frozen.max_epochs=60", "--train.modes.self_train.max_epochs=15")
     assert tiny("pretrain", *more) == 0
     grid = ("--grid.modes=[frozen,self_train]", "--grid.labels=[50]", "--grid.draws=2", "--grid.baselines=false")
     assert tiny("compare", *grid, *more) == 0
@@ -156,14 +149,13 @@ def test_learning_from_spread_labels_errs_less_than_a_frozen_head(runs: Path, ti
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("--train.self_train.ema_decay=null", "train.self_train.ema_decay: None is not allowed"),
-        ("--train.agreement.untouched=1", "train.agreement.untouched: 1.0 is not allowed"),
-        ("--train.consistency.ema_decay=null", "train.consistency.ema_decay: None is not allowed"),
-        ("--train.consistency.ema_decay=1", "ema_decay: 1.0 is not allowed"),
-        ("--train.agreement.threshold=1", "train.agreement.threshold: 1.0 is not allowed"),
-        ("--train.agreement.reconstruction=-1", "train.agreement.reconstruction: -1.0 is not allowed"),
-        ("--train.probe_finetune.head_first=false", "train.probe_finetune.head_first: False is not allowed"),
-        ("--train.finetune.layer_decay=0", "layer_decay: 0.0 is not allowed"),
+        ("--train.modes.self_train.ema_decay=0", "train.modes.self_train: ema_decay: 0.0 is not allowed"),
+        ("--train.consistency.clean_fraction=1", "train.consistency.clean_fraction: 1.0 is not allowed"),
+        ("--train.modes.consistency.ema_decay=0", "train.modes.consistency: ema_decay: 0.0 is not allowed"),
+        ("--train.modes.consistency.ema_decay=1", "ema_decay: 1.0 is not allowed"),
+        ("--train.consistency.threshold=1", "train.consistency.threshold: 1.0 is not allowed"),
+        ("--train.consistency.weight=-1", "train.consistency.weight: -1.0 is not allowed"),
+        ("--train.modes.finetune.layer_decay=0", "layer_decay: 0.0 is not allowed"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(

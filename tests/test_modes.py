@@ -1,0 +1,164 @@
+"""Modes as data: what a mode may be, how a config changes one, and that every mode takes the same path."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.cli import stage_parser
+from pipeline.config import TrainConfig
+from pipeline.errors import PipelineError
+from pipeline.modes import BUILT_IN, MODES, FitChanges, FitConfig, Mode
+from tests.conftest import Run, of_mode
+from tests.test_cells import cell, metrics
+from tests.test_plugins import install
+
+ROOT = Path(__file__).parent.parent
+
+OWN_MODES = """
+from pipeline.models.classifier import Classifier
+from pipeline.models.consistency import ConsistencyClassifier
+from pipeline.modes import FitConfig, Mode
+
+asked = []
+
+class Counting(ConsistencyClassifier):
+    def loss(self, x, labels):
+        asked.append(len(x))
+        return super().loss(x, labels)
+
+class Plain(Classifier):
+    pass
+
+FIT = FitConfig(encoder_lr=0.002, head_lr=0.005, ema_decay=0.9, max_epochs=1, head_first=True)
+COUNTING = Mode(True, True, "consistent, counted", consistency=True, fit=FIT, classifier=f"{__name__}:Counting")
+PLAIN = Mode(True, True, "no consistent class", consistency=True, fit=FIT, classifier=f"{__name__}:Plain")
+QUICK = Mode(True, False, "frozen, quick", fit=FitConfig(head_lr=0.02, weight_decay=0.5, max_epochs=3))
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A module with modes on the import path, beside the metadata of a package that names one of them."""
+    (tmp_path / "own_modes.py").write_text(OWN_MODES)
+    install(tmp_path, "own", datasets=(), modes=("quick = own_modes:QUICK",))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "own_modes", raising=False)
+    return tmp_path
+
+
+# --- a mode by itself -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("flags", "fit", "message"),
+    [
+        ({"pretrained": False, "trains_encoder": False}, {}, "trains_encoder: False"),
+        ({"pretrained": False, "spreads_labels": True}, {}, "spreads_labels: True"),
+        ({"pretrained": False}, {"head_first": True}, "head_first: True"),
+        ({"trains_encoder": False}, {"encoder_lr": 0.0, "head_first": True}, "head_first: True"),
+        ({"trains_encoder": False}, {}, "encoder_lr: 0.1"),
+        ({"trains_encoder": False, "consistency": True}, {"encoder_lr": 0.0}, "consistency: True"),
+        ({"trains_encoder": False}, {"encoder_lr": 0.0, "layer_decay": 0.5}, "layer_decay: 0.5"),
+        ({"consistency": True}, {}, "ema_decay: 0.0"),
+        ({}, {"encoder_lr": 0.0}, "encoder_lr: 0.0"),
+    ],
+)
+def test_flags_that_contradict_one_another_are_refused_when_a_mode_is_made(
+    flags: dict[str, Any], fit: dict[str, Any], message: str
+) -> None:
+    whole = {"pretrained": True, "trains_encoder": True, "summary": "", **flags}
+    with pytest.raises(PipelineError, match=re.escape(f"{message} is not allowed")):
+        Mode(fit=FitConfig(**{"encoder_lr": 0.1, **fit}), **whole)
+
+
+def test_a_config_can_change_every_setting_of_a_mode() -> None:
+    settings, changes = ({field.name for field in dataclasses.fields(kind)} for kind in (FitConfig, FitChanges))
+    assert settings == changes
+
+
+@pytest.mark.parametrize("name", ["finetune", "quick", "own_modes:COUNTING"])
+def test_a_config_changes_the_settings_that_it_names_and_no_other(name: str, own: Path) -> None:
+    whole = MODES[name]
+    changed = TrainConfig(modes={name: FitChanges(head_lr=0.5)}).mode(name)
+    assert changed == dataclasses.replace(whole, fit=dataclasses.replace(whole.fit, head_lr=0.5))
+    assert whole.fit != FitConfig(head_lr=whole.fit.head_lr)  # there was something to lose
+
+
+@pytest.mark.parametrize("name", ["finetune", "own_modes:COUNTING"])
+def test_an_impossible_change_is_refused_with_the_settings(name: str, own: Path) -> None:
+    with pytest.raises(PipelineError, match=rf"train\.modes\.{name}: encoder_lr: 0\.0 is not allowed"):
+        TrainConfig(modes={name: FitChanges(encoder_lr=0.0)})
+
+
+def test_config_files_and_options_change_a_mode_field_by_field(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("train: {modes: {finetune: {head_lr: 0.1, patience: 2}, frozen: {patience: 3}}}")
+    second.write_text("train: {modes: {finetune: {patience: 5}, scratch: {head_lr: 0.4}}}")
+    parser = stage_parser("train")
+    words = [
+        f"--config={first}",
+        *of_mode("finetune", max_epochs=7),
+        f"--config={second}",
+        *of_mode("finetune", head_first="false"),
+    ]
+    assert parser.instantiate(parser.parse_args(words)).train.modes == {
+        "finetune": FitChanges(head_lr=0.1, patience=5, max_epochs=7, head_first=False),
+        "frozen": FitChanges(patience=3),
+        "scratch": FitChanges(head_lr=0.4),
+    }
+
+
+# --- through the command line ---------------------------------------------------------------------------------
+
+
+def test_a_mode_of_ones_own_with_consistency_keeps_its_class_and_can_be_made_again(
+    own: Path, runs: Path, tiny: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tiny("train", "--mode=own_modes:COUNTING", "--labels=50") == 0
+    asked = sys.modules["own_modes"].asked
+    assert sum(asked) == 1437 - metrics(cell(runs, "own_modes.COUNTING", labels=50))["e_val"]["n"]
+    assert tiny("train", "--mode=own_modes:PLAIN", "--labels=50") == 2
+    assert "mode own_modes:PLAIN: classifier own_modes:Plain is no ConsistencyClassifier" in capsys.readouterr().err
+
+
+def test_what_fits_the_head_first_belongs_to_the_cell_and_is_said(runs: Path, tiny: Run) -> None:
+    """Fine-tuning starts from the head of the mode that its entry names, and depends on no other mode's settings."""
+    assert BUILT_IN["finetune"].head_like == "frozen"
+    for change in ((), of_mode("frozen", max_epochs=3), of_mode("propagate", max_epochs=3)):
+        assert tiny("train", "--mode=finetune", *of_mode("finetune", max_epochs=1), *change) == 0
+    manifests = [json.loads(path.read_text()) for path in runs.glob("tiny/cells/finetune-*/manifest.json")]
+    assert sorted(manifest["inputs"]["head_fit"]["max_epochs"] for manifest in manifests) == [3, 8]
+
+
+@pytest.mark.parametrize("validation", ["holdout", "kfold"])
+def test_a_cell_tells_how_long_the_settings_that_it_chose_let_it_train(validation: str, runs: Path, tiny: Run) -> None:
+    """The second of the settings is the better one, and is allowed fewer epochs."""
+    tried = "{frozen: [{modes: {frozen: {max_epochs: 5, head_lr: 0.02}}}]}"
+    own = (*of_mode("frozen", max_epochs=9, head_lr=1e-6), f"--train.trials={tried}")
+    assert tiny("train", "--mode=frozen", f"--train.validation={validation}", *own) == 0
+    said = metrics(cell(runs, "frozen"))
+    assert (said["chosen"], said["max_epochs"], said["stopped_epoch"]) == (1, 5, 5)
+    assert said["reached_max_epochs"]
+    assert tiny("train", "--mode=frozen", *of_mode("frozen", max_epochs=60, patience=1, head_lr=0.5)) == 0
+    assert not metrics(cell(runs, "frozen"))["reached_max_epochs"]
+
+
+# --- one list of modes ----------------------------------------------------------------------------------------
+
+
+def test_modes_are_listed_in_one_place() -> None:
+    """Three of a mode's names on one line are a second list of them, which would have to be kept up to date by hand."""
+    lists = []
+    for path in sorted([*(ROOT / "pipeline").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py"), ROOT / "Makefile"]):
+        for line in path.read_text().splitlines():
+            named = [name for name in BUILT_IN if re.search(rf"\b{name}\b", line)]
+            if len(named) > 2 and path.name != "modes.py":
+                lists.append(f"{path.relative_to(ROOT)}: {line.strip()}")
+    assert lists == ['pipeline/config.py: modes: tuple[str, ...] = ("frozen", "finetune", "scratch")']
