@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from benchmarks.sides import Comparison, rate, seconds
 from benchmarks.subjects import DEFAULT, mnist, training_images
+from pipeline import methods
 from pipeline.config import DistortionConfig, RuntimeConfig, TrainConfig
 from pipeline.datasets.splits import label_split
 from pipeline.learning.classify import train_classifier
@@ -14,7 +15,6 @@ from pipeline.learning.fitting import Examples
 from pipeline.learning.plan import Plan, Pretrained
 from pipeline.learning.pretrain import embed
 from pipeline.learning.stacked_heads import train_stacked
-from pipeline.methods import find_method
 from pipeline.models.classifier import Backbone
 from pipeline.training.trainer import seed_everything, threads
 
@@ -52,7 +52,7 @@ def _embed_with(count: int) -> None:
 def _backbone() -> Backbone:
     """Random weights serve, the same ones each time: how many epochs a cell takes depends on them."""
     seed_everything(0)
-    return find_method(DEFAULT).make_backbone(DEFAULT, (1, 28, 28)).eval()
+    return methods.new_backbone(DEFAULT, (1, 28, 28)).eval()
 
 
 @functools.cache

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipeline import methods
 from pipeline.config import DataConfig, NetworkConfig, PretrainConfig, RuntimeConfig
 from pipeline.datasets import loading
 from pipeline.datasets.batches import Batches, InMemoryData
 from pipeline.datasets.image_data import Dataset
-from pipeline.methods import find_method
 from pipeline.models.inputs import as_input
 from pipeline.models.pretraining import Pretraining
 from pipeline.training.recording import Monitored
@@ -60,8 +60,7 @@ def training_images() -> Tensor:
 def new_model(config: PretrainConfig) -> Any:
     """A model with random weights, the same for the same seed."""
     seed_everything(config.seed)
-    method = find_method(config)
-    return method.make_model(config, (1, 28, 28), method.make_backbone(config, (1, 28, 28)).encoder)
+    return methods.new_model(config, (1, 28, 28), methods.new_backbone(config, (1, 28, 28)).encoder)
 
 
 def train(

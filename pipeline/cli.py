@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, DefaultHelpFormatter
 from jsonargparse._actions import ActionConfigFile
 
-from pipeline import modes, settings_text
+from pipeline import methods, modes, settings_text
 from pipeline.artefacts import classifiers
 from pipeline.config import Experiment, from_parsed
 from pipeline.errors import PipelineError
@@ -172,8 +172,12 @@ def _settings(name: str, words: Sequence[str]) -> tuple[Any, list[Any]]:
             f"the settings cannot be read ({type(error).__name__}: {error}); mend the file that --config names, or the "
             "options"
         ) from error
-    subject = chosen[stage.operands] if stage.operands else from_parsed(chosen)
-    return subject, [chosen[option] for option in stage.options]
+    options = [chosen[option] for option in stage.options]
+    if stage.operands:
+        return chosen[stage.operands], options
+    experiment = from_parsed(chosen)
+    methods.own_settings(experiment.pretrain)  # which only the method can check
+    return experiment, options
 
 
 def _check_files(words: Sequence[str]) -> None:
@@ -225,6 +229,8 @@ def stage_parser(name: str) -> ArgumentParser:
         description=stage.summary,
         usage=f"python -m pipeline {name} {subject}",
         parser_mode=settings_text.register(),
+        epilog=None if stage.operands else _explain_methods(),
+        formatter_class=_Help,
     )
     if stage.operands:
         parser.add_argument(stage.operands, nargs="+", type=str, help="experiments' folders, runs/<name>")
@@ -244,6 +250,24 @@ class _ConfigFile(ActionConfigFile):
         before = cfg.get("train.modes") or {}
         super().__call__(parser, cfg, values, option_string)  # type: ignore[no-untyped-call]
         cfg["train.modes"] = {**before, **(cfg.get("train.modes") or {})}
+
+
+class _Help(DefaultHelpFormatter):
+    """Leaves the lines of the last paragraph as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if "\n" in text else super()._fill_text(text, width, indent)
+
+
+def _explain_methods() -> str:
+    """The built-in pretraining methods, and the settings that each has for itself."""
+    lines = ["Built-in methods of pretraining (pretrain.method), and what pretrain.args may hold:"]
+    for name in methods.BUILT_IN:
+        method = methods.find_method(name)
+        lines.append(f"  {name}: {method.summary}")
+        fields = dataclasses.fields(method.settings)
+        lines += [f"    {field.name}: {field.type}, default {field.default}" for field in fields]
+    return "\n".join(lines)
 
 
 def _terminate(number: int, frame: object) -> None:

@@ -117,63 +117,33 @@ class DistortionConfig:
 
 
 @dataclass(frozen=True)
-class VAEConfig:
-    """What a variational autoencoder has beyond an autoencoder; read only where the method is "vae".
-
-    Attributes:
-        likelihood: "bernoulli", cross-entropy on grey levels; "binarised", the same on black and white images drawn
-            anew from the grey levels at each step; "gaussian", squared error with a learnt scale.
-        reconstruction: Weight of the reconstruction; 0 leaves the KL divergence alone.
-        beta: Weight of the KL divergence from the prior; 1 is the evidence lower bound, more is the beta-VAE.
-        kl_warmup: Epochs over which that weight rises linearly from 0; fractions are allowed.
-        free_bits: Nats of KL that each latent dimension may use free of charge, against dimensions falling silent.
-        importance_samples: Samples an image of the importance-weighted estimate of log p(x), made once at the end.
-    """
-
-    likelihood: Literal["bernoulli", "binarised", "gaussian"] = "bernoulli"
-    reconstruction: float = 1.0
-    beta: float = 1.0
-    kl_warmup: float = 0.0
-    free_bits: float = 0.0
-    importance_samples: int = 100
-
-    def __post_init__(self) -> None:
-        for name in ("reconstruction", "beta", "kl_warmup", "free_bits"):
-            value = getattr(self, name)
-            require(0 <= value < math.inf, f"pretrain.vae.{name}", value, "a number of at least 0")
-        samples = self.importance_samples
-        require(samples > 0, "pretrain.vae.importance_samples", samples, "at least 1 sample")
-
-
-@dataclass(frozen=True)
 class PretrainConfig:
-    """How the encoder is pretrained on images without labels.
+    """How the encoder is pretrained on images without labels: the settings that all methods have.
 
     Attributes:
-        method: "autoencoder", or "vae", a variational autoencoder, whose features are the means of its posteriors.
+        method: A built-in method by name (autoencoder, vae), a name that an installed package adds, or the import path
+            "module:OBJECT" of your own.
+        args: Settings that this method alone has, such as {beta: 4} of a vae; listed at the end of --help. One that the
+            method does not have is refused.
         latent: Width of the bottleneck.
         encoder: Image to latent.
-        decoder: Latent to image.
+        decoder: Latent to image; not read by a method that draws no images.
         corruption: Distortion of the input, the target staying clean (a denoising autoencoder); null for a plain
             autoencoder.
-        loss: "bce", binary cross-entropy on grey levels, or "mse", squared error; both are summed over pixels. Of an
-            autoencoder; a VAE has a likelihood instead.
-        vae: What a VAE has beyond an autoencoder.
         epochs: Passes over the unlabelled images.
         batch_size: Images a step, in all processes together.
         learning_rate: Peak of the one-cycle schedule (AdamW).
         weight_decay: AdamW's.
-        holdout: Training images left out of pretraining, on which reconstruction is measured.
-        seed: Of initial weights, batches, corruption and a VAE's samples. One encoder serves all draws.
+        holdout: Training images left out of pretraining, on which it is measured.
+        seed: Of initial weights, batches, corruption and all else that is random. One encoder serves all draws.
     """
 
-    method: Literal["autoencoder", "vae"] = "autoencoder"
+    method: str = "autoencoder"
+    args: dict[str, Any] = field(default_factory=dict, hash=False)
     latent: int = 128
     encoder: NetworkConfig = field(default_factory=NetworkConfig)
     decoder: NetworkConfig = field(default_factory=lambda: NetworkConfig("mlp", (512,), ()))
     corruption: DistortionConfig | None = field(default_factory=DistortionConfig)
-    loss: Literal["bce", "mse"] = "bce"
-    vae: VAEConfig = field(default_factory=VAEConfig)
     epochs: int = 16
     batch_size: int = 256
     learning_rate: float = 0.005
@@ -189,8 +159,6 @@ class PretrainConfig:
         require(self.weight_decay >= 0, "pretrain.weight_decay", self.weight_decay, "at least 0")
         require(self.holdout >= 0, "pretrain.holdout", self.holdout, "at least 0 images")
         check_seed("pretrain.seed", self.seed)
-        warmup = self.vae.kl_warmup
-        require(warmup <= self.epochs, "pretrain.vae.kl_warmup", warmup, f"at most pretrain.epochs, {self.epochs}")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils import Tags, check_array, check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
@@ -33,6 +34,8 @@ from pipeline.learning.classify import Trained, neighbours, train_classifier
 from pipeline.learning.fitting import Examples
 from pipeline.learning.plan import Plan, Pretrained, split_budget
 from pipeline.learning.pretrain import embed, pretrain
+from pipeline.methods import find_method
+from pipeline.models.pretraining import Reconstructing
 from pipeline.models.propagation import similarity_graph
 from pipeline.modes import FitChanges, find_mode
 from pipeline.training.trainer import threads
@@ -171,18 +174,29 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         images = self._images(X)
         return embed(self.backbone_, images).numpy()
 
+    @available_if(lambda self: self._decodes())  # type: ignore[untyped-decorator]  # scikit-learn has no types
     @torch.no_grad()
     def inverse_transform(self, X: Any) -> Array:  # noqa: N803
-        """Images of embeddings X of shape (N, features): float32, laid out and scaled like those of fit."""
+        """Images of embeddings X of shape (N, features): float32, laid out and scaled like those of fit.
+
+        Only methods of pretraining that draw images have this.
+        """
         check_is_fitted(self)
         latents = torch.from_numpy(check_array(X, dtype=np.float32, force_writeable=True))
         if latents.shape[1] != self._n_features_out:
             raise ValueError(
                 f"X has {latents.shape[1]} features, but {type(self).__name__} makes {self._n_features_out}"
             )
-        chunks = [self.model_.decode(self.backbone_.unstandardise(chunk)) for chunk in torch.split(latents, CHUNK)]
+        model = self.model_
+        assert isinstance(model, Reconstructing)
+        chunks = [model.decode(self.backbone_.unstandardise(chunk)) for chunk in torch.split(latents, CHUNK)]
         low, high = self.pixel_range_
         return (torch.cat(chunks) * (high - low) + low).reshape(-1, *self._layout).numpy()
+
+    def _decodes(self) -> bool:
+        """Whether the method of pretraining draws images."""
+        settings = PretrainConfig() if self.pretrain is None else self.pretrain
+        return find_method(settings.method).decodes
 
 
 class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignore[misc]

@@ -23,7 +23,7 @@ EPOCHS = 4
 SETTINGS = (
     f"--pretrain.epochs={EPOCHS}",
     "--pretrain.method=vae",
-    "--pretrain.vae.importance_samples=2",
+    "--pretrain.args.importance_samples=2",
     "--runtime.threads=1",
 )
 

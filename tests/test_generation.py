@@ -108,18 +108,18 @@ def test_sampling_an_autoencoder(runs: Path, tiny: Run, capsys: pytest.CaptureFi
 
 
 def test_sampling_a_vae(runs: Path, tiny: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    likelihood = ("--pretrain.method=vae", "--pretrain.latent=2", "--pretrain.vae.likelihood=gaussian")
-    settings = (*likelihood, "--pretrain.vae.importance_samples=5", "--pretrain.holdout=1")
+    likelihood = ("--pretrain.method=vae", "--pretrain.latent=2", "--pretrain.args.likelihood=gaussian")
+    settings = (*likelihood, "--pretrain.args.importance_samples=5", "--pretrain.holdout=1")
     assert tiny("sample", *settings) == 2
     assert "run `python -m pipeline pretrain` with the same settings" in capsys.readouterr().err
     assert tiny("pretrain", *settings) == 0
     assert tiny("sample", *settings) == 0
     said = capsys.readouterr().out
     folder, outcome = artefact(runs)
-    assert f"negative ELBO {outcome['test_negative_elbo']:.2f} nats an image on 360 test images" in said
-    parts = outcome["test_reconstruction"] + outcome["test_kl"]
-    assert outcome["test_negative_elbo"] == pytest.approx(parts)
-    assert outcome["test_negative_log_likelihood"] < outcome["test_negative_elbo"]
+    found = outcome["test"]
+    assert f"on 360 test images: negative elbo {found['negative_elbo']:.2f}" in said
+    assert found["negative_elbo"] == pytest.approx(found["reconstruction"] + found["kl"])
+    assert found["negative_log_likelihood"] < found["negative_elbo"]
     assert len(list(folder.glob("*.png"))) == 4
     assert matplotlib.image.imread(folder / "manifold.png").shape[0] == 20 * 58 + 2
 

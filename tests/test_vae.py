@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
 import math
 from pathlib import Path
@@ -14,10 +13,11 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Normal, kl_divergence
 
 from pipeline import methods
-from pipeline.config import DataConfig, PretrainConfig, VAEConfig
+from pipeline.config import DataConfig, PretrainConfig
 from pipeline.datasets.loading import load
 from pipeline.errors import PipelineError
 from pipeline.evaluation.variational import importance_weighted_bound, latent_use
+from pipeline.methods.vae import Settings
 from pipeline.models.decoders import MLPDecoder
 from pipeline.models.encoders import ConvEncoder, MLPEncoder
 from pipeline.models.gaussian import draw, kl_from_prior, log_prior_over_posterior, soft_clamp
@@ -26,7 +26,7 @@ from pipeline.models.vae import VAE, Bound, MeanEncoder, evaluate_bound
 from tests.conftest import Run
 
 SHAPE = (1, 8, 8)
-VAE_SETTINGS = ("--pretrain.method=vae", "--pretrain.corruption=null", "--pretrain.vae.importance_samples=5")
+VAE_SETTINGS = ("--pretrain.method=vae", "--pretrain.corruption=null", "--pretrain.args.importance_samples=5")
 
 
 def log_prob(distribution: Distribution, value: Tensor) -> Tensor:
@@ -303,30 +303,40 @@ def test_active_units_are_those_whose_mean_moves(trained: VAE, images: Tensor) -
 # --- settings -------------------------------------------------------------------------------------------------
 
 
-def test_settings_that_a_method_does_not_read_do_not_pretrain_again() -> None:
-    plain = PretrainConfig()
-    assert methods.inputs(plain) == methods.inputs(dataclasses.replace(plain, vae=VAEConfig(beta=4.0)))
-    assert "vae" not in methods.inputs(plain)
-    vae = PretrainConfig(method="vae")
-    assert methods.inputs(vae) == methods.inputs(dataclasses.replace(vae, loss="mse"))
-    assert methods.inputs(vae) != methods.inputs(dataclasses.replace(vae, vae=VAEConfig(beta=4.0)))
+def test_a_method_has_its_own_settings_and_no_others() -> None:
+    plain, vae = PretrainConfig(), PretrainConfig(method="vae", args={"beta": 4})
+    assert methods.resolved(plain)["args"] == {"loss": "bce"}
+    assert methods.resolved(plain) == methods.resolved(PretrainConfig(args={"loss": "bce"}))
+    assert methods.own_settings(vae) == Settings(beta=4.0)
+    assert methods.resolved(vae)["args"]["beta"] == 4.0
+    with pytest.raises(PipelineError, match=r"args.beta: the method autoencoder has no such setting; .* loss"):
+        methods.own_settings(PretrainConfig(args={"beta": 4}))
+    with pytest.raises(PipelineError, match=r"pretrain.args: .*likelihood"):
+        methods.own_settings(PretrainConfig(method="vae", args={"likelihood": "poisson"}))
     assert methods.architecture(plain) != methods.architecture(vae)
+    assert methods.architecture(vae) == methods.architecture(PretrainConfig(method="vae"))
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"beta": -1.0}, "pretrain.vae.beta"),
-        ({"beta": math.nan}, "pretrain.vae.beta"),
-        ({"kl_warmup": -1.0}, "pretrain.vae.kl_warmup"),
-        ({"kl_warmup": 17.0}, "at most pretrain.epochs, 16"),
-        ({"free_bits": math.inf}, "pretrain.vae.free_bits"),
-        ({"importance_samples": 0}, "pretrain.vae.importance_samples"),
+        ({"beta": -1.0}, "pretrain.args: beta: -1.0"),
+        ({"beta": math.nan}, "pretrain.args: beta"),
+        ({"kl_warmup": -1.0}, "pretrain.args: kl_warmup"),
+        ({"free_bits": math.inf}, "pretrain.args: free_bits"),
+        ({"importance_samples": 0}, "pretrain.args: importance_samples"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(PipelineError, match=message):
-        PretrainConfig(vae=VAEConfig(**settings))
+        methods.own_settings(PretrainConfig(method="vae", args=settings))
+
+
+def test_a_warm_up_longer_than_the_training_is_refused() -> None:
+    config = PretrainConfig(method="vae", args={"kl_warmup": 17.0})
+    encoder = methods.new_backbone(config, SHAPE).encoder
+    with pytest.raises(PipelineError, match=r"at most pretrain.epochs, 16"):
+        methods.new_model(config, SHAPE, encoder)
 
 
 def test_any_encoder_can_be_a_posterior() -> None:
@@ -375,10 +385,19 @@ def test_a_vae_goes_through_every_stage(runs: Path, tiny: Run, capsys: pytest.Ca
 @pytest.mark.parametrize("likelihood", ["binarised", "gaussian"])
 def test_other_likelihoods_and_a_corruption(likelihood: str, runs: Path, tiny: Run) -> None:
     noise = json.dumps({"noise": 0.2, "rotation": 0, "scale": 0, "shear": 0, "translation": 0, "elastic": 0})
-    chosen = (*VAE_SETTINGS, f"--pretrain.vae.likelihood={likelihood}", f"--pretrain.corruption={noise}")
-    warm = ("--pretrain.vae.kl_warmup=1", "--pretrain.vae.free_bits=0.1", "--pretrain.vae.beta=2")
+    chosen = (*VAE_SETTINGS, f"--pretrain.args.likelihood={likelihood}", f"--pretrain.corruption={noise}")
+    warm = ("--pretrain.args.kl_warmup=1", "--pretrain.args.free_bits=0.1", "--pretrain.args.beta=2")
     assert tiny("pretrain", *chosen, *warm) == 0
     folder, found = outcome(runs)
     assert found["holdout_loss"] >= -found["holdout_elbo"]
     assert (len(load_file(folder / "likelihood.safetensors")) == 1) == (likelihood == "gaussian")
     assert tiny("train", "--mode=frozen", *chosen, *warm) == 0
+
+
+def test_settings_of_a_method_are_checked_by_every_stage(tiny: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tiny("data", "--pretrain.args.beta=4") == 2
+    assert "pretrain.args.beta: the method autoencoder has no such setting" in capsys.readouterr().err
+    assert tiny("pretrain", "--pretrain.method=vae", "--pretrain.args.beta=high") == 2
+    assert "pretrain.args" in capsys.readouterr().err
+    assert tiny("pretrain", "--help") == 0
+    assert "free_bits: float, default 0.0" in capsys.readouterr().out

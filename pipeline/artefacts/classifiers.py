@@ -129,7 +129,7 @@ def check(description: dict[str, Any]) -> None:
         raise ValueError(f"input.shape {shape}, head_widths {widths}")
     if not (isinstance(classes, list) and all(isinstance(name, str) and name.isprintable() for name in classes)):
         raise ValueError(f"classes {classes}")
-    methods.find_method(methods.from_architecture(description["encoder"]))
+    methods.from_architecture(description["encoder"])
 
 
 def home(folder: Path) -> Path:
@@ -152,11 +152,17 @@ def restore(config: Experiment, folder: Path, description: dict[str, Any]) -> De
 
     from pipeline.training.trainer import ENCODERS
 
-    name = description["encoder"]["name"]
+    settings = methods.from_architecture(description["encoder"])
+    name, method = settings.encoder.name, settings.method
     if name not in ENCODERS and name != config.pretrain.encoder.name:
         raise PipelineError(
             f"{folder} has the encoder {name!r}, which is code of its maker's; if you trust it, say so with "
             f"--pretrain.encoder.name {name}"
+        )
+    if method not in methods.BUILT_IN and method != config.pretrain.method:
+        raise PipelineError(
+            f"{folder} has an encoder of the method {method!r}, which is code of its maker's; if you trust it, say so "
+            f"with --pretrain.method {method}"
         )
     try:
         weights = load_file(folder / WEIGHTS)
@@ -176,5 +182,5 @@ def _build(description: dict[str, Any]) -> Deployed:
     from pipeline.models.deployed import Deployed
 
     settings = methods.from_architecture(description["encoder"])
-    backbone = methods.find_method(settings).make_backbone(settings, tuple(description["input"]["shape"]))
+    backbone = methods.new_backbone(settings, tuple(description["input"]["shape"]))
     return Deployed(backbone, make_head(backbone.out_features, len(description["classes"]), description["head_widths"]))

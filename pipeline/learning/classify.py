@@ -14,14 +14,15 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
+from pipeline import methods
 from pipeline.config import GraphConfig
 from pipeline.datasets.splits import Indices, LabelSplit, union
 from pipeline.errors import PipelineError
 from pipeline.evaluation.errors import SplitErrors, evaluate, pooled
+from pipeline.learning.checks import check_encoder
 from pipeline.learning.fitting import Examples, Fitting, Network
 from pipeline.learning.plan import Plan, Pretrained
 from pipeline.learning.pretrain import embed_views
-from pipeline.methods import find_method
 from pipeline.models.classifier import Backbone, Classifier, Rates, make_head
 from pipeline.models.inputs import Images
 from pipeline.models.propagation import Floats, nearest_neighbours
@@ -211,9 +212,11 @@ def _train(
 def start(fitting: Fitting) -> tuple[Backbone, nn.Module]:
     """Encoder and head before any label is seen."""
     plan, examples = fitting.plan, fitting.examples
-    backbone = find_method(plan.pretrain).make_backbone(plan.pretrain, examples.shape)
+    backbone = methods.new_backbone(plan.pretrain, examples.shape)
     head = make_head(backbone.out_features, examples.classes, plan.head_widths)
-    if fitting.pretrained is not None:
+    if fitting.pretrained is None:
+        check_encoder(backbone, examples.images)
+    else:
         backbone.load_state_dict(fitting.pretrained.weights)
     return backbone, head
 

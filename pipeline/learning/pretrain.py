@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
+from pipeline import methods
 from pipeline.config import PretrainConfig, RuntimeConfig
 from pipeline.datasets.batches import InMemoryData
 from pipeline.errors import PipelineError
 from pipeline.evaluation.errors import CHUNK
-from pipeline.methods import find_method
+from pipeline.learning.checks import check_networks, eval_mode
 from pipeline.models.classifier import Backbone
 from pipeline.models.inputs import Images, as_input, chunks
 from pipeline.models.pretraining import Pretraining
@@ -95,10 +97,11 @@ def train(
     """The part of ``pretrain`` that several processes share in: all but embedding the images. Same arguments."""
     held_out, index = split_holdout(settings, len(images))
     _, channels, height, width = images.shape
-    shape, method = (channels, height, width), find_method(settings)
+    shape = (channels, height, width)
     seed_everything(settings.seed)
-    backbone = method.make_backbone(settings, shape)
-    model = method.make_model(settings, shape, backbone.encoder)
+    backbone = methods.new_backbone(settings, shape)
+    model = methods.new_model(settings, shape, backbone.encoder)
+    check_networks(backbone, model, images)
     batches = InMemoryData(images, torch.full((len(images),), -1), index, settings.batch_size, settings.seed)
     unseen = images[held_out]
     [result] = fit(
@@ -117,13 +120,11 @@ def train(
 
 @torch.no_grad()
 def _measure(model: Pretraining, held_out: Tensor) -> dict[str, float]:
-    """What history gets of the held-out images, if there are any."""
+    """Columns of history on the held-out images, if there are any; the training goes on as if nobody had asked."""
     if not len(held_out):
         return {}
-    model.eval()
-    row = model.measure(held_out.to(model.device))
-    model.train()
-    return row
+    with eval_mode(model), isolate_rng():
+        return model.measure(held_out.to(model.device))
 
 
 @torch.no_grad()

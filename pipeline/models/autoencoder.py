@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 from pipeline.models.inputs import as_input
 from pipeline.models.losses import RECONSTRUCTION
-from pipeline.models.pretraining import Pretraining
+from pipeline.models.pretraining import Reconstructing
 
 
-class Autoencoder(Pretraining):
+class Autoencoder(Reconstructing):
     """Reconstruct images through a bottleneck; with a corruption, reconstruct the clean image from a distorted one.
 
     The denoising criterion is that of Vincent et al. 2010. Distortions that keep the class teach the encoder to
@@ -18,22 +18,14 @@ class Autoencoder(Pretraining):
     Args:
         encoder: (B, C, H, W) to (B, features), with ``out_features``.
         decoder: (B, features) to logits (B, C, H, W).
-        corruption: Applied to the input only; ``nn.Identity()`` for a plain autoencoder.
+        corruption: Distorts the encoder's input in training; None for a plain autoencoder.
         loss: "bce" or "mse", see ``losses``.
-        learning_rate: Peak of the one-cycle schedule.
-        weight_decay: AdamW's.
     """
 
     def __init__(
-        self,
-        encoder: nn.Module,
-        decoder: nn.Module,
-        corruption: nn.Module,
-        loss: str = "bce",
-        learning_rate: float = 2e-3,
-        weight_decay: float = 1e-4,
+        self, encoder: nn.Module, decoder: nn.Module, corruption: nn.Module | None = None, loss: str = "bce"
     ) -> None:
-        super().__init__(encoder, decoder, corruption, learning_rate, weight_decay)
+        super().__init__(encoder, decoder, corruption)
         self.reconstruction_loss = RECONSTRUCTION[loss]
 
     def measure(self, images: Tensor) -> dict[str, float]:
@@ -42,6 +34,6 @@ class Autoencoder(Pretraining):
         return {"holdout_loss": float(loss)}
 
     def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """Loss of a corrupted batch; the labels beside the images are not read."""
+        """Reconstruction loss of a corrupted batch; the labels beside the images are not read."""
         clean = as_input(batch[0])
         return self.reconstruction_loss(self.decoder(self.encoder(self.corruption(clean))), clean)

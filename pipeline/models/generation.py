@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pipeline.models.inputs import as_input
-from pipeline.models.pretraining import Pretraining
+from pipeline.models.pretraining import Reconstructing
 
 CHUNK = 1000  # images decoded at a time
 
@@ -56,26 +56,26 @@ class LatentGaussian:
 
 
 @torch.no_grad()
-def decode(model: Pretraining, latents: Tensor) -> Tensor:
+def decode(model: Reconstructing, latents: Tensor) -> Tensor:
     """Images of latents of shape (N, D)."""
     chunks = torch.split(latents.to(model.device), CHUNK)
     return torch.cat([model.decode(chunk).float().cpu() for chunk in chunks])
 
 
-def sample(model: Pretraining, latent: LatentGaussian, count: int, seed: int = 0) -> Tensor:
+def sample(model: Reconstructing, latent: LatentGaussian, count: int, seed: int = 0) -> Tensor:
     """That many images of latents drawn from the Gaussian."""
     return decode(model, latent.draw(count, seed))
 
 
 @torch.no_grad()
-def reconstruct(model: Pretraining, images: Tensor) -> Tensor:
+def reconstruct(model: Reconstructing, images: Tensor) -> Tensor:
     """What the model makes of images of shape (N, C, H, W), uint8 or floats in [0, 1]; a VAE goes through the mean."""
     chunks = torch.split(as_input(images.to(model.device)), CHUNK)
     return torch.cat([model(chunk).float().cpu() for chunk in chunks])
 
 
 @torch.no_grad()
-def interpolate(model: Pretraining, first: Tensor, second: Tensor, steps: int) -> Tensor:
+def interpolate(model: Reconstructing, first: Tensor, second: Tensor, steps: int) -> Tensor:
     """Images along the straight line between the latents of two images, for many pairs at once.
 
     Args:
@@ -93,7 +93,7 @@ def interpolate(model: Pretraining, first: Tensor, second: Tensor, steps: int) -
     return decode(model, lines.flatten(0, 1))
 
 
-def manifold(model: Pretraining, latent: LatentGaussian, side: int) -> Tensor:
+def manifold(model: Reconstructing, latent: LatentGaussian, side: int) -> Tensor:
     """A grid of images over a latent of two dimensions (Kingma and Welling 2014, figure 4).
 
     The grid's points are equally spaced in probability: the Gaussian's quantile function makes latents of shares

@@ -1,4 +1,4 @@
-"""What every pretraining method has in common: an encoder to keep, a decoder to train it with, an optimiser."""
+"""What every pretraining method has in common: an encoder to keep, an optimiser, and maybe a decoder."""
 
 from __future__ import annotations
 
@@ -11,48 +11,57 @@ from pipeline.models.inputs import as_input
 
 
 class Pretraining(pl.LightningModule):
-    """Encoder and decoder around a bottleneck; a method adds its ``training_step`` and what it ``measure``s.
+    """A model whose encoder is to be kept; a method adds its ``training_step``.
 
     Args:
         encoder: (B, C, H, W) to (B, features), with ``out_features``; deterministic in eval mode.
-        decoder: (B, features) to logits (B, C, H, W).
-        corruption: Applied to the input only; ``nn.Identity()`` for none.
-        learning_rate: Peak of the one-cycle schedule.
-        weight_decay: AdamW's.
+
+    Attributes:
+        learning_rate: Peak of the one-cycle schedule; the settings replace it.
+        weight_decay: AdamW's; the settings replace it.
     """
 
-    def __init__(
-        self, encoder: nn.Module, decoder: nn.Module, corruption: nn.Module, learning_rate: float, weight_decay: float
-    ) -> None:
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+
+    def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
-        self.encoder, self.decoder, self.corruption = encoder, decoder, corruption
-        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.encoder = encoder
 
     def embed(self, images: Tensor) -> Tensor:
         """Latents of clean images, shape (B, features); uint8 or floats in [0, 1]."""
         latents: Tensor = self.encoder(as_input(images))
         return latents
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """Intensities of latents of shape (B, features): shape (B, C, H, W), in [0, 1]."""
-        logits: Tensor = self.decoder(latents)
-        return logits.sigmoid()
-
     def forward(self, images: Tensor) -> Tensor:
-        """Reconstructed intensities of clean images, shape (B, C, H, W), in [0, 1]."""
-        return self.decode(self.embed(images))
+        """The latents of clean images, shape (B, features)."""
+        return self.embed(images)
 
-    def measure(self, images: Tensor) -> dict[str, float]:
-        """The columns that history gets from clean images after each epoch; the model is in eval mode.
+    def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """The loss of a batch, a single number.
+
+        Args:
+            batch: uint8 images or floats in [0, 1], shape (B, C, H, W), and labels that are all -1.
 
         Raises:
-            NotImplementedError: The method did not say.
+            NotImplementedError: If the method does not define it.
         """
         raise NotImplementedError
 
+    def measure(self, images: Tensor) -> dict[str, float]:
+        """Columns of history on images held out of pretraining, by name; here, the training's own loss of them.
+
+        It is asked after each epoch, in eval mode and under random numbers of its own, so that it does not change the
+        training.
+
+        Args:
+            images: uint8 or floats in [0, 1], shape (N, C, H, W).
+        """
+        return {"holdout_loss": float(self.training_step((images, torch.full((len(images),), -1))))}
+
     def parts(self) -> dict[str, nn.Module]:
-        """What has to be stored beside the encoder to make this model again, by name."""
-        return {"decoder": self.decoder}
+        """What has to be stored beside the encoder to make this model again, by the name of its file."""
+        return {}
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW under a one-cycle schedule (Smith and Topin 2019) over the whole run."""
@@ -66,3 +75,31 @@ class Pretraining(pl.LightningModule):
             pct_start=0.15,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class Reconstructing(Pretraining):
+    """A model that can also draw images from latents.
+
+    Args:
+        encoder: (B, C, H, W) to (B, features), with ``out_features``; deterministic in eval mode.
+        decoder: (B, features) to logits (B, C, H, W).
+        corruption: Distorts the encoder's input in training; None for not at all.
+    """
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, corruption: nn.Module | None = None) -> None:
+        super().__init__(encoder)
+        self.decoder = decoder
+        self.corruption = nn.Identity() if corruption is None else corruption
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Intensities of latents of shape (B, features): shape (B, C, H, W), in [0, 1]."""
+        logits: Tensor = self.decoder(latents)
+        return logits.sigmoid()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Reconstructed intensities of clean images, shape (B, C, H, W), in [0, 1]."""
+        return self.decode(self.embed(images))
+
+    def parts(self) -> dict[str, nn.Module]:
+        """The decoder."""
+        return {"decoder": self.decoder}

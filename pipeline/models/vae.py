@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pipeline.models.gaussian import draw, kl_from_prior, soft_clamp
 from pipeline.models.inputs import Images, as_input, chunks
 from pipeline.models.likelihoods import LIKELIHOODS, Likelihood
-from pipeline.models.pretraining import Pretraining
+from pipeline.models.pretraining import Reconstructing
 
 CHUNK = 1000  # images at a time where nothing is trained
 
@@ -66,22 +66,20 @@ class Bound:
         return reconstruction * self.reconstruction + beta * self.kl.clamp(min=free_bits).sum()
 
 
-class VAE(Pretraining):
+class VAE(Reconstructing):
     """Encode to a distribution, decode a sample of it; the loss is the negative ELBO in nats an image.
 
     It is summed over pixels and latent dimensions: averaged over pixels, the KL would weigh 784 times too much.
 
     Args:
-        encoder: To the posterior.
+        encoder: Gives the posterior.
         decoder: (B, features) to logits (B, C, H, W).
-        corruption: Applied to the input only (Im et al. 2017); ``nn.Identity()`` for none.
+        corruption: Distorts the encoder's input in training (Im et al. 2017); None for not at all.
         likelihood: "bernoulli", "binarised" or "gaussian", see ``likelihoods``.
         beta: Weight of the KL.
         kl_warmup: Epochs over which that weight rises linearly from 0 (Bowman et al. 2016).
         free_bits: Nats of each latent dimension that the KL does not charge for.
         reconstruction: Weight of the reconstruction; 0 leaves the KL alone.
-        learning_rate: Peak of the one-cycle schedule.
-        weight_decay: AdamW's.
     """
 
     encoder: MeanEncoder
@@ -90,16 +88,14 @@ class VAE(Pretraining):
         self,
         encoder: MeanEncoder,
         decoder: nn.Module,
-        corruption: nn.Module,
+        corruption: nn.Module | None = None,
         likelihood: str = "bernoulli",
         beta: float = 1.0,
         kl_warmup: float = 0.0,
         free_bits: float = 0.0,
         reconstruction: float = 1.0,
-        learning_rate: float = 2e-3,
-        weight_decay: float = 1e-4,
     ) -> None:
-        super().__init__(encoder, decoder, corruption, learning_rate, weight_decay)
+        super().__init__(encoder, decoder, corruption)
         self.likelihood: Likelihood = LIKELIHOODS[likelihood]()
         self.beta, self.kl_warmup, self.free_bits, self.reconstruction = beta, kl_warmup, free_bits, reconstruction
 

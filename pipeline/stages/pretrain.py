@@ -11,7 +11,6 @@ from pipeline import extras, methods
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
 from pipeline.learning.plan import Pretrained
-from pipeline.methods import find_method
 from pipeline.stages import data
 from pipeline.store import disk, runs
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from pipeline.models.classifier import Backbone
-    from pipeline.models.pretraining import Pretraining
+    from pipeline.models.pretraining import Pretraining, Reconstructing
 
 _REMEDY = "run `python -m pipeline pretrain` with the same settings (or `make pretrain`) first"
 
@@ -80,7 +79,7 @@ def inputs(config: Experiment) -> dict[str, Any]:
     made_from = {
         "stage": "pretrain",
         "data": data.card(config)["sha256"],
-        "pretrain": methods.inputs(config.pretrain),
+        "pretrain": methods.resolved(config.pretrain),
         "precision": config.runtime.precision,
     }
     return made_from | ({"compile": True} if config.runtime.compile else {})  # it draws other random numbers
@@ -88,7 +87,9 @@ def inputs(config: Experiment) -> dict[str, Any]:
 
 def describe(config: Experiment) -> str:
     """What the pretraining is called in tables."""
-    return f"{'denoising ' * (config.pretrain.corruption is not None)}{find_method(config.pretrain).summary}"
+    method = methods.find_method(config.pretrain.method)
+    denoises = method.decodes and method.distorts and config.pretrain.corruption is not None
+    return f"denoising {method.summary}" if denoises else method.summary
 
 
 def check(config: Experiment) -> Path:
@@ -130,8 +131,8 @@ def find_architecture(experiment: Path, mark: str) -> dict[str, Any]:
     Raises:
         PipelineError: The folder does not hold it, or a file of it was changed.
     """
-    settings = find_manifest(experiment, mark)["inputs"]["pretrain"]
-    return {**settings["encoder"], "latent": settings["latent"], "method": settings["method"]}
+    found: dict[str, Any] = find_manifest(experiment, mark)["outcome"]["architecture"]
+    return found
 
 
 def find_manifest(experiment: Path, mark: str) -> dict[str, Any]:
@@ -145,7 +146,7 @@ def find_manifest(experiment: Path, mark: str) -> dict[str, Any]:
 
 def new_backbone(config: Experiment, shape: tuple[int, int, int]) -> Backbone:
     """The experiment's encoder with random weights, and room for standardisation."""
-    return find_method(config.pretrain).make_backbone(config.pretrain, shape)
+    return methods.new_backbone(config.pretrain, shape)
 
 
 def restore(config: Experiment, shape: tuple[int, int, int]) -> tuple[Backbone, Pretraining]:
@@ -158,10 +159,24 @@ def restore(config: Experiment, shape: tuple[int, int, int]) -> tuple[Backbone, 
 
     folder = _verified(config)
     backbone = new_backbone(config, shape)
-    model = find_method(config.pretrain).make_model(config.pretrain, shape, backbone.encoder)
+    model = methods.new_model(config.pretrain, shape, backbone.encoder)
     for name, part in {"backbone": backbone, **model.parts()}.items():
         part.load_state_dict(load_file(folder / f"{name}.safetensors"))
     return backbone.eval(), model.eval()
+
+
+def restore_decoding(config: Experiment, shape: tuple[int, int, int]) -> tuple[Backbone, Reconstructing]:
+    """The same, of a method that decodes.
+
+    Raises:
+        PipelineError: The method draws no images, the stage has not run, or a file of it was changed.
+    """
+    from pipeline.models.pretraining import Reconstructing
+
+    backbone, model = restore(config, shape)
+    if not isinstance(model, Reconstructing):
+        raise PipelineError(f"pretrain.method: {config.pretrain.method} has no decoder; expected one that draws images")
+    return backbone, model
 
 
 def split_holdout(config: Experiment, images: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -195,8 +210,10 @@ def _make(config: Experiment, folder: Path) -> dict[str, Any]:
     embeddings = functools.partial(tensor_file.create, folder / "embeddings.safetensors", "train")
     with threads(config.runtime.threads) as used:
         encoder = pretrain(settings, config.runtime, images, runs.checkpoint_path(place), events, embeddings)
-        examine = find_method(settings).examine
-        findings = examine(settings, encoder.model, images[held_out], folder) if len(held_out) else {}
+        findings: dict[str, float] = {}
+        examine = methods.find_method(settings.method).examine
+        if examine is not None and len(held_out):
+            findings = examine(methods.own_settings(settings), encoder.model, images[held_out], folder)
     for name, part in {"backbone": encoder.backbone, **encoder.model.parts()}.items():
         disk.write_tensors(folder / f"{name}.safetensors", part.state_dict())
     disk.write_csv(folder / "history.csv", encoder.result.history)
@@ -205,6 +222,7 @@ def _make(config: Experiment, folder: Path) -> dict[str, Any]:
         "epochs": encoder.result.stopped_epoch,
         "precision": precision,
         "threads": used,
+        "architecture": methods.architecture(settings),
         **encoder.result.history[-1],
         **findings,
     }

@@ -144,6 +144,7 @@ def _used(mode: str, found: dict[str, Any]) -> dict[str, Any]:
 def _refuse_foreign_code(config: Experiment, experiment: Experiment, folder: Path) -> None:
     for setting, name, named in (
         ("data.dataset", experiment.data.dataset, config.data.dataset),
+        ("pretrain.method", experiment.pretrain.method, config.pretrain.method),
         ("pretrain.encoder.name", experiment.pretrain.encoder.name, config.pretrain.encoder.name),
         ("pretrain.decoder.name", experiment.pretrain.decoder.name, config.pretrain.decoder.name),
     ):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline import methods
 from pipeline.config import Experiment, check_seed
 from pipeline.errors import PipelineError
-from pipeline.methods import find_method
 from pipeline.stages import data, pretrain
 from pipeline.store import runs, test_access
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.datasets.image_data import Dataset, ImageData
     from pipeline.models.classifier import Backbone
     from pipeline.models.generation import LatentGaussian
-    from pipeline.models.pretraining import Pretraining
+    from pipeline.models.pretraining import Reconstructing
 
 MOST = 10_000  # samples in one picture
 COLUMNS = 10  # images a row of reconstructions and interpolations
@@ -29,28 +29,30 @@ def run(config: Experiment, count: int, seed: int) -> Path:
     """Draw the pictures unless they are there, say what they show, and return their folder.
 
     Raises:
-        PipelineError: The number of samples or the seed is out of range, or stage pretrain has not run.
+        PipelineError: The number of samples or the seed is out of range, the method draws no images, or stage pretrain
+            has not run.
     """
     if not 1 <= count <= MOST:
         raise PipelineError(f"count: {count} is not allowed; expected 1 to {MOST} samples")
     check_seed("seed", seed)
+    if not methods.find_method(config.pretrain.method).decodes:
+        raise PipelineError(
+            f"pretrain.method: {config.pretrain.method} has no decoder, so there is nothing to sample; choose a method "
+            "that decodes, such as autoencoder or vae"
+        )
     pretrain.check(config)
     made_from = {
         "stage": "sample",
         "pretrained": runs.fingerprint(pretrain.inputs(config)),
         "count": count,
         "seed": seed,
-        "importance_samples": config.pretrain.vae.importance_samples,
     }
     folder = runs.build(config.folder, "sample", made_from, lambda folder: _make(config, count, seed, folder))
     outcome = runs.open_artefact(folder, "run it again")["outcome"]
     print(f"{pretrain.describe(config)}: {count} samples, latents drawn from {outcome['latents_from']}")
-    if "test_negative_elbo" in outcome:
-        print(
-            "negative ELBO {test_negative_elbo:.2f} nats an image on {test_images} test images: reconstruction "
-            "{test_reconstruction:.2f}, KL {test_kl:.2f}; -log p(x) at most {test_negative_log_likelihood:.2f}, by "
-            "{importance_samples} importance samples an image".format(**outcome)
-        )
+    if "test" in outcome:
+        numbers = ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in outcome["test"].items())
+        print(f"on {outcome['test_images']} test images: {numbers}")
     return folder
 
 
@@ -59,13 +61,13 @@ def _make(config: Experiment, count: int, seed: int, folder: Path) -> dict[str, 
     from pipeline.training.trainer import threads
 
     dataset = data.load(config)
-    has_prior = find_method(config.pretrain).has_prior
+    has_prior = methods.find_method(config.pretrain.method).has_prior
     with threads(config.runtime.threads):
-        backbone, model = pretrain.restore(config, dataset.train.shape)
+        backbone, model = pretrain.restore_decoding(config, dataset.train.shape)
         latent = latent_gaussian(config, backbone)
         shown = _shown(config, dataset.train)
         pictures = _draw(model, latent, shown, count, seed)
-        found = _evaluate(config, model, dataset) if has_prior else {}
+        found = _evaluate(config, model, dataset)
     for name, (images, columns) in pictures.items():
         write_contact_sheet(folder / f"{name}.png", images, columns)
     source = "the prior N(0, 1)" if has_prior else "a Gaussian fitted to the training embeddings"
@@ -76,8 +78,8 @@ def latent_gaussian(config: Experiment, backbone: Backbone) -> LatentGaussian:
     """What latents are drawn from: the prior, or else the mean and standard deviation of the training embeddings."""
     from pipeline.models.generation import LatentGaussian
 
-    if find_method(config.pretrain).has_prior:
-        return LatentGaussian.standard(config.pretrain.latent)
+    if methods.find_method(config.pretrain.method).has_prior:
+        return LatentGaussian.standard(backbone.out_features)
     mean, variance = backbone.norm.running_mean, backbone.norm.running_var  # standardisation has measured them
     assert mean is not None
     assert variance is not None
@@ -93,7 +95,7 @@ def _shown(config: Experiment, train: ImageData) -> torch.Tensor:
 
 
 def _draw(
-    model: Pretraining, latent: LatentGaussian, shown: torch.Tensor, count: int, seed: int
+    model: Reconstructing, latent: LatentGaussian, shown: torch.Tensor, count: int, seed: int
 ) -> dict[str, tuple[torch.Tensor, int]]:
     """By the picture's name, its images and how many of them make a row."""
     import torch
@@ -117,20 +119,11 @@ def _draw(
     return pictures
 
 
-def _evaluate(config: Experiment, model: Any, dataset: Dataset) -> dict[str, float]:
-    """Both bounds on the test images, opened here once, when nothing is left to be chosen."""
-    from pipeline.evaluation.variational import importance_weighted_bound
-    from pipeline.models.vae import evaluate_bound
-
-    samples, test = config.pretrain.vae.importance_samples, dataset.test
+def _evaluate(config: Experiment, model: Reconstructing, dataset: Dataset) -> dict[str, Any]:
+    """What the method measures on the test images, opened here once, when nothing is left to be chosen."""
+    evaluate, test = methods.find_method(config.pretrain.method).evaluate, dataset.test
+    if evaluate is None:
+        return {}
     made_from = pretrain.inputs(config)
     test_access.take(config.folder, "sample", runs.fingerprint(made_from), made_from["data"])
-    bound = evaluate_bound(model, test.images)
-    return {
-        "test_images": len(test),
-        "test_negative_elbo": -float(bound.elbo),
-        "test_reconstruction": float(bound.reconstruction),
-        "test_kl": float(bound.kl.sum()),
-        "test_negative_log_likelihood": -importance_weighted_bound(model, test.images, samples),
-        "importance_samples": samples,
-    }
+    return {"test_images": len(test), "test": evaluate(methods.own_settings(config.pretrain), model, test.images)}

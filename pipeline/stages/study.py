@@ -15,6 +15,7 @@ from pipeline.artefacts import classifiers
 from pipeline.artefacts.cell_inputs import CellInputs
 from pipeline.config import Experiment, StudyConfig, as_dict, from_dict, merged
 from pipeline.errors import PipelineError
+from pipeline.methods import find_method, own_settings
 from pipeline.modes import BASELINES, find_mode
 from pipeline.parallel import Task, fan_out
 from pipeline.stages import data, pretrain
@@ -137,6 +138,7 @@ def plan(config: Experiment, study: Study) -> list[Point]:
     points = []
     for arm in config.study.arms:
         settings = arm_settings(config, arm)
+        _check_method(settings, study, arm)
         for seed in range(config.grid.draws):
             own = settings.pretrain.seed + (0 if study.one_encoder else seed)
             seeded = replace(settings, pretrain=replace(settings.pretrain, seed=own))
@@ -181,6 +183,17 @@ def _check_grid(config: Experiment, study: Study) -> None:
     for mode in config.grid.modes:
         find_mode(mode)
     data.check_budgets(config)
+
+
+def _check_method(settings: Experiment, study: Study, arm: str) -> None:
+    """Refuse a pretraining method that cannot do what the study asks of it, before anything is trained."""
+    name = settings.pretrain.method
+    method = find_method(name)
+    own_settings(settings.pretrain)
+    if study.decodes and not method.decodes:
+        raise PipelineError(f"study.arms.{arm}: {name} has no decoder; study {settings.study.name} draws images")
+    if study.has_prior and not method.has_prior:
+        raise PipelineError(f"study.arms.{arm}: {name} has no prior to sample from; expected a method such as vae")
 
 
 # --- doing it -------------------------------------------------------------------------------------------------

@@ -26,10 +26,11 @@ def _measure(subject: Subject) -> Measured:
     from pipeline.evaluation.posteriors import overlap
     from pipeline.evaluation.variational import latent_use
     from pipeline.models.inputs import as_input
+    from pipeline.models.vae import VAE
 
-    model: Any = subject.model
-    if subject.config.pretrain.method != "vae":
-        raise PipelineError("pretrain.method: study balance is about the method vae; every arm needs it")
+    model = subject.model
+    if not isinstance(model, VAE):
+        raise PipelineError(f"pretrain.method: {subject.config.pretrain.method} has no posteriors; expected vae")
     train = subject.dataset.train
     known = subject.held_out[train.labels[subject.held_out] >= 0]
     images, labels = train.images[known], train.labels[known]
@@ -143,4 +144,5 @@ STUDY = Study(
     _measure,
     _conclude,
     _draw,
+    has_prior=True,
 )

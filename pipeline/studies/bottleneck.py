@@ -121,4 +121,4 @@ def _draw(points: Points) -> dict[str, Picture]:
     }
 
 
-STUDY = Study("Bottleneck: width against depth", CLAIM, (), _measure, _conclude, _draw)
+STUDY = Study("Bottleneck: width against depth", CLAIM, (), _measure, _conclude, _draw, decodes=True)

@@ -46,7 +46,7 @@ def _measure(subject: Subject) -> Measured:
     }
     arrays = {"shares_real": real.shares}
     for way, latent in _sources(subject).items():
-        images = sample(subject.model, latent, SAMPLES, subject.seed)
+        images = sample(subject.drawing_model, latent, SAMPLES, subject.seed)
         found = judge(subject.judge, images)
         values |= {
             f"frechet_{way}": frechet_distance(found.features, real.features),
@@ -63,8 +63,8 @@ def _sources(subject: Subject) -> dict[str, LatentGaussian]:
     """What latents are drawn from: the VAE's prior for both; without one, also what is fitted to the training codes."""
     from pipeline.models.generation import LatentGaussian
 
-    sources = {PRIOR: LatentGaussian.standard(subject.config.pretrain.latent)}
-    if not find_method(subject.config.pretrain).has_prior:
+    sources = {PRIOR: LatentGaussian.standard(subject.backbone.out_features)}
+    if not find_method(subject.config.pretrain.method).has_prior:
         codes = subject.backbone.unstandardise(subject.embeddings)
         sources["independent"] = LatentGaussian.independent(codes.mean(0), codes.std(0))
         sources["covariance"] = LatentGaussian.fitted(codes)
@@ -164,4 +164,5 @@ STUDY = Study(
     _conclude,
     _draw,
     judged=True,
+    decodes=True,
 )

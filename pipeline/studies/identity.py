@@ -97,4 +97,5 @@ STUDY = Study(
     _measure,
     _conclude,
     _draw,
+    decodes=True,
 )

@@ -20,7 +20,7 @@ def squared_error(subject: Subject) -> float:
     from pipeline.models.inputs import as_input
 
     images = subject.dataset.train.images[subject.held_out]
-    difference = reconstruct(subject.model, images) - as_input(images)
+    difference = reconstruct(subject.drawing_model, images) - as_input(images)
     return float(difference.square().flatten(1).sum(1).mean())
 
 
@@ -31,4 +31,4 @@ def examples(subject: Subject) -> tuple[Floats, Floats]:
 
     train = subject.dataset.train
     images = train.images[train.examples(subject.held_out, EXAMPLES)]
-    return as_input(images).numpy(), reconstruct(subject.model, images).numpy()
+    return as_input(images).numpy(), reconstruct(subject.drawing_model, images).numpy()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.datasets.image_data import Dataset
     from pipeline.models.classifier import Backbone
     from pipeline.models.deployed import Deployed
-    from pipeline.models.pretraining import Pretraining
+    from pipeline.models.pretraining import Pretraining, Reconstructing
     from pipeline.report.drawing import Picture
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -51,6 +51,14 @@ class Subject:
     histories: Mapping[str, Mapping[str, Sequence[float]]]
     judge: Deployed | None
     seed: int
+
+    @property
+    def drawing_model(self) -> Reconstructing:
+        """The model, where the study asks for one that decodes."""
+        from pipeline.models.pretraining import Reconstructing
+
+        assert isinstance(self.model, Reconstructing)
+        return self.model
 
 
 @dataclass(frozen=True)
@@ -163,6 +171,8 @@ class Study:
         track_unseen_error: Whether its cells watch unseen images, see ``Cell``.
         one_encoder: Whether all seeds share one encoder, as in a comparison, and differ in the draw of labels alone.
         modes: Modes that the grid has to hold.
+        decodes: Whether the pretraining method of every arm has to draw images from latents.
+        has_prior: Whether the pretraining method of every arm has to have a prior to sample from.
     """
 
     title: str
@@ -175,6 +185,8 @@ class Study:
     track_unseen_error: bool = False
     one_encoder: bool = False
     modes: tuple[str, ...] = ()
+    decodes: bool = False
+    has_prior: bool = False
 
 
 def difference(first: Sequence[float], second: Sequence[float]) -> Interval:

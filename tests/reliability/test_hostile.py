@@ -367,7 +367,10 @@ EXPORTS: dict[str, tuple[Maker, str]] = {
     "a network larger than memory": (described(encoder=HUGE), "does not fit the encoder"),
     "a head larger than memory": (described(head_widths=[2**40]), "does not fit the encoder"),
     "an encoder that is code": (described(encoder=CODE), "which is code of its maker's"),
-    "a method that is code": (described(encoder={**CODE, "name": "mlp", "method": "os:system"}), "not described"),
+    "a method that is code": (
+        described(encoder={**CODE, "name": "mlp", "method": "os:system"}),
+        "which is code of its maker's",
+    ),
     "settings of another world": (described(encoder=dict.fromkeys(HYPER, "os:system")), "not described"),
     "no settings": (described(encoder=[]), "not described"),
     "a shape that is none": (described(input={"shape": [1, -8, 8]}), "not described"),

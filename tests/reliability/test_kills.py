@@ -44,7 +44,7 @@ TRAIN = ("train", "--labels=100", "--seed=0")
 STAGES = {
     "data": Stage(("data",), ("data-*", "pretrain-*", "cells", *COMPARISON)),
     "pretrain": Stage(("pretrain",), ("pretrain-*", "cells", *COMPARISON)),
-    "pretrain-vae": Stage(("pretrain", "--pretrain.method=vae", "--pretrain.vae.importance_samples=2")),
+    "pretrain-vae": Stage(("pretrain", "--pretrain.method=vae", "--pretrain.args.importance_samples=2")),
     "sample": Stage(("sample", "--count=4")),
     "frozen": Stage((*TRAIN, "--mode=frozen"), before=save_every_epoch),
     "finetune": Stage((*TRAIN, "--mode=finetune"), before=save_every_epoch),

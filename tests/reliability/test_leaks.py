@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline import methods
 from pipeline.artefacts.cell_inputs import CellInputs
 from pipeline.config import DataConfig, NetworkConfig, PretrainConfig, RuntimeConfig, TrainConfig
 from pipeline.datasets import loading
@@ -27,7 +28,6 @@ from pipeline.learning.classify import train_classifier
 from pipeline.learning.fitting import Examples
 from pipeline.learning.plan import Plan, Pretrained, split_budget
 from pipeline.learning.pretrain import embed, split_holdout
-from pipeline.methods import find_method
 from pipeline.models.propagation import nearest_neighbours, similarity_graph
 from pipeline.modes import BUILT_IN, FitChanges, find_mode
 from pipeline.stages import train
@@ -161,7 +161,7 @@ def test_labels_outside_the_draw_change_no_weight(mode: str) -> None:
     plan = Plan(mode, settings, brief, RuntimeConfig(progress=False), 0)
     splits = split_budget(plan.train, labels.numpy(), 100, 0, 10)
     torch.manual_seed(0)
-    backbone = find_method(settings).make_backbone(settings, (1, 8, 8)).eval()
+    backbone = methods.new_backbone(settings, (1, 8, 8)).eval()
     embeddings = embed(backbone, images)
     graph = similarity_graph(*nearest_neighbours(embeddings, 5)) if find_mode(mode).spreads_labels else None
     hidden = torch.ones(len(labels), dtype=torch.bool)

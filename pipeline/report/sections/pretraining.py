@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.config import Experiment, PretrainConfig
+from pipeline.config import Experiment
 from pipeline.methods import find_method
 from pipeline.report.atlas import Atlas, thumbnails
 from pipeline.report.blocks import Beside, Block, Custom, Figure, Section, Text
@@ -30,11 +30,15 @@ def pretraining(evidence: Evidence) -> Section | None:
     if evidence.pretrained is None:
         return None
     config, train = evidence.config, evidence.dataset.train
-    images = image_rows_as_lines(_reconstruct(config, train), "Training images in columns;")
-    caption = "Training images, left out of pretraining where any are, and what the pretrained model makes of them."
     blocks: list[Block] = [Text(sentence) for sentence in _sentences(evidence)]
-    blocks.append(Beside([Figure(_losses(evidence.losses), "Loss by epoch."), Figure(images, caption)]))
-    generated = _generated(config, train.shape)
+    figures: list[Block] = [Figure(_losses(evidence.losses), "Loss by epoch.")]
+    generated: list[Block] = []
+    if find_method(config.pretrain.method).decodes:
+        images = image_rows_as_lines(_reconstruct(config, train), "Training images in columns;")
+        caption = "Training images, left out of pretraining where any are, and what the pretrained model makes of them."
+        figures.append(Figure(images, caption))
+        generated = _generated(config, train.shape)
+    blocks.append(Beside(figures))
     if generated:
         blocks.append(Beside(generated))
     return Section("pretraining", "Pretraining", "Pretraining", blocks)
@@ -45,39 +49,25 @@ def pretraining(evidence: Evidence) -> Section | None:
 
 def _sentences(evidence: Evidence) -> list[str]:
     assert evidence.pretrained is not None
-    outcome, settings = evidence.pretrained["outcome"], evidence.config.pretrain
-    is_vae = settings.method == "vae"
-    loss = "loss, the negative ELBO in nats," if is_vae else "reconstruction loss, summed over pixels,"
+    outcome, settings = evidence.pretrained["outcome"], evidence.pretrained["inputs"]["pretrain"]
+    method = find_method(settings["method"])
+    distorts = settings.get("corruption") is not None
     name = evidence.comparison["pretraining"]
     sentence = (
         f"The encoder was pretrained as {'an' if name[0] in 'aeiou' else 'a'} {name} for {outcome['epochs']} epochs; "
-        f"its {loss} ended at {outcome['train_loss']:.2f} an image"
+        f"its {method.loss} ended at {outcome['train_loss']:.2f} an image"
     )
-    if settings.corruption is not None:
+    if distorts:
         sentence += " from distorted input"
     if "holdout_loss" in outcome:
         sentence += f", and at {outcome['holdout_loss']:.2f} on training images left out of pretraining"
-        if settings.corruption is not None:
+        if distorts:
             sentence += ", undistorted"
-    return [f"{sentence}.", *(_variational(outcome, settings) if is_vae else [])]
-
-
-def _variational(outcome: dict[str, Any], settings: PretrainConfig) -> list[str]:
-    """The parts of a VAE's bound, and how much of its latent it uses; nothing without left-out images."""
-    sentences = []
-    if settings.vae.beta != 1 or settings.vae.free_bits > 0 or settings.vae.kl_warmup > 0:
-        sentences.append(
-            "In that loss the KL divergence is weighted by beta, which the warm-up raises, and free bits are not "
-            "counted; the figures that follow are of the ELBO itself."
-        )
-    if "holdout_elbo" in outcome:
-        sentences.append(
-            f"On the left-out images the ELBO is {outcome['holdout_elbo']:.2f} nats an image: "
-            f"{outcome['holdout_reconstruction']:.2f} of reconstruction and {outcome['holdout_kl']:.2f} of KL "
-            f"divergence from the prior. {outcome['importance_samples']} importance samples an image put log p(x) at "
-            f"{outcome['holdout_log_likelihood']:.2f}. {outcome['active_units']} of its {settings.latent} latent "
-            "dimensions are active: their means vary by more than 0.01 over the images."
-        )
+    sentences = [f"{sentence}."]
+    if method.explain is not None:
+        sentences += method.explain(outcome, settings)
+    if method.when:
+        sentences.append(f"When to take this method: {method.when}")
     return sentences
 
 
@@ -94,7 +84,7 @@ def _losses(losses: dict[str, list[float]]) -> Picture:
     for name, color, marker in zip(shown, PALETTE, MARKERS, strict=False):
         axes.plot(losses["epoch"], losses[name], color=color, marker=marker, markersize=4, label=names[name])
     axes.set_xlabel("epoch")
-    axes.set_ylabel("loss an image, summed over pixels")
+    axes.set_ylabel("loss an image")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(fontsize=9)
     ends = " and ".join(f"{losses[name][-1]:.2f} on {names[name]}" for name in shown)
@@ -107,7 +97,7 @@ def _reconstruct(config: Experiment, train: ImageData) -> dict[str, Floats]:
 
     from pipeline.models.inputs import as_input
 
-    _, model = pretrain.restore(config, train.shape)
+    _, model = pretrain.restore_decoding(config, train.shape)
     held_out, seen = pretrain.split_holdout(config, len(train))
     candidates = held_out if len(held_out) else seen
     shown = train.examples(candidates, RECONSTRUCTED)
@@ -116,7 +106,7 @@ def _reconstruct(config: Experiment, train: ImageData) -> dict[str, Floats]:
         torch.manual_seed(0)
         distorted = model.corruption(clean)
         rows = {"original": clean, "distorted": distorted, "reconstruction": model(distorted)}
-    if config.pretrain.corruption is None:
+    if isinstance(model.corruption, torch.nn.Identity):
         del rows["distorted"]
     return {name: images.numpy() for name, images in rows.items()}
 
@@ -139,7 +129,7 @@ class Manifold:
 def _generated(config: Experiment, shape: tuple[int, int, int]) -> list[Block]:
     """Images of latents that no image was encoded to: drawn from the prior, and all over the plane."""
     blocks: list[Block] = []
-    if find_method(config.pretrain).has_prior:
+    if find_method(config.pretrain.method).has_prior:
         alt = f"{SAMPLED} images that the decoder makes of latents drawn from the prior."
         picture = png_picture(_draw_samples(config, shape).png, alt)
         blocks.append(Figure(picture, "What the decoder makes of latents drawn from the prior, N(0, 1)."))
@@ -155,7 +145,7 @@ def _draw_samples(config: Experiment, shape: tuple[int, int, int]) -> Atlas:
 
     from pipeline.models import generation
 
-    backbone, model = pretrain.restore(config, shape)
+    backbone, model = pretrain.restore_decoding(config, shape)
     images = generation.sample(model, sample.latent_gaussian(config, backbone), SAMPLED)
     return _sheet(torch.nn.functional.pad(images, (1, 1, 1, 1), value=0.5))  # a grey frame keeps them apart
 
@@ -165,7 +155,7 @@ def _draw_manifold(config: Experiment, shape: tuple[int, int, int]) -> Manifold:
 
     from pipeline.models import generation
 
-    backbone, model = pretrain.restore(config, shape)
+    backbone, model = pretrain.restore_decoding(config, shape)
     latent = sample.latent_gaussian(config, backbone)
     sheet = _sheet(generation.manifold(model, latent, sample.SIDE))
     quantiles = torch.special.ndtri((torch.arange(sample.SIDE) + 0.5) / sample.SIDE)
