@@ -15,7 +15,7 @@ from pipeline.config import PretrainConfig, RuntimeConfig
 from pipeline.datasets.batches import InMemoryData
 from pipeline.errors import PipelineError
 from pipeline.evaluation.errors import CHUNK
-from pipeline.learning.checks import check_networks, eval_mode
+from pipeline.learning.checks import check_method, eval_mode
 from pipeline.models.classifier import Backbone
 from pipeline.models.inputs import Images, as_input, chunks
 from pipeline.models.pretraining import Pretraining
@@ -101,7 +101,7 @@ def train(
     seed_everything(settings.seed)
     backbone = methods.new_backbone(settings, shape)
     model = methods.new_model(settings, shape, backbone.encoder)
-    check_networks(backbone, model, images)
+    check_method(settings.method, backbone, model, images)
     batches = InMemoryData(images, torch.full((len(images),), -1), index, settings.batch_size, settings.seed)
     unseen = images[held_out]
     [result] = fit(
