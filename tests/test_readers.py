@@ -222,8 +222,11 @@ def test_scikit_learn_style_arrays_are_a_data_set(tmp_path: Path, monkeypatch: p
 
 
 def test_a_function_of_scikit_learn_is_named_by_its_import_path() -> None:
-    theirs = load(DataConfig("sklearn.datasets:load_digits", args={"return_X_y": True}))
-    ours = load(DataConfig("digits"))
+    function, ours = "sklearn.datasets:load_digits", load(DataConfig("digits"))
+    with pytest.raises(PipelineError, match=r"pixels run from 0 to 16, and nothing tells .* data\.args\.white 16"):
+        load(DataConfig(function, args={"return_X_y": True}))
+    theirs = load(DataConfig(function, args={"return_X_y": True, "white": 16}))
+    assert torch.equal(theirs.test.images, ours.test.images)
     assert len(theirs.train) + theirs.duplicates == len(ours.train) + ours.duplicates
     assert torch.equal(theirs.test.labels, ours.test.labels)
 

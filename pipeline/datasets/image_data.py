@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.datasets.checksums import content_hashes
+from pipeline.datasets.scale import BYTES, Scale
 from pipeline.datasets.streamed import Streamed, available_memory, show
 from pipeline.errors import PipelineError
 
@@ -33,6 +34,7 @@ class ImageData:
             table. None if the source has no names.
         notes: What the owner of the data should know of how they were read, such as files that were passed over; a
             sentence each.
+        scale: How the numbers of the source became intensities.
 
     Raises:
         PipelineError: If a tensor has another type or shape, a label is out of range, or a class's name cannot be
@@ -44,6 +46,7 @@ class ImageData:
     class_names: tuple[str, ...]
     names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    scale: Scale = BYTES
 
     def __post_init__(self) -> None:
         self._check_images()

@@ -62,12 +62,14 @@ class Loader:
         function: The function that loads it, the user's or a built-in one.
         arguments: Keyword arguments of the function.
         storage: Decides which images are streamed.
+        white: The value that is white in the arrays that the function returns; None leaves it to their numbers.
     """
 
     name: str
     function: Callable[..., Any]
     arguments: dict[str, Any]
     storage: Storage
+    white: float | None = None
 
     def __call__(self) -> Any:
         """Call the function and return what it returns.
@@ -106,6 +108,8 @@ def find_loader(config: DataConfig) -> Loader:
 def bind(name: str, function: Any, storage: Storage, args: dict[str, Any]) -> Loader:
     """Make a loader of a function, which gets ``root`` and ``storage`` if it has parameters of these names.
 
+    An argument ``white`` that the function does not take says which value is white in the arrays that it returns.
+
     Raises:
         PipelineError: If it is no function, or does not take these arguments.
     """
@@ -113,13 +117,14 @@ def bind(name: str, function: Any, storage: Storage, args: dict[str, Any]) -> Lo
         raise PipelineError(f"data.dataset: {name!r} is a {type(function).__name__}; expected a function")
     signature = inspect.signature(function)
     ours = {"root": storage.root, "storage": storage}
-    arguments = {n: value for n, value in ours.items() if n in signature.parameters} | args
+    arguments: dict[str, Any] = {n: value for n, value in ours.items() if n in signature.parameters} | args
+    white = None if "white" in signature.parameters else arguments.pop("white", None)
     try:
         signature.bind(**arguments)
     except TypeError as error:
         takes = ", ".join(str(p) for n, p in signature.parameters.items() if n not in ours) or "no arguments"
         raise PipelineError(f"data.args: {name} was called with {args}: {error}; it takes {takes}") from error
-    return Loader(name, function, arguments, storage)
+    return Loader(name, function, arguments, storage, white)
 
 
 def prepare(config: DataConfig) -> None:
@@ -143,7 +148,7 @@ def load_parts(loader: Loader) -> tuple[ImageData, ImageData]:
     Raises:
         PipelineError: If the loader failed, or returned something that the contract does not allow.
     """
-    loaded = as_image_data(loader(), loader.storage)
+    loaded = as_image_data(loader(), loader.storage, loader.white)
     if isinstance(loaded, ImageData):
         loaded = hold_out_test(loaded)
     if not (isinstance(loaded, tuple) and len(loaded) == 2 and all(isinstance(x, ImageData) for x in loaded)):
