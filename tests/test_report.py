@@ -351,6 +351,19 @@ def test_settings_that_were_chosen_are_counted(settings: list[str], folder: Path
     assert f"kept so often: scratch {', '.join(map(str, chosen))}." in shown.text
 
 
+def test_stopped_early_is_told_by_the_limit_of_the_settings_that_were_kept(settings: list[str], folder: Path) -> None:
+    limited = [*settings, "--name", "limited", "--grid.modes", "[scratch]", "--grid.baselines", "false"]
+    limited += ["--grid.labels", "[50]", "--train.scratch.max_epochs", "4", "--train.scratch.encoder_lr", "1e-9"]
+    limited += ["--train.scratch.head_lr", "1e-9"]
+    limited += ["--train.trials", "{scratch: [{scratch: {max_epochs: 2, encoder_lr: 0.01, head_lr: 0.01}}]}"]
+    assert run(*limited, stages=("data", "compare", "report")) == 0
+    cells = [json.loads(path.read_text()) for path in (folder.parent / "limited" / "cells").glob("*/metrics.json")]
+    assert [(cell["chosen"], cell["stopped_epoch"]) for cell in cells] == [(1, 2)] * 2
+    tables = Reader((folder.parent / "limited" / "report.html").read_text()).tables
+    [epochs] = (table for table in tables if "Stopped early" in table[0])
+    assert [row[epochs[0].index("Stopped early")] for row in epochs[1:]] == ["0 of 2"]
+
+
 def test_hostile_names_colour_images_and_a_single_draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "plug_in_for_report.py").write_text(PLUG_IN)
     monkeypatch.syspath_prepend(tmp_path)
