@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from pipeline.cli import main, stage_parser
 from pipeline.config import from_parsed
 from pipeline.evaluation.clustering import cluster, clustering_accuracy
+from pipeline.evaluation.crossed import Interval
 from pipeline.evaluation.posteriors import overlap
 from pipeline.evaluation.samples import frechet_distance
-from pipeline.evaluation.statistics import Interval
 from pipeline.stages.study import arm_settings
 from pipeline.studies import STUDIES
 from pipeline.studies.overfit import selected_epoch

@@ -9,27 +9,24 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from pipeline.evaluation.statistics import Interval
+from pipeline.evaluation.crossed import Crossed, Floats, Interval
 
 _STEPS = 2000  # along the logarithm of the budgets; one step is far below what any number of draws can tell
 
 
 def equivalent_labels(
-    budgets: Sequence[int],
-    reference: Sequence[Sequence[float]],
-    errors: Sequence[float],
-    level: float = 0.95,
+    budgets: Sequence[int], reference: Sequence[npt.ArrayLike], errors: npt.ArrayLike, level: float = 0.95
 ) -> Interval:
-    """The number of labels with which a reference errs as little as a mode did, in the mean over the draws.
+    """Return the number of labels with which a reference errs as little as a mode did, in the mean.
 
-    Between two budgets each draw's error of the reference is interpolated, linearly in the logarithm of the number of
-    labels; beyond them nothing is said. The interval is the test turned round: it holds the numbers of labels at which
-    the t interval of the paired differences over the draws contains 0.
+    Between two budgets the reference's errors are interpolated, linearly in the logarithm of the number of labels;
+    beyond them nothing is said. The interval is the test turned round: it holds the numbers of labels at which the
+    interval of the paired difference contains 0. As that one, it counts draws, encoders and test images.
 
     Args:
-        budgets: Of the reference, rising; at least two.
-        reference: Its error, one row a draw and one column a budget.
-        errors: The mode's error at its own budget, one value a draw, in the same order of draws.
+        budgets: The reference's budgets, rising; at least two.
+        reference: Its errors, a table of draws x encoders x test images for each budget; see ``Crossed``.
+        errors: The mode's errors at its own budget, a table with the same draws.
         level: Confidence level.
 
     Returns:
@@ -37,26 +34,32 @@ def equivalent_labels(
         draw are None.
 
     Raises:
-        ValueError: The numbers of draws or budgets disagree, or there are fewer than two budgets.
+        ValueError: If the numbers of draws or budgets disagree, or there are fewer than two budgets.
     """
-    table = np.asarray(reference, dtype=float)
-    if len(budgets) < 2 or table.shape != (len(errors), len(budgets)):
-        raise ValueError(f"{len(errors)} draws at {len(budgets)} budgets do not fit a table of shape {table.shape}")
+    draws = len(np.asarray(errors))
+    if len(budgets) < 2 or len(reference) != len(budgets) or any(len(np.asarray(own)) != draws for own in reference):
+        shapes = [np.shape(own) for own in reference]
+        raise ValueError(f"errors of {draws} draws at {len(budgets)} budgets do not fit tables of shapes {shapes}")
     logs = np.log(budgets)
     points = np.linspace(logs[0], logs[-1], _STEPS + 1)
-    differences = np.stack([np.interp(points, logs, row) for row in table]) - np.asarray(errors, dtype=float)[:, None]
-    mean = differences.mean(0)
+    mean, error, freedom = Crossed([*reference, errors]).estimates(_interpolation(points, logs))
     labels = float(budgets[0]) if mean[0] == 0 else _first(mean <= 0, points)
-    if len(errors) < 2:
+    if draws < 2:
         return Interval(labels, None, None)
-    half = stats.sem(differences, axis=0) * stats.t.ppf((1 + level) / 2, len(errors) - 1)
+    half = error * stats.t.ppf((1 + level) / 2, freedom)
     # the reference may still err more where the interval begins, and must not err less before it ends
     low = _first(mean <= half, points)
     high = _last(mean >= -half, points)
     return Interval(labels, min(low, labels), max(high, labels))  # draws that agree cross between two steps
 
 
-def _first(fits: npt.NDArray[np.bool_], points: npt.NDArray[np.float64]) -> float:
+def _interpolation(points: Floats, logs: Floats) -> Floats:
+    """Weights that make of the tables the interpolated reference minus the mode, shape (points, budgets + 1)."""
+    each = np.stack([np.interp(points, logs, own) for own in np.eye(len(logs))], axis=1)
+    return np.hstack([each, -np.ones((len(points), 1))])
+
+
+def _first(fits: npt.NDArray[np.bool_], points: Floats) -> float:
     """The first point that fits: 0 if that is the very first, infinity if none does."""
     if not fits.any():
         return math.inf
@@ -64,7 +67,7 @@ def _first(fits: npt.NDArray[np.bool_], points: npt.NDArray[np.float64]) -> floa
     return math.exp(points[place]) if place else 0.0
 
 
-def _last(fits: npt.NDArray[np.bool_], points: npt.NDArray[np.float64]) -> float:
+def _last(fits: npt.NDArray[np.bool_], points: Floats) -> float:
     """The last point that fits: infinity if that is the very last, 0 if none does."""
     if not fits.any():
         return 0.0

@@ -1,4 +1,4 @@
-"""Intervals, bounds and paired tests. All errors are shares between 0 and 1."""
+"""Paired tests, bounds for one classifier, and corrections. All errors are shares between 0 and 1."""
 
 from __future__ import annotations
 
@@ -7,79 +7,104 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
+from pipeline.evaluation.crossed import Crossed, Floats, Interval
+
 EXACT_DRAWS = 16  # 2**16 sign flips are enumerated in a moment; beyond that they are sampled
+MARGIN = 0.001  # a difference of a tenth of a percentage point makes no difference to anybody
+POWER = 0.8  # with which a difference is called detectable
 
 
-@dataclass(frozen=True)
-class Interval:
-    """An estimate and the limits of its confidence interval; the limits of a single draw are None."""
-
-    mean: float
-    low: float | None
-    high: float | None
-
-
-def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
-    """Mean over draws with Student's t interval.
+def mean_interval(values: npt.ArrayLike, level: float = 0.95) -> Interval:
+    """Return the mean with a t interval that counts all that varies.
 
     Args:
-        values: One value a draw; at least one.
+        values: One value a draw, shape (draws,), or a table of draws x encoders x test images; see ``Crossed``. With
+            values by draw alone it is Student's interval.
         level: Confidence level.
     """
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return Interval(mean, None, None)
-    half = float(stats.sem(values) * stats.t.ppf((1 + level) / 2, len(values) - 1))
-    return Interval(mean, mean - half, mean + half)
+    return Crossed([_as_table(values)]).estimate([1.0]).interval(level)
+
+
+def _as_table(values: npt.ArrayLike) -> Floats:
+    """Values as a table of draws x encoders x test images; values by draw alone become one of shape (draws, 1, 1)."""
+    table = np.asarray(values, dtype=np.float64)
+    return table[:, None, None] if table.ndim == 1 else table
 
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Difference between two modes over the draws that both were trained on.
+    """How much two modes differ in an error, over what both were trained and tested on.
 
     Attributes:
-        draws: Number of pairs.
-        difference: Mean of first minus second, with its t interval.
-        p_value: Of the two-sided sign-flip test.
+        draws: Number of draws of the labels.
+        difference: Mean of first minus second, with an interval that counts draws, encoders and test images.
+        p_value: The p value of the two-sided sign-flip test over the draws.
         exact: Whether all sign patterns were enumerated, not sampled.
+        first_better: Probability that the first mode errs less, by more than the margin; None for a single draw, as
+            the following are.
+        equal: Probability that the two differ by at most the margin.
+        second_better: Probability that the second mode errs less, by more than the margin.
+        detectable: The smallest true difference that so many draws, encoders and test images would show in four cases
+            of five.
     """
 
     draws: int
     difference: Interval
     p_value: float
     exact: bool
+    first_better: float | None
+    equal: float | None
+    second_better: float | None
+    detectable: float | None
 
 
-def paired_difference(first: Sequence[float], second: Sequence[float], level: float = 0.95) -> PairedDifference:
-    """Compare two modes draw by draw.
+def paired_difference(
+    first: npt.ArrayLike, second: npt.ArrayLike, level: float = 0.95, margin: float = MARGIN
+) -> PairedDifference:
+    """Compare the errors of two modes on the same draws, encoders and test images.
 
     The sign-flip (permutation) test asks how often a mean difference at least as large would come about if each
     draw's difference were as likely to have the opposite sign (Fisher 1935). With n draws no p value is below
-    2 / 2**n: five draws cannot reach 0.05.
+    2 / 2**n: five draws cannot reach 0.05. It asks about the draws alone. The interval and the probabilities count the
+    test images and, where there are several, the encoders as well.
 
     Args:
-        first: One value a draw.
-        second: The same draws, in the same order.
+        first: One error a draw, shape (draws,), or a table of draws x encoders x test images; see ``Crossed``.
+        second: The same for the other mode, in the same order of draws.
         level: Confidence level of the interval.
+        margin: Difference up to which two modes count as equally good, as a share.
 
     Raises:
-        ValueError: The two differ in length.
+        ValueError: If the numbers of draws differ.
+
+    Examples:
+        >>> found = paired_difference([0.05, 0.06, 0.04, 0.07, 0.05], [0.02, 0.03, 0.02, 0.01, 0.03])
+        >>> round(found.difference.mean, 3), found.p_value, round(found.second_better, 3)
+        (0.032, 0.0625, 0.994)
     """
-    if len(first) != len(second):
-        raise ValueError(f"paired values differ in number: {len(first)} and {len(second)}")
-    differences = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
-    exact = len(differences) <= EXACT_DRAWS
+    tables = [_as_table(first), _as_table(second)]
+    if len(tables[0]) != len(tables[1]):
+        raise ValueError(f"paired values differ in number: {len(tables[0])} and {len(tables[1])}")
+    by_draw = tables[0].mean((1, 2)) - tables[1].mean((1, 2))
+    estimate = Crossed(tables).estimate([1.0, -1.0])
+    alone = len(by_draw) < 2
+    below, above = estimate.probability_below(-margin), 1 - estimate.probability_below(margin)
     return PairedDifference(
-        draws=len(differences),
-        difference=mean_interval(differences.tolist(), level),
-        p_value=_sign_flip_p(differences),
-        exact=exact,
+        draws=len(by_draw),
+        difference=estimate.interval(level),
+        p_value=_sign_flip_p(by_draw),
+        exact=len(by_draw) <= EXACT_DRAWS,
+        first_better=None if alone else below,
+        equal=None if alone else 1 - below - above,
+        second_better=None if alone else above,
+        detectable=None if alone else estimate.detectable(level, POWER),
     )
 
 
-def _sign_flip_p(differences: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
+def _sign_flip_p(differences: Floats) -> float:
     if len(differences) < 2:
         return 1.0  # one pair and its mirror image are equally extreme
     result = stats.permutation_test(
@@ -94,7 +119,7 @@ def _sign_flip_p(differences: np.ndarray[tuple[int], np.dtype[np.float64]]) -> f
 
 
 def clopper_pearson(errors: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Exact binomial interval for an error rate (Clopper and Pearson 1934).
+    """Return the exact binomial interval for an error rate (Clopper and Pearson 1934).
 
     Args:
         errors: Wrongly classified examples.
@@ -106,9 +131,9 @@ def clopper_pearson(errors: int, n: int, level: float = 0.95) -> tuple[float, fl
 
 
 def hoeffding(errors: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Distribution-free interval for an error rate (Hoeffding 1963): |E - E_out| <= sqrt(ln(2 / (1-level)) / 2n).
+    """Return a distribution-free interval for an error rate (Hoeffding 1963).
 
-    It holds for one hypothesis fixed before the test set was opened.
+    Its half is sqrt(ln(2 / (1 - level)) / 2n). It holds for one hypothesis fixed before the test set was opened.
 
     Args:
         errors: Wrongly classified examples.
@@ -120,7 +145,7 @@ def hoeffding(errors: int, n: int, level: float = 0.95) -> tuple[float, float]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P values corrected for testing several hypotheses at once (Holm 1979), in the order handed in.
+    """Return p values corrected for testing several hypotheses at once (Holm 1979), in the order handed in.
 
     Rejecting where the corrected value is at most alpha keeps the chance of even one false rejection at alpha or
     below, however the tests depend on each other.

@@ -102,6 +102,11 @@ class Evidence:
         """All draws of a mode at a budget."""
         return [cell for cell in self.cells if (cell.labels, cell.mode) == (labels, mode)]
 
+    def errors(self, labels: int, mode: str) -> npt.NDArray[np.bool_]:
+        """Whether a mode's cells took each test image for a wrong class, shape (draws, encoders, test images)."""
+        wrong = [cell.predictions != self.truth for cell in self.draws(labels, mode)]
+        return np.stack(wrong)[:, None]
+
     def summary(self, labels: int, mode: str) -> dict[str, Any]:
         """What the comparison says of a mode at a budget."""
         found: list[dict[str, Any]] = self.comparison["summary"]

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.evaluation.statistics import Interval
+from pipeline.evaluation.crossed import Interval
 from pipeline.report.drawing import GREY, PALETTE, Floats, Picture, displayable, png, scatter_classes, styled
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.evaluation.statistics import Interval
+from pipeline.evaluation.crossed import Interval
 from pipeline.methods import find_method
 from pipeline.report.drawing import Picture
 from pipeline.studies import figures

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.evaluation.statistics import Interval
+from pipeline.evaluation.crossed import Interval
 from pipeline.report.drawing import Picture
 from pipeline.studies import figures
 from pipeline.studies.study import Finding, Measured, Points, Study, Subject, above, difference, points_of

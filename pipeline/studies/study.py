@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.config import Experiment
-from pipeline.evaluation.statistics import Interval, mean_interval, paired_difference
+from pipeline.evaluation.crossed import Interval
+from pipeline.evaluation.statistics import mean_interval
 
 if TYPE_CHECKING:
     import torch
@@ -191,7 +192,7 @@ class Study:
 
 def difference(first: Sequence[float], second: Sequence[float]) -> Interval:
     """Mean of first minus second over the same seeds, with a 95 % t interval."""
-    return paired_difference(first, second).difference
+    return mean_interval(np.subtract(first, second))
 
 
 def below(interval: Interval) -> bool:

@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.evaluation.crossed import Interval
 from pipeline.evaluation.equivalence import equivalent_labels
-from pipeline.evaluation.statistics import Interval
-from pipeline.modes import MODES
 from pipeline.report.anchors import mode_anchor
 from pipeline.report.blocks import Column, Section, Table, Text
 from pipeline.report.evidence import Evidence
@@ -18,10 +17,10 @@ REFERENCE = "scratch"  # the mode whose labels the others are measured in
 
 def worth(evidence: Evidence) -> Section | None:
     """Return the section; None where training from scratch was not measured at two budgets or more."""
-    errors = _errors_by_draw(evidence.rows)
-    budgets = sorted(labels for labels, mode in errors if mode == REFERENCE)
+    budgets = sorted({cell.labels for cell in evidence.cells if cell.mode == REFERENCE})
     if len(budgets) < 2:
         return None
+    level = evidence.comparison["level"]
     return Section(
         "worth",
         "What a mode is worth in labels",
@@ -31,7 +30,7 @@ def worth(evidence: Evidence) -> Section | None:
                 "Another way to say how much a mode gains: how many labels would training from scratch need to err as "
                 "little as the mode does with its few?"
             ),
-            _table(_worths(errors, budgets, evidence.comparison["level"]), budgets, evidence.comparison["level"]),
+            _table(_worths(evidence, budgets, level), budgets, level),
         ],
     )
 
@@ -56,20 +55,17 @@ class _Worth:
         return [limit for limit in (self.equivalent.low, self.equivalent.high) if limit is not None]
 
 
-def _worths(errors: dict[tuple[int, str], list[float]], budgets: Sequence[int], level: float) -> list[_Worth]:
-    reference = list(zip(*(errors[labels, REFERENCE] for labels in budgets), strict=True))
+def _worths(evidence: Evidence, budgets: Sequence[int], level: float) -> list[_Worth]:
+    reference = [evidence.errors(labels, REFERENCE) for labels in budgets]
     return [
-        _Worth(labels, mode, equivalent_labels(budgets, reference, values, level))
-        for (labels, mode), values in errors.items()
-        if mode in MODES and mode != REFERENCE
+        _Worth(
+            cell.labels,
+            cell.mode,
+            equivalent_labels(budgets, reference, evidence.errors(cell.labels, cell.mode), level),
+        )
+        for cell in evidence.firsts
+        if cell.mode != REFERENCE
     ]
-
-
-def _errors_by_draw(rows: Sequence[dict[str, str]]) -> dict[tuple[int, str], list[float]]:
-    errors: dict[tuple[int, str], list[float]] = {}
-    for row in rows:  # in the order of draws
-        errors.setdefault((int(row["labels"]), row["mode"]), []).append(float(row["e_out"]))
-    return errors
 
 
 def _table(worths: Sequence[_Worth], budgets: Sequence[int], level: float) -> Table:
@@ -81,8 +77,8 @@ def _table(worths: Sequence[_Worth], budgets: Sequence[int], level: float) -> Ta
     )
     return Table(
         "Labels with which training from scratch errs as little on the test set. Interpolated between the budgets "
-        f"{', '.join(map(str, budgets))}, draw by draw, linearly in the logarithm of the number of labels; beyond them "
-        "nothing is said. The interval holds the numbers at which the draws do not tell the two apart.",
+        f"{', '.join(map(str, budgets))}, linearly in the logarithm of the number of labels; beyond them nothing is "
+        "said. The interval holds the numbers at which the two cannot be told apart.",
         columns,
         [
             (
