@@ -353,9 +353,9 @@ def test_settings_that_were_chosen_are_counted(settings: list[str], folder: Path
 
 def test_stopped_early_is_told_by_the_limit_of_the_settings_that_were_kept(settings: list[str], folder: Path) -> None:
     limited = [*settings, "--name", "limited", "--grid.modes", "[scratch]", "--grid.baselines", "false"]
-    limited += ["--grid.labels", "[50]", "--train.scratch.max_epochs", "4", "--train.scratch.encoder_lr", "1e-9"]
-    limited += ["--train.scratch.head_lr", "1e-9"]
-    limited += ["--train.trials", "{scratch: [{scratch: {max_epochs: 2, encoder_lr: 0.01, head_lr: 0.01}}]}"]
+    limited += ["--grid.labels", "[50]", "--train.modes.scratch.max_epochs", "4"]
+    limited += ["--train.modes.scratch.encoder_lr", "1e-9", "--train.modes.scratch.head_lr", "1e-9"]
+    limited += ["--train.trials", "{scratch: [{modes: {scratch: {max_epochs: 2, encoder_lr: 0.01, head_lr: 0.01}}}]}"]
     assert run(*limited, stages=("data", "compare", "report")) == 0
     cells = [json.loads(path.read_text()) for path in (folder.parent / "limited" / "cells").glob("*/metrics.json")]
     assert [(cell["chosen"], cell["stopped_epoch"]) for cell in cells] == [(1, 2)] * 2
