@@ -13,9 +13,9 @@ from pipeline.datasets.splits import label_split
 from pipeline.learning.classify import train_classifier
 from pipeline.learning.fitting import Examples
 from pipeline.learning.plan import Plan, Pretrained
-from pipeline.learning.pretrain import embed
 from pipeline.learning.stacked_heads import train_stacked
 from pipeline.models.classifier import Backbone
+from pipeline.models.inputs import infer
 from pipeline.training.trainer import seed_everything, threads
 
 DRAWS = 10
@@ -45,7 +45,7 @@ def comparisons() -> Iterator[Comparison]:
 
 def _embed_with(count: int) -> None:
     with threads(count):
-        embed(_backbone(), training_images())
+        infer(_backbone(), training_images())
 
 
 @functools.cache
@@ -57,9 +57,9 @@ def _backbone() -> Backbone:
 
 @functools.cache
 def _pretrained() -> Pretrained:
-    embeddings = embed(_backbone(), training_images())
+    embeddings = infer(_backbone(), training_images())
     _backbone().calibrate(embeddings)
-    return Pretrained(_backbone().state_dict(), embed(_backbone(), training_images()))
+    return Pretrained(_backbone().state_dict(), infer(_backbone(), training_images()))
 
 
 def _cells_a_second(labels: int, settings: TrainConfig) -> float:

@@ -29,12 +29,13 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from pipeline.config import DistortionConfig, NetworkConfig, PretrainConfig, RuntimeConfig, TrainConfig
 from pipeline.datasets.splits import union
 from pipeline.errors import PipelineError
-from pipeline.evaluation.errors import CHUNK
 from pipeline.learning.classify import Trained, neighbours, train_classifier
 from pipeline.learning.fitting import Examples
 from pipeline.learning.plan import Plan, Pretrained, split_budget
-from pipeline.learning.pretrain import embed, pretrain
+from pipeline.learning.pretrain import pretrain
 from pipeline.methods import find_method
+from pipeline.models.generation import decode
+from pipeline.models.inputs import infer
 from pipeline.models.pretraining import Reconstructing
 from pipeline.models.propagation import similarity_graph
 from pipeline.modes import FitChanges, find_mode
@@ -172,7 +173,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def transform(self, X: Any) -> Array:  # noqa: N803
         """Standardised embeddings of images X, float32, shape (N, features); for a VAE, of the posteriors' means."""
         images = self._images(X)
-        return embed(self.backbone_, images).numpy()
+        return infer(self.backbone_, images).numpy()
 
     @available_if(lambda self: self._decodes())  # type: ignore[untyped-decorator]  # scikit-learn has no types
     @torch.no_grad()
@@ -189,9 +190,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             )
         model = self.model_
         assert isinstance(model, Reconstructing)
-        chunks = [model.decode(self.backbone_.unstandardise(chunk)) for chunk in torch.split(latents, CHUNK)]
+        images = decode(model, self.backbone_.unstandardise(latents))
         low, high = self.pixel_range_
-        return (torch.cat(chunks) * (high - low) + low).reshape(-1, *self._layout).numpy()
+        return (images * (high - low) + low).reshape(-1, *self._layout).numpy()
 
     def _decodes(self) -> bool:
         """Whether the method of pretraining draws images."""
@@ -287,7 +288,7 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
     def predict_proba(self, X: Any) -> Array:  # noqa: N803
         """Probabilities of the classes of images X, float64, shape (N, classes), in the order of ``classes_``."""
         images = self._images(X)
-        logits = torch.cat([self.model_(chunk) for chunk in torch.split(images, CHUNK)])
+        logits = infer(self.model_, images)
         return logits.double().softmax(1).numpy()
 
     def predict(self, X: Any) -> Array:  # noqa: N803

@@ -61,10 +61,8 @@ def not_minus_one(estimator: Any) -> dict[str, str]:
     return {"check_classifiers_classes": reason} if isinstance(estimator, SemiSupervisedClassifier) else {}
 
 
-CHECKED = [
-    transformer(random_state=None),
-    classifier(head_lr=0.1, random_state=None),
-]
+# with their default networks: the smaller ones of the other tests hide what larger sums round differently
+CHECKED = [AutoencoderTransformer(epochs=1), SemiSupervisedClassifier(epochs=1)]
 
 
 @parametrize_with_checks(CHECKED, expected_failed_checks=not_minus_one)  # type: ignore[untyped-decorator]
@@ -73,7 +71,7 @@ def test_scikit_learns_own_checks(estimator: Any, check: Callable[[Any], None]) 
 
 
 def test_classes_of_any_type() -> None:
-    check_classifiers_classes("SelfTrainingClassifier", CHECKED[1])
+    check_classifiers_classes("SelfTrainingClassifier", classifier(head_lr=0.1, random_state=None))
 
 
 @pytest.fixture(scope="module")

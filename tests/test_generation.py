@@ -15,6 +15,7 @@ from pipeline.models.autoencoder import Autoencoder
 from pipeline.models.decoders import MLPDecoder
 from pipeline.models.encoders import MLPEncoder
 from pipeline.models.generation import LatentGaussian
+from pipeline.models.inputs import BLOCK, in_blocks
 from pipeline.models.vae import VAE, MeanEncoder
 from tests.conftest import Run
 
@@ -49,14 +50,14 @@ def test_samples_follow_the_seed_and_the_gaussian(model: Autoencoder | VAE) -> N
 
 
 def test_many_images_are_decoded_in_pieces(model: Autoencoder | VAE) -> None:
-    latents = torch.randn(2 * generation.CHUNK + 1, 2)
+    latents = torch.randn(2 * BLOCK + 1, 2)
     with torch.no_grad():
         assert torch.allclose(generation.decode(model, latents), model.decode(latents), atol=1e-6)
 
 
 def test_reconstructions_go_through_the_embedding(model: Autoencoder | VAE, images: Tensor) -> None:
     rebuilt = generation.reconstruct(model, images)
-    assert torch.equal(rebuilt, generation.decode(model, model.embed(images)))
+    assert torch.equal(rebuilt, generation.decode(model, in_blocks(model.embed, images)))
     assert torch.allclose(rebuilt, generation.reconstruct(model, images / 255), atol=1e-6)
     assert not rebuilt.requires_grad
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
 from pipeline.config import DistortionConfig
-from pipeline.learning.pretrain import embed, embed_views
+from pipeline.learning.pretrain import embed_views
 from pipeline.models.classifier import Backbone
 from pipeline.models.encoders import ConvEncoder
+from pipeline.models.inputs import infer
 from pipeline.models.propagation import nearest_neighbours, similarity_graph, soft_labels, spread
 from pipeline.training.trainer import make_distortion
 from tests.conftest import Run
@@ -161,7 +162,7 @@ def test_the_mean_of_undistorted_views_is_the_embedding() -> None:
     images = torch.rand(30, 1, 8, 8)
     backbone = Backbone(ConvEncoder((1, 8, 8), 6, [4])).eval()
     still, moving = (make_distortion(DistortionConfig(strength, 0, 0, 0, 0)) for strength in (0, 30))
-    torch.testing.assert_close(embed_views(backbone, images, still, 3, 0), embed(backbone, images))
+    torch.testing.assert_close(embed_views(backbone, images, still, 3, 0), infer(backbone, images))
     first, again, other = (embed_views(backbone, images, moving, 3, seed) for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.allclose(first, other)

@@ -43,11 +43,11 @@ class CellInputs:
     @functools.cached_property
     def test_embeddings(self) -> torch.Tensor:
         """Embeddings of the test images, shape (N, features); to be asked for when a classifier has been selected."""
-        from pipeline.learning.pretrain import embed
+        from pipeline.models.inputs import infer
 
         test = self.dataset.test
         backbone, _ = pretrain.restore(self.config, test.shape)
-        return embed(backbone, test.images)
+        return infer(backbone, test.images)
 
     @functools.cached_property
     def graph(self) -> sparse.csr_matrix:

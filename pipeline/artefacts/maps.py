@@ -55,14 +55,14 @@ def _make(config: Experiment, test: ImageData, made_from: dict[str, Any], folder
     import torch
     from sklearn.decomposition import PCA
 
-    from pipeline.learning.pretrain import embed
+    from pipeline.models.inputs import infer
     from pipeline.training.trainer import threads
 
     shown = np.random.default_rng(0).permutation(len(test))[: made_from["images"]]
     shown = shown[np.argsort(test.labels.numpy()[shown], kind="stable")]
     backbone, _ = pretrain.restore(config, test.shape)
     with threads(config.runtime.threads):
-        embeddings = embed(backbone, test.images[torch.from_numpy(shown)]).double().numpy()
+        embeddings = infer(backbone, test.images[torch.from_numpy(shown)]).double().numpy()
         pca = PCA(min(2, *embeddings.shape), svd_solver="full")
         with np.errstate(invalid="ignore"):  # a dead encoder embeds all images to one point: 0 of 0 variance
             plane = pca.fit_transform(embeddings)

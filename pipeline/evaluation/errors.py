@@ -12,9 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from pipeline.models.inputs import Images, chunks
-
-CHUNK = 1000  # images a forward pass
+from pipeline.models.inputs import Images, infer
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,6 @@ class SplitErrors:
         return {"n": self.n, "errors": self.errors, "error": self.error, "loss": self.loss}
 
 
-@torch.no_grad()
 def evaluate(model: nn.Module, inputs: Images, labels: Tensor, classes: int) -> SplitErrors:
     """Measure a classifier in eval mode, without augmentation.
 
@@ -55,9 +52,8 @@ def evaluate(model: nn.Module, inputs: Images, labels: Tensor, classes: int) -> 
         labels: True classes, shape (n,), int64.
         classes: Number of classes.
     """
-    was_training, device = model.training, next(model.parameters()).device
-    model.eval()
-    logits = torch.cat([model(chunk.to(device)).float().cpu() for chunk in chunks(inputs, CHUNK)])
+    was_training = model.training
+    logits = infer(model.eval(), inputs)
     model.train(was_training)
     labels = labels.cpu()
     predictions = logits.argmax(1)

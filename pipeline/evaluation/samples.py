@@ -6,12 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from pipeline.models.deployed import Deployed
-from pipeline.models.inputs import Images, as_input, chunks
-
-CHUNK = 1000  # images a forward pass
+from pipeline.models.inputs import Images, infer
 
 Features = npt.NDArray[np.float64]
 
@@ -46,7 +43,6 @@ class Judgement:
         return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
-@torch.no_grad()
 def judge(classifier: Deployed, images: Images) -> Judgement:
     """Show images to a classifier in eval mode.
 
@@ -54,8 +50,8 @@ def judge(classifier: Deployed, images: Images) -> Judgement:
         classifier: In eval mode.
         images: Shape (N, C, H, W), uint8 or floats in [0, 1].
     """
-    features = torch.cat([classifier.backbone(as_input(chunk)) for chunk in chunks(images, CHUNK)])
-    probabilities = classifier.head(features).double().softmax(1)
+    features = infer(classifier.backbone, images)
+    probabilities = infer(classifier.head, features).double().softmax(1)
     return Judgement(features.double().numpy(), probabilities.numpy())
 
 

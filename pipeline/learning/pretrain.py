@@ -14,10 +14,9 @@ from pipeline import methods
 from pipeline.config import PretrainConfig, RuntimeConfig
 from pipeline.datasets.batches import InMemoryData
 from pipeline.errors import PipelineError
-from pipeline.evaluation.errors import CHUNK
 from pipeline.learning.checks import check_method, eval_mode
 from pipeline.models.classifier import Backbone
-from pipeline.models.inputs import Images, as_input, chunks
+from pipeline.models.inputs import CHUNK, Images, as_input, chunks, infer
 from pipeline.models.pretraining import Pretraining
 from pipeline.training.recording import FitResult, Monitored
 from pipeline.training.trainer import fit, seed_everything
@@ -132,7 +131,7 @@ def _embed_all(backbone: Backbone, images: Images, embeddings: Tensor) -> None:
     """Fill in the features of all images, measure them, and standardise them where they are."""
     parts = torch.split(embeddings, CHUNK)
     for part, chunk in zip(parts, chunks(images, CHUNK), strict=True):
-        part.copy_(backbone.encoder(as_input(chunk)))
+        part.copy_(infer(backbone.encoder, chunk))
     backbone.calibrate(embeddings)
     backbone.eval()
     for part in parts:
@@ -157,16 +156,5 @@ def embed_views(backbone: Backbone, images: Images, view: nn.Module, count: int,
     for part, chunk in zip(torch.split(total, CHUNK), chunks(images, CHUNK), strict=True):
         x = as_input(chunk)
         for _ in range(count):
-            part += backbone(view(x))
+            part += infer(backbone, view(x))
     return total / count
-
-
-@torch.no_grad()
-def embed(backbone: Backbone, images: Images) -> Tensor:
-    """Standardised features, float32, shape (N, features), of images of shape (N, C, H, W); a chunk at a time.
-
-    Args:
-        backbone: In eval mode.
-        images: uint8 or floats in [0, 1].
-    """
-    return torch.cat([backbone(as_input(chunk)) for chunk in chunks(images, CHUNK)])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
-from pipeline.models.inputs import as_input
+from pipeline.models.inputs import Images, as_input, infer
 
 
 class Deployed(nn.Module):
@@ -20,6 +21,26 @@ class Deployed(nn.Module):
         self.backbone, self.head = backbone, head
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and probabilities, each (B, classes), of images (B, C, H, W): uint8, or floats in [0, 1]."""
+        """Compute logits and probabilities of one batch, as an exported file does.
+
+        Args:
+            images: uint8, or floats in [0, 1], shape (B, C, H, W).
+
+        Returns:
+            Logits and probabilities, each (B, classes).
+        """
         logits: Tensor = self.head(self.backbone(as_input(images))).float()
+        return logits, logits.softmax(1)
+
+    @torch.no_grad()
+    def classify(self, images: Images) -> tuple[Tensor, Tensor]:
+        """Compute logits and probabilities of any number of images, each the same bits whichever others there are.
+
+        Args:
+            images: uint8, or floats in [0, 1], shape (N, C, H, W).
+
+        Returns:
+            Logits and probabilities, each (N, classes).
+        """
+        logits = infer(nn.Sequential(self.backbone, self.head), images)
         return logits, logits.softmax(1)

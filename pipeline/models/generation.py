@@ -10,10 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipeline.models.inputs import as_input
+from pipeline.models.inputs import as_input, in_blocks
 from pipeline.models.pretraining import Reconstructing
-
-CHUNK = 1000  # images decoded at a time
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,7 @@ class LatentGaussian:
 @torch.no_grad()
 def decode(model: Reconstructing, latents: Tensor) -> Tensor:
     """Images of latents of shape (N, D)."""
-    chunks = torch.split(latents.to(model.device), CHUNK)
-    return torch.cat([model.decode(chunk).float().cpu() for chunk in chunks])
+    return in_blocks(lambda block: model.decode(block.to(model.device)).float().cpu(), latents)
 
 
 def sample(model: Reconstructing, latent: LatentGaussian, count: int, seed: int = 0) -> Tensor:
@@ -70,8 +67,7 @@ def sample(model: Reconstructing, latent: LatentGaussian, count: int, seed: int 
 @torch.no_grad()
 def reconstruct(model: Reconstructing, images: Tensor) -> Tensor:
     """What the model makes of images of shape (N, C, H, W), uint8 or floats in [0, 1]; a VAE goes through the mean."""
-    chunks = torch.split(as_input(images.to(model.device)), CHUNK)
-    return torch.cat([model(chunk).float().cpu() for chunk in chunks])
+    return in_blocks(lambda block: model(as_input(block.to(model.device))).float().cpu(), images)
 
 
 @torch.no_grad()

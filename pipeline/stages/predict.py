@@ -62,14 +62,14 @@ def _rows(
     import torch
     from tqdm import tqdm
 
-    from pipeline.evaluation.errors import CHUNK
+    from pipeline.models.inputs import CHUNK
     from pipeline.training.trainer import threads
 
     total, classes = len(source.names), list(columns)
     bar = tqdm(total=total, desc="predict", unit="image", disable=not config.runtime.progress or None)
     with bar, threads(config.runtime.threads), torch.inference_mode():
         for start in range(0, total, CHUNK):
-            logits, probabilities = model(source.read(start, start + CHUNK))
+            logits, probabilities = model.classify(source.read(start, start + CHUNK))
             found = [classes[number] for number in logits.argmax(1)]
             counts.update(found)
             rows = zip(source.names[start : start + CHUNK], found, probabilities.numpy(), strict=True)

@@ -27,7 +27,8 @@ from pipeline.learning import stacked_heads
 from pipeline.learning.classify import train_classifier
 from pipeline.learning.fitting import Examples
 from pipeline.learning.plan import Plan, Pretrained, split_budget
-from pipeline.learning.pretrain import embed, split_holdout
+from pipeline.learning.pretrain import split_holdout
+from pipeline.models.inputs import infer
 from pipeline.models.propagation import nearest_neighbours, similarity_graph
 from pipeline.modes import BUILT_IN, FitChanges, find_mode
 from pipeline.stages import train
@@ -162,7 +163,7 @@ def test_labels_outside_the_draw_change_no_weight(mode: str) -> None:
     splits = split_budget(plan.train, labels.numpy(), 100, 0, 10)
     torch.manual_seed(0)
     backbone = methods.new_backbone(settings, (1, 8, 8)).eval()
-    embeddings = embed(backbone, images)
+    embeddings = infer(backbone, images)
     graph = similarity_graph(*nearest_neighbours(embeddings, 5)) if find_mode(mode).spreads_labels else None
     hidden = torch.ones(len(labels), dtype=torch.bool)
     hidden[np.concatenate([splits[0].train, splits[0].val])] = False
