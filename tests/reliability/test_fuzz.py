@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from pipeline import cli
 from pipeline.datasets.new_images import open_images
-from pipeline.datasets.readers import csv_file, idx, numpy_files
+from pipeline.datasets.readers import csv_file, csv_pixels, idx, numpy_files
 from pipeline.errors import PipelineError
 from pipeline.store import disk, test_access
 from pipeline.store import runs as run_folder
@@ -54,10 +54,11 @@ def parse_idx(path: Path, content: bytes) -> None:
 def parse_csv(path: Path, content: bytes) -> None:
     path = path.with_suffix(".csv")
     path.write_bytes(content)
-    pixels, labels = csv_file._read(path, None)
-    assert len(pixels) == len(labels) > 0
-    assert pixels.dtype == np.float32
-    assert labels.dtype.kind in "iU"
+    rows = csv_pixels.read_pixel_rows(path, None, None)
+    assert rows.labels is not None
+    assert len(rows.pixels) == len(rows.labels) == len(rows.names) > 0
+    assert rows.pixels.dtype == np.float32
+    assert rows.labels.dtype.kind in "iU"
     csv_file.load(str(path), shape=(1, 2))
 
 

@@ -1,137 +1,135 @@
-"""Reader ``csv``: an image a line, its label and its pixels, as they are often shared."""
+"""Reader ``csv``: an image a line, as its label and its pixels, or as its label and the name of its file."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import warnings
+import math
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pipeline.datasets.arrays import from_arrays
-from pipeline.datasets.decoding import check_room, existing_file, unpacked_size
-from pipeline.datasets.image_data import ImageData
+from pipeline.datasets.decoding import check_room, existing, existing_file, unpacked_size
+from pipeline.datasets.image_data import Parts, describe
+from pipeline.datasets.label_table import find_images, read_label_table, rows_by_image
+from pipeline.datasets.readers.csv_columns import Label
+from pipeline.datasets.readers.csv_pixels import read_pixel_rows
+from pipeline.datasets.readers.folder import read_pictures
+from pipeline.datasets.readers.picture_tree import read_tree
+from pipeline.datasets.streamed import Storage
+from pipeline.datasets.text_table import INDEX_NAMES, find_table
 from pipeline.errors import PipelineError
+
+_Listed = tuple[list[int], Any]  # which files a table names, and their labels
 
 
 def load(
     path: str,
     test: str | None = None,
-    label: str | int | None = None,
+    unlabelled: str | None = None,
+    label: Label = None,
     shape: Sequence[int] | None = None,
     white: float | None = None,
-) -> ImageData | tuple[ImageData, ImageData]:
-    """Images and labels from a CSV file, plain or gzipped, with or without a line of column names.
+    images: str | None = None,
+    size: int | Sequence[int] | None = None,
+    storage: Storage | None = None,
+) -> Parts:
+    """Read images and labels from CSV files, gzipped or not: commas, semicolons or tabs, with or without column names.
+
+    Each line holds the pixels of an image, or the name of its file. A column that counts the rows is no pixel.
 
     Args:
         path: The training images.
         test: The official test set, laid out in the same way; one is held out if None.
-        label: Name, or number from 0, of the label's column; None takes "label" if columns have names, else the
-            first. An empty label or -1 means unlabelled. All other columns are pixels.
-        shape: (H, W) or (C, H, W) of an image; None takes images for square and grey.
+        unlabelled: Further training images, laid out in the same way, with or without labels: they are not looked at.
+        label: Name of the labels' column, or its number from 0. None finds it: it is called label, class, target or the
+            like, or holds words, or is the first or the last. An empty label or -1 means unlabelled.
+        shape: (H, W) or (C, H, W) of an image in pixels; None takes images for square and grey.
         white: The value of the brightest possible pixel, if it is not 255, nor 1 among floats.
+        images: The folder of the picture files; None takes that of the CSV file, with the folders in it.
+        size: Side, or height and width, that every picture file is resized to; None expects them to have one size.
+        storage: Decodes picture files into a file if they are too many for memory; None never does.
 
     Raises:
-        PipelineError: A file is missing, a line is not like the others, or not what ``from_arrays`` takes.
+        PipelineError: If a file is missing, a line is not like the others, or it cannot be told what a column is.
     """
-    arrays: dict[str, Any] = dict(zip(("images", "labels"), _read(existing_file(path), label), strict=True))
-    if test is not None:
-        tested = _read(existing_file(test, "data.args.test"), label)
-        arrays |= zip(("test_images", "test_labels"), tested, strict=True)
-    return from_arrays(**arrays, shape=shape, white=white)
+    paths = {"path": path, "unlabelled": unlabelled, "test": test}
+    tables = {part: existing_file(given, f"data.args.{part}") for part, given in paths.items() if given is not None}
+    for table in tables.values():
+        _check_size(table)
+    if _names_files(tables["path"], label):
+        return _load_files(tables, label, images, size, storage)
+    return _load_pixels(tables, label, shape, white)
 
 
-def _read(path: Path, label: str | int | None) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Pixels, shape (N, pixels), and labels as strings or whole numbers, shape (N,)."""
-    first = _first_line(path)
+def _check_size(path: Path) -> None:
     try:
         check_room(str(path), 4 * unpacked_size(path))  # text of a pixel takes two bytes at least, a number four
     except (OSError, EOFError, zlib.error) as error:
         raise PipelineError(f"{path} cannot be read: {error}; get the file again") from error
-    has_names = _has_names(first, label)
-    column = _label_column(path, first if has_names else None, len(first), label)
-    numbers: dict[str, int] = {}
-
-    def encode(text: str) -> int:
-        return numbers.setdefault(text.strip(), len(numbers))
-
-    try:
-        with warnings.catch_warnings(action="error"):  # what is wrong with a file without images is said as a warning
-            table = np.loadtxt(
-                path,
-                np.float32,
-                delimiter=",",
-                skiprows=int(has_names),
-                converters={column: encode},
-                comments=None,
-                quotechar='"',
-                encoding="utf-8",
-                ndmin=2,
-            )
-    except (OSError, EOFError, ValueError, zlib.error, UserWarning) as error:
-        raise PipelineError(f"{path} cannot be read: {error}; expected a label and pixels in every line") from error
-    labels = np.array(list(numbers))[table[:, column].astype(int)]
-    return np.delete(table, column, axis=1), _as_numbers(path, labels)
 
 
-def _first_line(path: Path) -> list[str]:
-    opener: Any = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rt", encoding="utf-8", newline="") as file:
-            first = next(csv.reader(file), [])
-    except (OSError, EOFError, ValueError, zlib.error, csv.Error) as error:
-        raise PipelineError(f"{path} cannot be read: {error}; expected a CSV file") from error
-    if len(first) < 2:
-        raise PipelineError(f"{path}: its first line has {len(first)} columns; expected a label and pixels")
-    return first
+def _names_files(path: Path, label: Label) -> bool:
+    """Whether a table names picture files; pixels would be more columns than two."""
+    table = find_table(path, label if isinstance(label, str) else None)
+    return table.file_column() is not None or (table.columns == 2 and table.find(INDEX_NAMES) is not None)
 
 
-def _has_names(first: list[str], label: str | int | None) -> bool:
-    words = [cell for cell in first if not _is_number(cell)]
-    # a single word may be an image's label, unless it is what the label's column should be called
-    return len(words) > 1 or (label if isinstance(label, str) else "label") in words
+# --- rows of pixels -------------------------------------------------------------------------------------------
 
 
-def _label_column(path: Path, names: list[str] | None, columns: int, label: str | int | None) -> int:
-    if isinstance(label, int) or (label is None and names is None):
-        column = label or 0
-        if not 0 <= column < columns:
-            raise PipelineError(f"data.args.label: {path} has no column {column}; expected 0 to {columns - 1}")
-        return column
-    wanted = label or "label"
-    if names is None or wanted not in names:
-        shown = f"named {', '.join(names[:3])}, ..., {names[-1]}" if names else "without names"
-        raise PipelineError(
-            f"data.args.label: {path} has no column {wanted!r}; it has {columns} columns {shown}. Name the label's "
-            "column, or give its number from 0"
-        )
-    return names.index(wanted)
+def _load_pixels(tables: dict[str, Path], label: Label, shape: Sequence[int] | None, white: float | None) -> Parts:
+    size = None if shape is None else math.prod(shape)
+    train = read_pixel_rows(tables["path"], label, size)
+    rows = {"path": train}
+    for part in tables.keys() - {"path"}:
+        rows[part] = read_pixel_rows(tables[part], label, train.pixels.shape[1], needs_labels=part == "test")
+    arrays: dict[str, Any] = {"images": train.pixels, "labels": train.labels}
+    names = [train.names, []]
+    if "unlabelled" in rows:
+        arrays["unlabelled"] = rows["unlabelled"].pixels
+        names[0] = names[0] + [f"{tables['unlabelled'].name} {name}" for name in rows["unlabelled"].names]
+    if "test" in rows:
+        arrays |= {"test_images": rows["test"].pixels, "test_labels": rows["test"].labels}
+        names[1] = [f"{tables['test'].name} {name}" for name in rows["test"].names]
+    notes = [note for part in tables for note in rows[part].notes]
+    return describe(from_arrays(**arrays, shape=shape, white=white), names, notes)
 
 
-def _as_numbers(path: Path, labels: npt.NDArray[np.str_]) -> npt.NDArray[Any]:
-    """Labels that are all numbers, as whole ones, so that 10 comes after 9; others as they are."""
-    given = labels != ""
-    if not all(map(_is_number, np.unique(labels[given]).tolist())):
-        return labels
-    numbers = np.full(len(labels), -1.0)
-    numbers[given] = labels[given].astype(float)
-    whole = (numbers == np.rint(numbers)) & (np.abs(numbers) < 2**53)  # above that, floats skip numbers
-    if not whole.all():
-        raise PipelineError(
-            f"labels: {path} has the label {numbers[~whole][0]:g}; expected whole numbers or names. Is the label "
-            "in another column? data.args.label names it"
-        )
-    return numbers.astype(np.int64)
+# --- names of files -------------------------------------------------------------------------------------------
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def _load_files(
+    tables: dict[str, Path],
+    label: Label,
+    images: str | None,
+    size: int | Sequence[int] | None,
+    storage: Storage | None,
+) -> Parts:
+    folder = tables["path"].parent if images is None else existing(images, "data.args.images")
+    files = read_tree(folder).all_files()
+    known = [file.relative_to(folder).as_posix() for file in files]
+    parts: dict[str, _Listed] = {"unlabelled": ([], None), "test": ([], None)}
+    for part, path in tables.items():
+        parts[part] = _listed(path, label, known, needs_labels=part != "unlabelled")
+    train, test = parts["path"][0] + parts["unlabelled"][0], parts["test"][0]
+    pictures, test_pictures = read_pictures([files[n] for n in train + test], [len(train), len(test)], size, storage)
+    labels = parts["path"][1]
+    pool = np.full(len(train) - len(labels), "" if labels.dtype.kind == "U" else -1)
+    arrays: dict[str, Any] = {"images": pictures, "labels": np.append(labels, pool)}
+    if test:
+        arrays |= {"test_images": test_pictures, "test_labels": parts["test"][1]}
+    passed_over = len(files) - len({*train, *test})
+    notes = [f"{passed_over} pictures in {folder} are in no table and were passed over"] if passed_over else []
+    names = [[known[n] for n in part] for part in (train, test)]
+    return describe(from_arrays(**arrays, storage=storage), names, notes)
+
+
+def _listed(path: Path, label: Label, known: list[str], needs_labels: bool) -> _Listed:
+    """Which files a table names, each once, and their labels."""
+    table = read_label_table(path, label, needs_labels)
+    positions = find_images(table, known)
+    rows = rows_by_image(table, positions)
+    return list(rows), None if table.labels is None else table.labels[list(rows.values())]

@@ -1,0 +1,203 @@
+"""Labels in a CSV file by the name or the number of each image, for ``data.labels`` and for the reader ``csv``."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.datasets.text_table import INDEX_NAMES, LABEL_NAMES, TextTable, find_table, is_number
+from pipeline.errors import PipelineError
+
+SHOWN = 5  # lines that a message lists
+NUMBER_NAMES = ("index", "idx", "row", "unnamed: 0", "")  # of columns of numbers of images
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """Images with their labels.
+
+    Attributes:
+        path: The file.
+        names: Of the images: names of files, or numbers.
+        are_numbers: Whether the column is called index or the like, and holds the numbers of the images, from 0.
+        labels: int64 or strings, shape (N,), -1 or "" where there is no label; None if there is no such column.
+        lines: The line of each in the file, from 1.
+    """
+
+    path: Path
+    names: list[str]
+    are_numbers: bool
+    labels: npt.NDArray[np.int64] | npt.NDArray[np.str_] | None
+    lines: list[int]
+
+
+def read_label_table(path: Path, label: str | int | None = None, needs_labels: bool = True) -> LabelTable:
+    """Read a table of images and labels; other columns are passed over.
+
+    Args:
+        path: The file.
+        label: The name of the labels' column, or its number from 0; None finds it.
+        needs_labels: Whether a file without labels is refused.
+
+    Raises:
+        PipelineError: If the file cannot be read, or it cannot be told which columns are meant.
+    """
+    table = find_table(path, label if isinstance(label, str) else None)
+    key = image_column(table)
+    if key is None:
+        raise PipelineError(
+            f"{path}: no column names the images; call it file (names of files) or index (numbers from 0)"
+        )
+    column = _label_column(table, label, key)
+    if column is None and needs_labels:
+        raise PipelineError(f"{path}: it cannot be told which column holds the labels; call it label")
+    names, labels, lines = [], [], []
+    for line, cells in table.rows():
+        names.append(plain_name(cells[key]))
+        labels.append("" if column is None else cells[column].strip())
+        lines.append(line)
+    if not names:
+        raise PipelineError(f"{path} names no image; expected a line for each")
+    found = None if column is None else as_labels(path, np.array(labels))
+    are_numbers = table.find(NUMBER_NAMES) == key and all(name.isdecimal() for name in names)
+    return LabelTable(path, names, are_numbers, found, lines)
+
+
+def image_column(table: TextTable) -> int | None:
+    """The column that names the images: files, or else what is called index or id, or the first of two."""
+    found = table.file_column()
+    if found is None:
+        found = table.find(INDEX_NAMES)
+    if found is None and table.columns == 2 and table.find(LABEL_NAMES) in (None, 1):
+        found = 0
+    return found
+
+
+def plain_name(text: str) -> str:
+    r"""A file's name with slashes between folders, composed (NFC), as all names of images are compared.
+
+    >>> plain_name(r" .\cat\1.png")
+    'cat/1.png'
+    """
+    return unicodedata.normalize("NFC", text.strip().replace("\\", "/")).removeprefix("./")
+
+
+def as_labels(path: Path, labels: npt.NDArray[np.str_]) -> npt.NDArray[np.int64] | npt.NDArray[np.str_]:
+    """Turn labels that are all numbers into whole numbers, so that 10 comes after 9; leave others as they are.
+
+    Args:
+        path: The file, for messages.
+        labels: Text, shape (N,); "" where there is no label.
+
+    Returns:
+        Strings, or int64 with -1 where there is no label; shape (N,).
+
+    Raises:
+        PipelineError: If a number is not whole.
+    """
+    given = labels != ""
+    if not all(map(is_number, np.unique(labels[given]).tolist())):
+        return labels
+    numbers = np.full(len(labels), -1.0)
+    numbers[given] = labels[given].astype(float)
+    whole = (numbers == np.rint(numbers)) & (np.abs(numbers) < 2**53)  # above that, floats skip numbers
+    if not whole.all():
+        raise PipelineError(
+            f"labels: {path} has the label {numbers[~whole][0]:g}; expected whole numbers or names. Is the label "
+            "in another column? data.args.label names it"
+        )
+    return numbers.astype(np.int64)
+
+
+def find_images(table: LabelTable, known: Sequence[str]) -> list[int]:
+    """Find the images of a table among those that there are.
+
+    A name may leave out folders above the file, and the file's ending, if one image alone is meant then.
+
+    Args:
+        table: The table.
+        known: The names of all images; paths with slashes.
+
+    Returns:
+        The position of each of the table's images in ``known``.
+
+    Raises:
+        PipelineError: If there is no such image, or several; the message names the lines.
+    """
+    if table.are_numbers:
+        positions = [int(name) if int(name) < len(known) else None for name in table.names]
+        _refuse(table, positions, f"no image of this number; expected 0 to {len(known) - 1}")
+    else:
+        finder = _Finder(known)
+        positions = [finder.find(name) for name in table.names]
+        _refuse(table, positions, "no image of this name, or several that end like it")
+    return [position for position in positions if position is not None]
+
+
+def rows_by_image(table: LabelTable, positions: Sequence[int]) -> dict[int, int]:
+    """The first row about each image.
+
+    Args:
+        table: The table.
+        positions: Which image each of its rows is about.
+
+    Returns:
+        Numbers of rows by position.
+
+    Raises:
+        PipelineError: If two rows give one image different labels; the message names their lines.
+    """
+    first: dict[int, int] = {}
+    for row, position in enumerate(positions):
+        other = first.setdefault(position, row)
+        if table.labels is not None and table.labels[row] != table.labels[other]:
+            raise PipelineError(
+                f"{table.path}, lines {table.lines[other]} and {table.lines[row]}: {table.names[row]} is labelled "
+                f"{table.labels[other]!s} and {table.labels[row]!s}; correct one of them"
+            )
+    return first
+
+
+class _Finder:
+    """Finds names of files of which folders above, and the ending, may be left out."""
+
+    def __init__(self, known: Sequence[str]) -> None:
+        self.exact = {plain_name(name): position for position, name in enumerate(known)}
+        self.by_file: dict[str, list[str]] = defaultdict(list)
+        for name in self.exact:
+            file = PurePosixPath(name).name
+            for written in {file, PurePosixPath(file).stem}:
+                self.by_file[written].append(name)
+
+    def find(self, name: str) -> int | None:
+        """The position of the only image that is meant; None if there is none, or several."""
+        if name in self.exact:
+            return self.exact[name]
+        candidates = self.by_file.get(PurePosixPath(name).name, [])
+        meant = [path for path in candidates if f"/{path}".endswith(f"/{name}")]
+        meant = meant or [path for path in candidates if f"/{PurePosixPath(path).with_suffix('')}".endswith(f"/{name}")]
+        return self.exact[meant[0]] if len(meant) == 1 else None
+
+
+def _refuse(table: LabelTable, positions: Sequence[int | None], reason: str) -> None:
+    strange = [row for row, position in enumerate(positions) if position is None]
+    if strange:
+        lines = ", ".join(f"{table.names[row]!r} (line {table.lines[row]})" for row in strange[:SHOWN])
+        more = f" and {len(strange) - SHOWN} more" * (len(strange) > SHOWN)
+        raise PipelineError(f"{table.path}: {lines}{more}: {reason}")
+
+
+def _label_column(table: TextTable, label: str | int | None, key: int) -> int | None:
+    if isinstance(label, int):
+        return label if 0 <= label < table.columns else None
+    if label is not None:
+        return table.find([label.casefold()])
+    found = table.find(LABEL_NAMES)
+    others = [number for number in range(table.columns) if number != key]
+    return others[0] if found is None and len(others) == 1 else found

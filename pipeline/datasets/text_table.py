@@ -1,0 +1,195 @@
+"""Tables in text files as people have them: CSV, gzipped or not, with any usual delimiter, with names or without."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import itertools
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from pipeline.datasets.decoding import unpacked
+from pipeline.errors import PipelineError
+
+_SAMPLE = 100  # lines that are looked at to find out how the others are written
+_DELIMITERS = ";\t|,"  # at equal counts an earlier one: a comma may be a decimal one
+_BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+# what columns are called, whatever their case
+LABEL_NAMES = ("label", "labels", "class", "target", "y", "digit", "category", "class_name", "classname", "class name")
+FILE_NAMES = ("file", "filename", "file_name", "filepath", "filepaths", "path", "image", "img", "image_name", "picture")
+INDEX_NAMES = ("index", "id", "image_id", "imageid", "id_code", "row", "unnamed: 0")
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """How a text file holds a table.
+
+    Attributes:
+        path: The file.
+        encoding: Python's name of its encoding.
+        delimiter: The character between two cells.
+        names: The names of the columns; None if the first line is a row like the others.
+        sample: The first rows, without the names.
+        columns: How many columns there are.
+    """
+
+    path: Path
+    encoding: str
+    delimiter: str
+    names: tuple[str, ...] | None
+    sample: list[list[str]]
+    columns: int
+
+    @property
+    def has_decimal_commas(self) -> bool:
+        """Whether numbers are written as 0,5."""
+        cells = itertools.chain.from_iterable(self.sample)
+        return self.delimiter != "," and any(re.fullmatch(r"-?\d+,\d+", cell) for cell in cells)
+
+    def column(self, number: int) -> list[str]:
+        """The cells of a column in the sample."""
+        return [row[number] for row in self.sample if len(row) > number]
+
+    def name_of(self, number: int) -> str:
+        """What messages call a column: its name, or its number from 0."""
+        return repr(self.names[number]) if self.names is not None else str(number)
+
+    @property
+    def has_words(self) -> bool:
+        """Whether a name of a column is more than a number."""
+        return any(name and not is_number(name) for name in self.names or ())
+
+    def find(self, names: Sequence[str]) -> int | None:
+        """The first column that is called by one of these names, the first name first; None if there is none."""
+        mine = [name.casefold() for name in self.names or ()]
+        return next((mine.index(name) for name in names if name in mine), None)
+
+    def file_column(self) -> int | None:
+        """The column of the names of picture files; None if there is none."""
+        named = self.find(FILE_NAMES)
+        if named is not None and not all(map(is_number, self.column(named))):
+            return named
+        return next((number for number in range(self.columns) if _names_files(self.sample, number)), None)
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Give the number of its line, from 1, with each row that is not empty.
+
+        Raises:
+            PipelineError: If the file cannot be read, or a row has more or fewer cells than the first.
+        """
+        with open_text(self.path, self.encoding) as file:
+            reader = csv.reader(file, delimiter=self.delimiter)
+            for number, cells in enumerate(reader):
+                if (number == 0 and self.names) or not cells:
+                    continue
+                if len(cells) != self.columns:
+                    raise PipelineError(
+                        f"{self.path}, line {reader.line_num}: {len(cells)} columns; the first line has {self.columns}"
+                    )
+                yield reader.line_num, cells
+
+
+@contextmanager
+def open_text(path: Path, encoding: str) -> Iterator[IO[str]]:
+    """Open a text file, unpacked if it is gzipped.
+
+    Raises:
+        PipelineError: If it cannot be read, or is no text of this encoding.
+    """
+    try:
+        with unpacked(path) as file, io.TextIOWrapper(file, encoding, newline="") as text:
+            yield text
+    except (OSError, EOFError, UnicodeError, zlib.error, csv.Error) as error:
+        raise PipelineError(f"{path} cannot be read: {error}; expected a CSV file, in UTF-8") from error
+
+
+def find_table(path: Path, label: str | None = None) -> TextTable:
+    """Find out how a file holds a table, from its first lines.
+
+    Args:
+        path: The file.
+        label: What the column of the labels is called, if it has an unusual name.
+
+    Raises:
+        PipelineError: If the file cannot be read, or has less than two columns.
+    """
+    encoding = _encoding(path)
+    with open_text(path, encoding) as file:
+        lines = [line for line in itertools.islice(file, _SAMPLE) if line.strip()]
+        parsed = {delimiter: list(csv.reader(lines, delimiter=delimiter)) for delimiter in _DELIMITERS}
+    delimiter = max(_DELIMITERS, key=lambda candidate: min((len(row) for row in parsed[candidate]), default=0))
+    rows = [[cell.strip() for cell in row] for row in parsed[delimiter]]
+    first = rows[0] if rows else []
+    if len(first) < 2:
+        raise PipelineError(f"{path}: its first line has {len(first)} columns; expected a label and pixels, or a file")
+    has_names = _are_names(first, rows[1:], label)
+    return TextTable(
+        path, encoding, delimiter, tuple(first) if has_names else None, rows[1:] if has_names else rows, len(first)
+    )
+
+
+def is_number(text: str) -> bool:
+    """Whether a cell holds a number, such as 7, -0.5 or 1e3."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def counts_up(cells: Sequence[str]) -> bool:
+    """Whether these are 0, 1, 2 ... or 1, 2, 3 ..., as pandas calls columns and rows without names."""
+    return len(cells) > 2 and any(list(cells) == [str(start + n) for n in range(len(cells))] for start in (0, 1))
+
+
+def _encoding(path: Path) -> str:
+    try:
+        with unpacked(path) as file:
+            start = file.read(4)
+    except (OSError, EOFError, zlib.error) as error:
+        raise PipelineError(f"{path} cannot be read: {error}; get the file again") from error
+    return next((name for mark, name in _BYTE_ORDER_MARKS.items() if start.startswith(mark)), "utf-8")
+
+
+# --- whether the first line names the columns -----------------------------------------------------------------
+
+
+def _are_names(first: Sequence[str], body: Sequence[Sequence[str]], given: str | None) -> bool:
+    """Whether these cells are the names of the columns, and not a row like those below.
+
+    A row of pixels has one word at most, its label; a row of a table of files may have two or more.
+    """
+    words = {number: cell for number, cell in enumerate(first) if cell and not is_number(cell)}
+    known = {*LABEL_NAMES, *FILE_NAMES, *INDEX_NAMES, *([given.casefold()] if given else [])}
+    if any(word.casefold() in known for word in words.values()):
+        return True
+    numbers = [cell for cell in first if is_number(cell)]
+    if (len(numbers) > 8 and counts_up(numbers)) or _were_made_different(numbers, body):
+        return True
+    if len(words) < 2:
+        return False
+    below = {number for row in body for number, cell in enumerate(row) if cell.strip() and not is_number(cell)}
+    return not set(words) <= below or any(_names_files(body, number) and not _ending(first[number]) for number in words)
+
+
+def _were_made_different(numbers: Sequence[str], body: Sequence[Sequence[str]]) -> bool:
+    """Whether pandas took a row of whole numbers for names: it calls them 0, 0.1, 0.2 where one is repeated."""
+    are_whole = bool(body) and all("." not in cell for row in body for cell in row)
+    return are_whole and len(set(numbers)) == len(numbers) > 8 and any("." in cell for cell in numbers)
+
+
+def _names_files(rows: Sequence[Sequence[str]], number: int) -> bool:
+    return bool(rows) and all(len(row) > number and _ending(row[number]) for row in rows)
+
+
+def _ending(cell: str) -> str:
+    """The ending of a file's name, such as ".png"; "" if it has none."""
+    found = re.search(r"\.[A-Za-z][A-Za-z0-9]{1,4}$", cell.strip())
+    return found.group() if found else ""

@@ -1,0 +1,234 @@
+"""CSV files as people have them: what the columns are, how cells are divided, and tables of picture files."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pipeline.config import DataConfig
+from pipeline.datasets.image_data import Dataset
+from pipeline.datasets.loading import load
+from pipeline.errors import PipelineError
+
+GENERATOR = np.random.default_rng(0)
+IMAGES = GENERATOR.integers(0, 256, (60, 8, 8), dtype=np.uint8)
+LABELS = np.arange(60) % 3
+FRAME = pd.DataFrame(IMAGES.reshape(60, 64), columns=[f"pixel{n}" for n in range(64)])
+
+
+def read(path: Path, **args: Any) -> Dataset:
+    return load(DataConfig("csv", args={"path": str(path), **args}))
+
+
+def found(dataset: Dataset) -> dict[bytes, str]:
+    """The name of the class of each image, "" for none, wherever it ended up."""
+    names = [*dataset.train.class_names, ""]
+    return {
+        image.numpy().tobytes(): names[int(label)]
+        for part in (dataset.train, dataset.test)
+        for image, label in zip(part.images, part.labels, strict=True)
+    }
+
+
+TRUTH = {image.tobytes(): str(label) for image, label in zip(IMAGES, LABELS, strict=True)}
+
+
+def pandas_with_an_index(path: Path) -> dict[str, Any]:
+    FRAME.assign(label=LABELS).to_csv(path)
+    return {}
+
+
+def pandas_of_numbers(path: Path) -> dict[str, Any]:
+    """The header is 0, 1, ... 64, and 0 is the label."""
+    pd.DataFrame(np.column_stack([LABELS, IMAGES.reshape(60, 64)])).to_csv(path, index=False)
+    return {}
+
+
+def pandas_of_numbers_with_an_index(path: Path) -> dict[str, Any]:
+    pd.DataFrame(np.column_stack([IMAGES.reshape(60, 64), LABELS])).to_csv(path)
+    return {}
+
+
+def kaggle(path: Path) -> dict[str, Any]:
+    FRAME.assign(Id=range(1, 61), Category=LABELS).to_csv(path, index=False)
+    return {}
+
+
+def excel_in_german(path: Path) -> dict[str, Any]:
+    """Semicolons, decimal commas, a byte-order mark, and Windows' ends of lines."""
+    frame = (FRAME / 255).assign(label=LABELS)
+    frame.to_csv(path, index=False, sep=";", decimal=",", encoding="utf-8-sig", lineterminator="\r\n")
+    return {}
+
+
+def unicode_text(path: Path) -> dict[str, Any]:
+    FRAME.assign(label=LABELS).to_csv(path, index=False, sep="\t", encoding="utf-16")
+    return {}
+
+
+def bare_label_last(path: Path) -> dict[str, Any]:
+    images = IMAGES.copy()
+    pd.DataFrame(np.column_stack([images.reshape(60, 64), LABELS])).to_csv(path, index=False, header=False)
+    return {}
+
+
+def bare_label_last_sorted(path: Path) -> dict[str, Any]:
+    order = np.argsort(LABELS)
+    table = np.column_stack([IMAGES.reshape(60, 64), LABELS])[order]
+    pd.DataFrame(table).to_csv(path, index=False, header=False)
+    return {}
+
+
+def bare_with_an_index(path: Path) -> dict[str, Any]:
+    pd.DataFrame(np.column_stack([LABELS, IMAGES.reshape(60, 64)])).to_csv(path, header=False)
+    return {}
+
+
+def label_of_another_name(path: Path) -> dict[str, Any]:
+    FRAME.assign(species=LABELS).to_csv(path, index=False)
+    return {}
+
+
+def pixels_in_another_order(path: Path) -> dict[str, Any]:
+    FRAME[sorted(FRAME.columns)].assign(label=LABELS).to_csv(path, index=False)
+    return {}
+
+
+def label_named_by_number(path: Path) -> dict[str, Any]:
+    table = FRAME.copy()
+    table.insert(5, "pixelated", LABELS)
+    table.to_csv(path, index=False, header=False)
+    return {"label": 5}
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        pandas_with_an_index,
+        pandas_of_numbers,
+        pandas_of_numbers_with_an_index,
+        kaggle,
+        excel_in_german,
+        unicode_text,
+        bare_label_last,
+        bare_label_last_sorted,
+        bare_with_an_index,
+        label_of_another_name,
+        pixels_in_another_order,
+        label_named_by_number,
+    ],
+)
+def test_columns_are_known_by_what_they_hold(write: Any, tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    assert found(read(path, **write(path))) == TRUTH
+
+
+def test_a_first_image_that_pandas_took_for_names_is_no_image(tmp_path: Path) -> None:
+    bare = tmp_path / "bare.csv"
+    images = IMAGES.reshape(60, 64) // 16  # values repeat, so that pandas writes 3, 3.1, 3.2
+    pd.DataFrame(np.column_stack([LABELS, images])).to_csv(bare, index=False, header=False)
+    pd.read_csv(bare).to_csv(tmp_path / "again.csv", index=False)
+    dataset = read(tmp_path / "again.csv", white=15)
+    assert len(dataset.train) + len(dataset.test) == 59
+    assert dataset.train.class_names == ("0", "1", "2")
+
+
+def test_binary_images_with_two_classes_and_no_names_are_asked_about(tmp_path: Path) -> None:
+    table = np.column_stack([IMAGES.reshape(60, 64) > 127, LABELS % 2]).astype(int)
+    pd.DataFrame(table).to_csv(tmp_path / "x.csv", index=False, header=False)
+    with pytest.raises(PipelineError, match=r"may be in the first or in the last column; name it \(0 or 64\)"):
+        read(tmp_path / "x.csv")
+    assert read(tmp_path / "x.csv", label=64).train.class_names == ("0", "1")
+
+
+def test_a_test_file_without_labels_is_a_pool(tmp_path: Path) -> None:
+    train, test = tmp_path / "train.csv", tmp_path / "test.csv"
+    FRAME[:40].assign(label=LABELS[:40]).to_csv(train, index=False)
+    FRAME[40:].to_csv(test, index=False)
+    with pytest.raises(PipelineError, match=r"test.csv has no column 'label'; .* without labels are data.args.unlab"):
+        read(train, test=str(test))
+    dataset = read(train, unlabelled=str(test))
+    assert len(dataset.train) + len(dataset.test) == 60
+    assert int((dataset.train.labels < 0).sum()) == 20
+    assert dataset.train.names is not None
+    assert dataset.train.names[-1] == "test.csv 19"
+    pd.read_csv(test).to_csv(test, index=False, header=False)
+    with pytest.raises(PipelineError, match=r"test.csv has no column 'label'"):
+        read(train, test=str(test))
+
+
+def test_the_id_column_names_the_images(tmp_path: Path) -> None:
+    FRAME.assign(id=[f"scan-{n}" for n in range(60)], label=LABELS).to_csv(tmp_path / "x.csv", index=False)
+    dataset = read(tmp_path / "x.csv")
+    names = (dataset.train.names or ()) + (dataset.test.names or ())
+    assert sorted(names) == sorted(f"scan-{n}" for n in range(60))
+
+
+# --- names of files -------------------------------------------------------------------------------------------
+
+
+def write_pictures(base: Path) -> None:
+    base.mkdir(parents=True, exist_ok=True)
+    for n, image in enumerate(IMAGES):
+        Image.fromarray(image).save(base / f"{n}.png")
+
+
+@pytest.mark.parametrize(
+    ("columns", "name", "where"),
+    [
+        (("filename", "label"), "{}.png", "."),
+        (("id", "breed"), "{}", "pictures"),
+        (("path", "class"), "pictures\\{}.png", "pictures"),
+        (("image", "width", "label"), "{}.png", "pictures"),
+        (None, "{}.png", "pictures"),
+    ],
+)
+def test_a_table_of_files_and_labels(columns: Any, name: str, where: str, tmp_path: Path) -> None:
+    write_pictures(tmp_path / where)
+    words = ["cat", "dog", ""]
+    rows = [[name.format(n), words[LABELS[n]]] for n in range(60)]
+    with (tmp_path / "table.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        if columns:
+            writer.writerow(columns)
+        for row in rows:
+            writer.writerow([row[0], "640", row[1]] if columns and len(columns) == 3 else row)
+    dataset = read(tmp_path / "table.csv")
+    assert found(dataset) == {image.tobytes(): words[label] for image, label in zip(IMAGES, LABELS, strict=True)}
+    assert "59.png" in " ".join(dataset.train.names or ()) + " ".join(dataset.test.names or ())
+
+
+def test_files_in_a_test_table_and_in_none(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "all")
+    frame = pd.DataFrame({"file": [f"{n}.png" for n in range(60)], "label": LABELS})
+    frame[:40].to_csv(tmp_path / "train.csv", index=False)
+    frame[40:50].to_csv(tmp_path / "test.csv", index=False)
+    frame[["file"]].assign(note="x")[50:55].to_csv(tmp_path / "more.csv", index=False)
+    more = {"test": str(tmp_path / "test.csv"), "unlabelled": str(tmp_path / "more.csv")}
+    dataset = read(tmp_path / "train.csv", images=str(tmp_path / "all"), **more)
+    assert (len(dataset.train), len(dataset.test)) == (45, 10)
+    assert dataset.train.labels.tolist() == [*LABELS[:40].tolist(), *[-1] * 5]
+    assert dataset.train.notes == (f"5 pictures in {tmp_path}/all are in no table and were passed over",)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,label\n0.png,cat\n99.png,dog\n", r"'99.png' \(line 3\): no image of this name"),
+        ("file,label\n0.png,cat\n1.png,dog\n0.png,dog\n", r"lines 2 and 4: 0.png is labelled cat and dog; correct one"),
+        ("file,label\n0.png,cat,x\n1.png,dog,x\n", r"line 2: 3 columns; the first line has 2"),
+        ("file,kind,label\n0.png,cat,1.5\n1.png,dog,2\n", "has the label 1.5; expected whole numbers"),
+        ("file,kind,sort\n0.png,cat,1.5\n1.png,dog,2\n", "cannot be told which column holds the labels; call it label"),
+    ],
+)
+def test_tables_that_do_not_fit_are_refused_by_line(text: str, message: str, tmp_path: Path) -> None:
+    write_pictures(tmp_path)
+    (tmp_path / "table.csv").write_text(text)
+    with pytest.raises(PipelineError, match=message):
+        read(tmp_path / "table.csv")
