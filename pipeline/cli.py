@@ -15,7 +15,7 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter
 from jsonargparse._actions import ActionConfigFile
 
 from pipeline import methods, modes, settings_text
-from pipeline.artefacts import classifiers
+from pipeline.artefacts import classifier
 from pipeline.config import Experiment, from_parsed
 from pipeline.errors import PipelineError
 from pipeline.stages import (
@@ -92,7 +92,7 @@ TOOLS = {
             ),
             "resize": (bool, False, "scale images of another size, and convert grey and colour; else they are refused"),
             "out": (str, "", "CSV file to write; empty: runs/<name>/predictions/<images>-<cell>.csv"),
-            **classifiers.OPTIONS,
+            **classifier.OPTIONS,
         },
     ),
     "export": Stage(
@@ -101,7 +101,7 @@ TOOLS = {
         {
             "onnx": (bool, True, "write an ONNX file, too, and compare it with the original"),
             "out": (str, "", "folder to make, which must not exist; empty: runs/<name>/export-<cell>-*/"),
-            **classifiers.OPTIONS,
+            **classifier.OPTIONS,
         },
     ),
     "reproduce": Stage(

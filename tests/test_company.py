@@ -13,7 +13,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from pipeline.artefacts import classifiers
+from pipeline.artefacts import classifier
 from pipeline.config import DataConfig, Experiment, RuntimeConfig
 from pipeline.datasets.loading import load
 from pipeline.estimators import AutoencoderTransformer, SemiSupervisedClassifier
@@ -56,7 +56,7 @@ def test_of_a_classifier_on_the_disk(runs: Path, tiny: Run) -> None:
     """Where predict and export find it, its weights lie in memory in another order than where it was trained."""
     assert tiny("train", "--mode=finetune") == 0
     folder, test = cell(runs, "finetune"), load(DataConfig("digits")).test
-    model = classifiers.restore(Experiment(), folder, classifiers.describe(folder))
+    model = classifier.restore(Experiment(), folder, classifier.describe(folder))
     together_and_apart(lambda images: np.hstack([part.numpy() for part in model.classify(images)]), test.images)
     as_trained = copy.deepcopy(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     assert torch.equal(as_trained.classify(test.images)[0], model.classify(test.images)[0])

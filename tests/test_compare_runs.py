@@ -60,8 +60,8 @@ def errors(folder: Path, mode: str, labels: int, quantity: str) -> list[float]:
 def test_experiments_that_differ_in_pretraining_are_paired(runs: Path, beside: Compare) -> None:
     table, compared = beside("--pretrain.corruption=null")
     [corruption] = [row for row in compared["differences"] if row["kind"] == "treatment"]
-    assert (corruption["setting"], corruption["B"]) == ("pretrain.corruption", None)
-    assert corruption["A"]["rotation"] == 20
+    assert (corruption["setting"], corruption["values"]["B"]) == ("pretrain.corruption", None)
+    assert corruption["values"]["A"]["rotation"] == 20
     assert not [row for row in compared["differences"] if row["kind"] == "protocol"]
     assert [(row["mode"], row["labels"], row["quantity"]) for row in compared["paired"]] == [
         ("frozen", 50, "e_in"),
@@ -83,9 +83,9 @@ def test_experiments_that_differ_in_pretraining_are_paired(runs: Path, beside: C
 
 def test_a_mode_with_other_settings_is_named_and_not_paired(beside: Compare) -> None:
     table, compared = beside("--train.modes.frozen.head_lr=0.01")
-    assert {"run": "B", "kind": "protocol", "setting": "frozen: fit.head_lr", "A": 0.003, "B": 0.01} in compared[
-        "differences"
-    ]
+    values = {"A": 0.003, "B": 0.01}
+    difference = {"run": "B", "kind": "protocol", "setting": "frozen: fit.head_lr", "values": values}
+    assert difference in compared["differences"]
     assert compared["paired"] == []
     assert "not paired    frozen: fit.head_lr: 0.003 in A, 0.01 in B" in table
     assert "none: no two other cells agree in data, draws and protocol" in table
@@ -102,7 +102,7 @@ def test_other_data_is_named_and_nothing_is_paired(beside: Compare) -> None:
     _, compared = beside("--data.dataset=tests.test_compare_runs:inverted_digits", "--pretrain.corruption=null")
     [data] = [row for row in compared["differences"] if row["kind"] != "grid"]
     assert data["setting"] == "data"
-    assert data["A"] != data["B"]
+    assert data["values"]["A"] != data["values"]["B"]
     assert compared["paired"] == []
     assert len(compared["summary"]) == 8
 
@@ -114,8 +114,7 @@ def test_draws_that_only_one_has_are_left_out_of_the_pairs(beside: Compare) -> N
         "run": "B",
         "kind": "grid",
         "setting": "draws of frozen at 50 labels",
-        "A": [0, 1],
-        "B": [0, 1, 2],
+        "values": {"A": [0, 1], "B": [0, 1, 2]},
     } in compared["differences"]
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from pipeline import extras
-from pipeline.artefacts import classifiers
+from pipeline.artefacts import classifier
 from pipeline.cli import main
 from pipeline.config import DataConfig, Experiment
 from pipeline.datasets.image_data import ImageData
@@ -70,7 +70,7 @@ def test_the_onnx_file_alone_gives_the_stored_predictions_from_uint8_images(mode
     np.testing.assert_allclose(session.run(None, {"images": test[7:8]})[0], logits[7:8], atol=1e-4)
     said = session.get_modelmeta().custom_metadata_map
     assert json.loads(said["classes"]) == list("0123456789")
-    assert str(Path(classifiers.__file__).parent.parent).encode() not in (folder / "model.onnx").read_bytes()
+    assert str(Path(classifier.__file__).parent.parent).encode() not in (folder / "model.onnx").read_bytes()
 
 
 def test_an_export_is_rebuilt_from_its_folder_alone(runs: Path, tiny: Run, tmp_path: Path) -> None:
@@ -176,8 +176,8 @@ def test_a_file_that_computes_something_else_is_refused(runs: Path, tmp_path: Pa
     from pipeline.errors import PipelineError
 
     folder = cell(runs, "frozen-100-0")
-    description = classifiers.describe(folder)
-    model = classifiers.restore(Experiment(), folder, description)
+    description = classifier.describe(folder)
+    model = classifier.restore(Experiment(), folder, description)
     deviation = onnx_file.save(model, (1, 8, 8), description["classes"], tmp_path / "model.onnx")
     assert deviation < 1e-4
     with torch.no_grad():

@@ -1,24 +1,33 @@
-"""Imports point downwards only; a stage that is finished is recognised without importing torch."""
+"""Imports point downwards only and never in a circle; what lies in ``stages/`` are commands; a finished stage is
+recognised without importing torch."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import pipeline
+from pipeline.cli import COMMANDS
 
 ROOT = Path(pipeline.__file__).parent
 
 # from the top; a module may import from its own layer and from those below
 LAYERS = (
     ("__main__", "cli", "estimators"),
-    ("stages", "artefacts", "studies", "report"),
+    ("stages",),
+    ("studies", "report"),
+    ("artefacts",),
     ("learning", "parallel"),
-    ("methods", "evaluation"),
+    ("methods",),
+    ("evaluation",),
     ("training",),
-    ("models", "datasets"),
+    ("datasets",),
+    ("models",),
     ("store",),
     ("config",),
     ("modes", "plugins"),
@@ -26,31 +35,53 @@ LAYERS = (
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 
+MODULES = {
+    ".".join(("pipeline", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): path
+    for path in sorted(ROOT.rglob("*.py"))
+}
 
-def imports(path: Path) -> set[str]:
-    """First names below pipeline that a file imports at run time, wherever the import stands."""
+
+def imports(module: str) -> set[str]:
+    """The modules of the package that a module imports, wherever the import stands: in functions and for types too."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        names: list[str] = []
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        found |= {name.split(".")[1] for name in names if name.startswith("pipeline.")}
-    return found
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else node.module for name in names}
+    return (found & set(MODULES)) - {module, "pipeline"}
+
+
+def top(module: str) -> str:
+    """A module's place in ``LAYERS``."""
+    return "__init__" if module == "pipeline" else module.split(".")[1]
 
 
 def test_imports_point_downwards() -> None:
     upwards = []
-    for path in sorted(ROOT.rglob("*.py")):
-        own = path.relative_to(ROOT).with_suffix("").parts[0]
-        upwards += [f"{own} -> {other}" for other in imports(path) if RANK[other] < RANK[own]]
+    for module in MODULES:
+        upwards += [f"{module} -> {other}" for other in imports(module) if RANK[top(other)] < RANK[top(module)]]
     assert upwards == []
 
 
+def test_imports_make_no_circle() -> None:
+    try:
+        graphlib.TopologicalSorter({module: imports(module) for module in MODULES}).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" <- ".join(error.args[1]))
+
+
+def test_stages_are_commands_and_commands_are_stages() -> None:
+    stages = {module.rsplit(".", 1)[1] for module in MODULES if module.startswith("pipeline.stages.")}
+    assert {command.replace("-", "_") for command in COMMANDS} == stages
+    assert {command.run.__module__ for command in COMMANDS.values()} == {f"pipeline.stages.{stage}" for stage in stages}
+
+
 def test_models_know_nothing_of_data_sets_files_or_configs() -> None:
-    for path in sorted((ROOT / "models").glob("*.py")):
-        assert imports(path) <= {"models"}, path.name
+    for module in MODULES:
+        if top(module) == "models":
+            assert {top(other) for other in imports(module)} <= {"models"}, module
 
 
 def test_the_command_line_starts_without_what_takes_seconds_to_import() -> None:

@@ -26,7 +26,7 @@ from pipeline.cli import main
 from pipeline.config import Experiment, GridConfig, RuntimeConfig
 from pipeline.errors import PipelineError
 from pipeline.parallel import Task, fan_out
-from pipeline.store import runs
+from pipeline.store.artefact import Artefact
 from tests.conftest import TINY, Run, tiny_arguments
 
 ROOT = Path(__file__).parent.parent
@@ -69,7 +69,7 @@ def make(number: int, deaths: int, log: Path, folder: Path) -> dict[str, Any]:
 
 def build(experiment: Path, number: int, deaths: int, log: Path) -> Path:
     inputs = {"stage": "test", "number": number}
-    return runs.build(experiment, f"pieces/{number}", inputs, functools.partial(make, number, deaths, log))
+    return Artefact(experiment, f"pieces/{number}", inputs, functools.partial(make, number, deaths, log), "").build()
 
 
 def do(folder: Path, deaths: int, backend: Any) -> list[str]:

@@ -431,7 +431,7 @@ def test_markdown_is_escaped_but_readable() -> None:
     )
 
 
-def _comparison(low: float | None, high: float | None, p_value: float, draws: int) -> dict[str, Any]:
+def _comparison(low: float | None, high: float | None, p_value: float, draws: int) -> Any:
     def row(mode: str, labels: int, mean: float) -> dict[str, Any]:
         return {"mode": mode, "labels": labels, "draws": draws, "e_out": {"mean": mean}}
 
@@ -440,7 +440,7 @@ def _comparison(low: float | None, high: float | None, p_value: float, draws: in
     return {
         "level": 0.95,
         "summary": [row("scratch", 50, 0.3), row("frozen", 50, 0.2), row("scratch", 900, 0.01)],
-        "paired": [{**pair, "difference": difference, "p_value": p_value}],
+        "paired": [{**pair, "difference": difference, "p_value": p_value, "first_better": 0.99, "second_better": 0.01}],
     }
 
 

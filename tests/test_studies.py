@@ -18,9 +18,9 @@ from pipeline.evaluation.clustering import cluster, clustering_accuracy
 from pipeline.evaluation.crossed import Interval
 from pipeline.evaluation.posteriors import overlap
 from pipeline.evaluation.samples import frechet_distance
-from pipeline.stages.study import arm_settings
 from pipeline.studies import STUDIES
 from pipeline.studies.overfit import selected_epoch
+from pipeline.studies.points import arm_settings
 from pipeline.studies.study import above, below, show
 
 CONFIGS = Path(__file__).parent.parent / "configs" / "studies"

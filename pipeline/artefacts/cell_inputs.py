@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.artefacts import graph
+from pipeline.artefacts import data_card, encoder, graph
 from pipeline.config import Experiment
-from pipeline.stages import data, pretrain
 
 PCA_VALUES = 2**28  # pixel values that PCA is fitted to at most
 
@@ -33,12 +32,12 @@ class CellInputs:
     @functools.cached_property
     def dataset(self) -> Dataset:
         """The images."""
-        return data.load(self.config)
+        return data_card.load_dataset(self.config)
 
     @functools.cached_property
     def pretrained(self) -> Pretrained:
         """The encoder and the embeddings."""
-        return pretrain.load(self.config)
+        return encoder.load(self.config)
 
     @functools.cached_property
     def test_embeddings(self) -> torch.Tensor:
@@ -46,7 +45,7 @@ class CellInputs:
         from pipeline.models.inputs import infer
 
         test = self.dataset.test
-        backbone, _ = pretrain.restore(self.config, test.shape)
+        backbone, _ = encoder.restore(self.config, test.shape)
         return infer(backbone, test.images)
 
     @functools.cached_property

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
+from pipeline.artefacts import data_card, encoder
 from pipeline.config import Experiment, as_dict
-from pipeline.stages import data, pretrain
-from pipeline.store import runs
+from pipeline.store.artefact import Artefact
+from pipeline.store.fingerprints import Inputs
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -18,21 +19,24 @@ if TYPE_CHECKING:
     from pipeline.models.inputs import Images
 
 
-def run(config: Experiment) -> Path:
-    """Find the neighbours unless it is done, and return the artefact's folder.
+class GraphSize(TypedDict):
+    """Number of images that the graph joins, and of neighbours that each is joined with."""
 
-    Raises:
-        PipelineError: There are not more images than neighbours, or stage pretrain has not run.
-    """
-    return runs.build(config.folder, "graph", inputs(config), lambda folder: _make(config, folder))
+    images: int
+    neighbours: int
 
 
-def inputs(config: Experiment) -> dict[str, Any]:
+def artefact(config: Experiment) -> Artefact[GraphSize]:
+    """The graph of the experiment's encoder; stage compare and the cells make it when they need it."""
+    return Artefact(config.folder, "graph", inputs(config), lambda folder: _make(config, folder), "run it again")
+
+
+def inputs(config: Experiment) -> Inputs:
     """What the graph is made from."""
     settings = used(as_dict(config.train.graph))
     return {
         "stage": "graph",
-        "pretrained": runs.fingerprint(pretrain.inputs(config)),
+        "pretrained": encoder.artefact(config).fingerprint,
         **{name: settings[name] for name in ("neighbours", "views", "view") if name in settings},
     }
 
@@ -43,20 +47,25 @@ def used(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def load(config: Experiment) -> sparse.csr_matrix:
-    """The graph, symmetric, shape (N, N) over all training images; made if it is not there yet."""
+    """Read the graph, symmetric, shape (N, N) over all training images; it is made if it is not there yet.
+
+    Raises:
+        PipelineError: If there are not more images than neighbours, or stage pretrain has not run.
+    """
     from pipeline.models.propagation import similarity_graph
 
-    folder = run(config)
-    runs.open_artefact(folder, "run it again")
+    graph = artefact(config)
+    folder = graph.build()
+    graph.open()
     with np.load(folder / "neighbours.npz", allow_pickle=False) as stored:
         return similarity_graph(stored["indices"].astype(np.int64), stored["distances"])
 
 
-def _make(config: Experiment, folder: Path) -> dict[str, Any]:
+def _make(config: Experiment, folder: Path) -> GraphSize:
     from pipeline.learning.classify import neighbours
     from pipeline.training.trainer import threads
 
-    settings, embeddings = config.train.graph, pretrain.load(config).embeddings
+    settings, embeddings = config.train.graph, encoder.load(config).embeddings
     with threads(config.runtime.threads):
         indices, distances = neighbours(settings, embeddings, lambda: _sources(config))
     np.savez(folder / "neighbours.npz", indices=indices.astype(np.int32), distances=distances.astype(np.float32))
@@ -64,7 +73,7 @@ def _make(config: Experiment, folder: Path) -> dict[str, Any]:
 
 
 def _sources(config: Experiment) -> tuple[Backbone, Images]:
-    """What views are embedded by, and of what."""
-    train = data.load(config).train
-    backbone, _ = pretrain.restore(config, train.shape)
+    """What distorted copies of the images are embedded by, and the images."""
+    train = data_card.load_dataset(config).train
+    backbone, _ = encoder.restore(config, train.shape)
     return backbone, train.images

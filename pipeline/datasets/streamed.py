@@ -27,7 +27,7 @@ from filelock import FileLock
 
 from pipeline.errors import PipelineError
 from pipeline.store.disk import read_json, write_json, write_pieces
-from pipeline.store.runs import fingerprint
+from pipeline.store.fingerprints import fingerprint
 
 if TYPE_CHECKING:
     import torch

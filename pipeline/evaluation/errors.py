@@ -38,10 +38,6 @@ class SplitErrors:
         """Share of wrongly classified examples, 0 to 1."""
         return self.errors / self.n
 
-    def as_json(self) -> dict[str, float | int]:
-        """What metrics.json keeps of a split."""
-        return {"n": self.n, "errors": self.errors, "error": self.error, "loss": self.loss}
-
 
 def evaluate(model: nn.Module, inputs: Images, labels: Tensor, classes: int) -> SplitErrors:
     """Measure a classifier in eval mode, without augmentation.

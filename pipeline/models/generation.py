@@ -13,6 +13,8 @@ from torch import Tensor
 from pipeline.models.inputs import as_input, in_blocks
 from pipeline.models.pretraining import Reconstructing
 
+SIDE = 20  # images along each axis of a manifold that is shown
+
 
 @dataclass(frozen=True)
 class LatentGaussian:

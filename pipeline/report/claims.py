@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from pipeline.artefacts.results import Comparison
 from pipeline.evaluation.statistics import holm
 from pipeline.report.formats import with_half_width
 
@@ -60,7 +60,7 @@ class Claim:
         return self.first if self.mean < 0 else self.second
 
 
-def claims_of(comparison: dict[str, Any]) -> list[Claim]:
+def claims_of(comparison: Comparison) -> list[Claim]:
     """Return every paired difference in E_out, with p values corrected as one family."""
     rows = [row for row in comparison["paired"] if row["quantity"] == "e_out"]
     corrected = holm([row["p_value"] for row in rows])

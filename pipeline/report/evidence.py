@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.artefacts.data_card import DataCard
+from pipeline.artefacts.metrics import Metrics
+from pipeline.artefacts.results import Comparison, SummaryRow
 from pipeline.config import Experiment
 from pipeline.modes import MODES
-from pipeline.store import disk, runs, test_access
+from pipeline.store import disk, test_access
+from pipeline.store.manifest import Manifest, open_artefact
+from pipeline.store.records import read_record
 from pipeline.store.test_access import Looks
+from pipeline.studies.verdict import Verdict
 
 if TYPE_CHECKING:
     from pipeline.datasets.image_data import Dataset
@@ -72,14 +78,14 @@ class Evidence:
 
     config: Experiment
     dataset: Dataset
-    card: dict[str, Any]
-    comparison: dict[str, Any]
+    card: DataCard
+    comparison: Comparison
     rows: list[dict[str, str]]
     cells: list[MeasuredCell]
-    manifest: dict[str, Any]
-    pretrained: dict[str, Any] | None
+    manifest: Manifest[Metrics]
+    pretrained: Manifest[dict[str, Any]] | None
     losses: dict[str, list[float]]
-    verdicts: list[tuple[Path, dict[str, Any]]]
+    verdicts: list[tuple[Path, Verdict]]
     looks: Looks
 
     @property
@@ -107,10 +113,9 @@ class Evidence:
         wrong = [cell.predictions != self.truth for cell in self.draws(labels, mode)]
         return np.stack(wrong)[:, None]
 
-    def summary(self, labels: int, mode: str) -> dict[str, Any]:
+    def summary(self, labels: int, mode: str) -> SummaryRow:
         """What the comparison says of a mode at a budget."""
-        found: list[dict[str, Any]] = self.comparison["summary"]
-        return next(row for row in found if (row["labels"], row["mode"]) == (labels, mode))
+        return next(row for row in self.comparison["summary"] if (row["labels"], row["mode"]) == (labels, mode))
 
     def confusion(self, labels: int, mode: str) -> Counts:
         """Counts over all draws, shape (classes, classes): true class by row, predicted class by column."""
@@ -124,8 +129,8 @@ class Evidence:
 def read(
     config: Experiment,
     dataset: Dataset,
-    card: dict[str, Any],
-    comparison: dict[str, Any],
+    card: DataCard,
+    comparison: Comparison,
     pretrained: Path | None,
     verdicts: Sequence[Path],
 ) -> Evidence:
@@ -156,17 +161,17 @@ def read(
         manifest=manifests[0],
         pretrained=_manifest(pretrained, "pretrain") if pretrained else None,
         losses=disk.read_columns(pretrained / "history.csv") if pretrained else {},
-        verdicts=[(path.parent, runs.read_record(path, "run `make study` again")) for path in verdicts],
+        verdicts=[(path.parent, cast(Verdict, read_record(path, "run `make study` again"))) for path in verdicts],
         looks=test_access.read(config.folder, card["sha256"]),
     )
 
 
-def _manifest(folder: Path, stage: str) -> dict[str, Any]:
+def _manifest(folder: Path, stage: str) -> Manifest[Any]:
     """The manifest, after every file of the artefact was checked against it."""
-    return runs.open_artefact(folder, f"run `make {stage}` again")
+    return open_artefact(folder, f"run `make {stage}` again")
 
 
-def _cell(folder: Path, row: dict[str, str], outcome: dict[str, Any]) -> MeasuredCell:
+def _cell(folder: Path, row: dict[str, str], outcome: Metrics) -> MeasuredCell:
     history = disk.read_columns(folder / row["cell"] / "history.csv")
     with np.load(folder / row["cell"] / "predictions.npz", allow_pickle=False) as stored:
         predictions = stored["test_pred"].astype(np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pipeline.artefacts.results import IntervalRecord
 
 
 def percent(share: float, digits: int = 2) -> str:
@@ -15,7 +15,7 @@ def percent(share: float, digits: int = 2) -> str:
     return f"{100 * share:.{digits}f}"
 
 
-def with_half_width(interval: dict[str, Any]) -> str:
+def with_half_width(interval: IntervalRecord) -> str:
     """Return an estimate and half of its interval, in percent; the estimate alone where there is no interval.
 
     Examples:
@@ -24,7 +24,7 @@ def with_half_width(interval: dict[str, Any]) -> str:
         >>> with_half_width({"mean": 0.0231, "low": None, "high": None})
         '2.31'
     """
-    if interval["low"] is None:
+    if interval["high"] is None:
         return percent(interval["mean"])
     return f"{percent(interval['mean'])} ± {percent(interval['high'] - interval['mean'])}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline.artefacts.results import SummaryRow
 from pipeline.evaluation.statistics import clopper_pearson
 from pipeline.modes import MODES
 from pipeline.report import page
@@ -13,7 +14,7 @@ TEMPLATE = "model_card.md.jinja"
 LEVEL = 0.95
 
 
-def write(description: dict[str, Any], summary: dict[str, Any] | None, onnx: str | None) -> str:
+def write(description: dict[str, Any], summary: SummaryRow | None, onnx: str | None) -> str:
     """The card as Markdown; names that come from the data are escaped.
 
     Args:

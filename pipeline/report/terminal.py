@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
+from pipeline.artefacts.results import Compared, Comparison
 from pipeline.report.formats import percent, with_half_width
 
 WIDTH = 100
@@ -13,7 +13,7 @@ _QUANTITY = {"e_in": "E_in", "e_out": "E_out"}
 _KIND = {"grid": "other grid", "protocol": "not paired", "treatment": "compared"}  # what a difference means
 
 
-def comparison_table(comparison: dict[str, Any]) -> str:
+def comparison_table(comparison: Comparison) -> str:
     """Mean E_in, E_out and gap by budget and mode, then the paired differences."""
     lines = [
         f"{comparison['dataset']}, {comparison['pretraining']}: error in %, mean over {comparison['draws']} draws "
@@ -27,7 +27,7 @@ def comparison_table(comparison: dict[str, Any]) -> str:
             lines.append("")
         previous = row["labels"]
         low, high = row["one_run"]["clopper_pearson"]
-        numbers = " ".join(f"{with_half_width(row[name]):>14}" for name in ("e_in", "e_out", "gap"))
+        numbers = " ".join(f"{with_half_width(each):>14}" for each in (row["e_in"], row["e_out"], row["gap"]))
         lines.append(f"{row['labels']:>6}  {row['mode']:<14} {numbers}   {percent(low)} to {percent(high)}")
     if comparison["paired"]:
         lines += [
@@ -35,35 +35,37 @@ def comparison_table(comparison: dict[str, Any]) -> str:
             "paired differences over the same draws, in percentage points (p: exact sign flips)",
             "",
         ]
-    for row in comparison["paired"]:
-        label = f"{_QUANTITY[row['quantity']]:<5} {row['first']} - {row['second']}"
+    for pair in comparison["paired"]:
+        label = f"{_QUANTITY[pair['quantity']]:<5} {pair['first']} - {pair['second']}"
         lines.append(
-            f"{row['labels']:>6}  {label:<35} {with_half_width(row['difference']):>14}   p = {row['p_value']:.4f}"
+            f"{pair['labels']:>6}  {label:<35} {with_half_width(pair['difference']):>14}   p = {pair['p_value']:.4f}"
         )
     return _cut(lines)
 
 
-def runs_table(compared: dict[str, Any]) -> str:
+def runs_table(compared: Compared) -> str:
     """What differs between experiments, then their errors side by side, then the paired differences."""
     lines = [f"{run['run']}  {run['folder']}: {run['dataset']}, {run['pretraining']}" for run in compared["runs"]]
     lines.append("")
-    for row in compared["differences"]:
-        values = ", ".join(f"{json.dumps(row[run])} in {run}" for run in (compared["runs"][0]["run"], row["run"]))
-        lines.append(f"{_KIND[row['kind']]:<13} {row['setting']}: {values}")
-    lines += [*[""] * bool(compared["differences"]), "error in %, mean over the draws ± half of the 95 % interval", ""]
+    for difference in compared["differences"]:
+        values = ", ".join(f"{json.dumps(value)} in {run}" for run, value in difference["values"].items())
+        lines.append(f"{_KIND[difference['kind']]:<13} {difference['setting']}: {values}")
+    if compared["differences"]:
+        lines.append("")
+    lines += ["error in %, mean over the draws ± half of the 95 % interval", ""]
     lines.append(f"{'labels':>6}  {'mode':<14} {'run':<3} {'draws':>5} {'E_in':>14} {'E_out':>14} {'gap':>14}")
     for row in sorted(compared["summary"], key=lambda row: (row["labels"], row["mode"], row["run"])):
-        numbers = " ".join(f"{with_half_width(row[name]):>14}" for name in ("e_in", "e_out", "gap"))
+        numbers = " ".join(f"{with_half_width(each):>14}" for each in (row["e_in"], row["e_out"], row["gap"]))
         lines.append(f"{row['labels']:>6}  {row['mode']:<14} {row['run']:<3} {row['draws']:>5} {numbers}")
     lines += [
         "",
         "paired differences over the same draws, in percentage points (p: sign flips); equal cells left out",
         "",
     ]
-    for row in compared["paired"]:
-        label = f"{_QUANTITY[row['quantity']]:<5} {row['first']} - {row['second']}"
-        difference = with_half_width(row["difference"])
-        lines.append(f"{row['labels']:>6}  {row['mode']:<14} {label} {difference:>14}   p = {row['p_value']:.4f}")
+    for pair in compared["paired"]:
+        label = f"{_QUANTITY[pair['quantity']]:<5} {pair['first']} - {pair['second']}"
+        value = with_half_width(pair["difference"])
+        lines.append(f"{pair['labels']:>6}  {pair['mode']:<14} {label} {value:>14}   p = {pair['p_value']:.4f}")
     if not compared["paired"]:
         lines.append("none: no two other cells agree in data, draws and protocol")
     return _cut(lines)

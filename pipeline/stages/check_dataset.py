@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.artefacts import data_card
 from pipeline.config import Experiment
 from pipeline.datasets import loading
 from pipeline.errors import PipelineError
-from pipeline.stages import data
-from pipeline.store import disk, runs
+from pipeline.store import disk
+from pipeline.store.artefact import Artefact
 
 if TYPE_CHECKING:
     import torch
@@ -29,8 +30,10 @@ def run(config: Experiment) -> Path:
     from pipeline.datasets.contract import examine
 
     card = examine(loading.find_loader(config.data))
-    made_from = {**data.inputs(config), "stage": "check-dataset", "data": card.facts["sha256"]}
-    folder = runs.build(config.folder, "check-dataset", made_from, lambda folder: _make(card, folder))
+    made_from = {**data_card.inputs(config), "stage": "check-dataset", "data": card.facts["sha256"]}
+    folder = Artefact(
+        config.folder, "check-dataset", made_from, lambda folder: _make(card, folder), "run it again"
+    ).build()
     print(_text(card, folder))
     if card.problems:
         raise PipelineError(f"{config.data.dataset} breaks the contract of a data set: " + "; ".join(card.problems))

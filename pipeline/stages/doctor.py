@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pipeline
 from pipeline import _torchvision_repair, extras
+from pipeline.artefacts import data_card
 from pipeline.config import Experiment
 from pipeline.datasets import loading
 from pipeline.errors import PipelineError
-from pipeline.stages import data
-from pipeline.store import provenance, runs
+from pipeline.store import provenance
 
 NEEDED = 2**30  # bytes; configs/mnist.yaml leaves 0.2 GiB behind, its unpacked images included
 _REINSTALL = "run `make install` again, or `python -m pip install -c constraints.txt -e .` in the pipeline's folder"
@@ -139,10 +139,10 @@ def _precision(config: Experiment) -> Finding:
 def _data(config: Experiment) -> Finding:
     """The images against the checksum that stage data wrote down."""
     loader = loading.find_loader(config.data)
-    folder = runs.artefact_path(config.folder, "data", data.inputs(config))
+    folder = data_card.artefact(config).folder
     if not folder.exists():
         return Finding(f"{config.data.dataset} ({loader.function.__module__}) is not prepared yet; `make data` does it")
-    dataset = data.load(config)
+    dataset = data_card.load_dataset(config)
     return Finding(f"{config.data.dataset}, SHA-256 {dataset.sha256[:16]}... as recorded in {folder}")
 
 

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from pipeline import extras
-from pipeline.artefacts import classifiers
+from pipeline.artefacts import classifier, comparison
+from pipeline.artefacts.results import SummaryRow
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
-from pipeline.stages import compare
-from pipeline.store import disk, runs
+from pipeline.store import disk
+from pipeline.store.artefact import Artefact, copy_artefact
 
 ONNX, CARD = "model.onnx", "README.md"
+
+
+class Outcome(TypedDict):
+    """The largest deviation of the ONNX file's outputs from the original's; None where there is no such file."""
+
+    onnx_deviation: float | None
 
 
 def run(
@@ -30,23 +37,25 @@ def run(
     """
     if onnx:
         extras.require("onnx", "an ONNX file")
-    folder = classifiers.find(config, cell, mode, labels, seed)
-    description = classifiers.describe(folder)
-    if (folder / classifiers.DESCRIPTION).exists():
+    folder = classifier.find(config, cell, mode, labels, seed)
+    description = classifier.describe(folder)
+    if (folder / classifier.DESCRIPTION).exists():
         raise PipelineError(f"{folder} is an export already; name the cell it came from")
-    summary = compare.find_summary(classifiers.home(folder), folder.resolve().name)
-    made_from = {"stage": "export", "classifier": description, "comparison": summary, "onnx": onnx}
-    artefact = runs.build(
-        classifiers.home(folder),
+    home = classifier.home(folder)
+    summary = comparison.find_summary(home, folder.resolve().name)
+    export: Artefact[Outcome] = Artefact(
+        home,
         f"export-{folder.resolve().name}",
-        made_from,
+        {"stage": "export", "classifier": description, "comparison": summary, "onnx": onnx},
         lambda staging: _make(config, folder, description, summary, onnx, staging),
+        "export it again",
     )
-    deviation = runs.open_artefact(artefact, "export it again")["outcome"]["onnx_deviation"]
+    artefact = export.build()
+    deviation = export.open()["outcome"]["onnx_deviation"]
     if deviation is not None:
         print(f"the ONNX file's outputs deviate from the original's by at most {deviation:.1g}")
     if out:
-        runs.copy_artefact(artefact, Path(out))
+        copy_artefact(artefact, Path(out))
     return Path(out) if out else artefact
 
 
@@ -54,19 +63,19 @@ def _make(
     config: Experiment,
     source: Path,
     description: dict[str, Any],
-    summary: dict[str, Any] | None,
+    summary: SummaryRow | None,
     onnx: bool,
     folder: Path,
-) -> dict[str, Any]:
+) -> Outcome:
     from pipeline.report import model_card
 
     deviation = None
     if onnx:
         from pipeline.artefacts import onnx_file
 
-        model = classifiers.restore(config, source, description)
+        model = classifier.restore(config, source, description)
         deviation = onnx_file.save(model, tuple(description["input"]["shape"]), description["classes"], folder / ONNX)
-    shutil.copyfile(source / classifiers.WEIGHTS, folder / classifiers.WEIGHTS)
-    disk.write_json(folder / classifiers.DESCRIPTION, description)
+    shutil.copyfile(source / classifier.WEIGHTS, folder / classifier.WEIGHTS)
+    disk.write_json(folder / classifier.DESCRIPTION, description)
     disk.write_atomic(folder / CARD, model_card.write(description, summary, ONNX if onnx else None))
     return {"onnx_deviation": deviation}

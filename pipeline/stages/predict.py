@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artefacts import classifiers
+from pipeline.artefacts import classifier
 from pipeline.config import Experiment
 from pipeline.datasets.new_images import Images, open_images
 from pipeline.errors import PipelineError
@@ -36,12 +36,12 @@ def run(
     """
     if not images:
         raise PipelineError("images: none are named; expected --images PATH (or make predict IMAGES=PATH)")
-    folder = classifiers.find(config, cell, mode, labels, seed)
-    description = classifiers.describe(folder)
+    folder = classifier.find(config, cell, mode, labels, seed)
+    description = classifier.describe(folder)
     columns = _columns(description["classes"])
     source = open_images(Path(images), tuple(description["input"]["shape"]), resize)
-    model = classifiers.restore(config, folder, description)
-    default = classifiers.home(folder) / "predictions" / f"{Path(images).resolve().name}-{folder.resolve().name}.csv"
+    model = classifier.restore(config, folder, description)
+    default = classifier.home(folder) / "predictions" / f"{Path(images).resolve().name}-{folder.resolve().name}.csv"
     target, counts = Path(out) if out else default, Counter[str]()
     disk.write_csv(target, _rows(config, model, source, columns, counts))
     shares = ", ".join(f"{name} {counts[name]}" for name in columns if counts[name])

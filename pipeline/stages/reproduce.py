@@ -10,16 +10,19 @@ from typing import Any
 import numpy as np
 
 from pipeline import methods
-from pipeline.artefacts import classifiers
-from pipeline.artefacts.cell_inputs import CellInputs
-from pipeline.config import SHARED, Experiment, as_dict, from_dict
+from pipeline.artefacts import cell_settings, classifier, data_card, encoder
+from pipeline.artefacts.cell import Cell
+from pipeline.artefacts.cell_files import PREDICTIONS, WEIGHTS
+from pipeline.artefacts.metrics import Metrics
+from pipeline.config import Experiment, as_dict, from_dict
+from pipeline.datasets import loading
 from pipeline.errors import PipelineError
 from pipeline.modes import find_mode
 from pipeline.report.formats import percent
-from pipeline.stages import data, pretrain, train
-from pipeline.store import disk, runs
-
-WEIGHTS, PREDICTIONS = "weights.safetensors", "predictions.npz"
+from pipeline.store import disk
+from pipeline.store.fingerprints import Inputs
+from pipeline.store.manifest import MANIFEST, Manifest, open_artefact
+from pipeline.store.provenance import Provenance
 
 
 class MismatchError(PipelineError):
@@ -38,7 +41,7 @@ def run(config: Experiment, cell: str, tolerance: float) -> Path:
     if not 0 <= tolerance <= 1:
         raise PipelineError(f"tolerance: {tolerance} is not allowed; expected a share of the test images, 0 to 1")
     folder = Path(cell)
-    manifest = runs.open_artefact(folder, "name the folder of a trained cell with --cell (or make reproduce RUN=...)")
+    manifest = open_artefact(folder, "name the folder of a trained cell with --cell (or make reproduce RUN=...)")
     made_from = manifest["inputs"]
     if made_from.get("stage") != "train":
         raise PipelineError(
@@ -55,37 +58,39 @@ def run(config: Experiment, cell: str, tolerance: float) -> Path:
     return folder
 
 
-def _make_again(experiment: Experiment, made_from: dict[str, Any], mark: str) -> Path:
+def _make_again(experiment: Experiment, made_from: Inputs, fingerprint: str) -> Path:
     """Every stage that leads to the cell; the new cell's folder.
 
     Raises:
         PipelineError: The data are other ones, or this version makes something else of the manifest.
     """
-    data.run(experiment)
-    found = data.card(experiment)["sha256"]
+    loading.prepare(experiment.data)
+    data_card.artefact(experiment).build()
+    found = data_card.load(experiment)["sha256"]
     if found != made_from["data"]:
         raise PipelineError(
             f"the data are not those that the cell was trained on (SHA-256 {found[:8]}..., was "
             f"{made_from['data'][:8]}...); restore them, or name their folder with --data.root"
         )
-    cell = train.Cell(
+    cell = Cell(
         experiment,
         made_from["mode"],
         made_from["labels"],
         made_from["seed"],
         track_unseen_error="track_unseen_error" in made_from,
     )
-    if runs.fingerprint(train.inputs(cell)) != mark:
+    again = cell.artefact()
+    if again.fingerprint != fingerprint:
         raise PipelineError("this version of the pipeline reads the cell's settings otherwise; use the cell's own")
     if find_mode(cell.mode).pretrained:
-        pretrain.run(experiment)
-    return train.train_cell(cell, CellInputs(experiment))
+        encoder.build(experiment)
+    return again.build()
 
 
 # --- settings, from manifests ---------------------------------------------------------------------------------
 
 
-def _experiment(config: Experiment, folder: Path, made_from: dict[str, Any], place: Path) -> Experiment:
+def _experiment(config: Experiment, folder: Path, made_from: Inputs, place: Path) -> Experiment:
     """The experiment that makes the same cell, below another folder.
 
     Code that only a manifest names is never run: it has to be named by the settings, too.
@@ -93,8 +98,8 @@ def _experiment(config: Experiment, folder: Path, made_from: dict[str, Any], pla
     own = {*config.grid.modes, *config.train.modes}
     if ":" in made_from["mode"] and made_from["mode"] not in own:
         raise _foreign(folder, made_from["mode"], f"grid.modes '[\"{made_from['mode']}\"]'")
-    home = classifiers.home(folder)
-    source = data.find_inputs(home, made_from["data"])
+    home = classifier.home(folder)
+    source = data_card.find(home, made_from["data"])["inputs"]
     encoder, threads = _encoder(home, made_from)
     try:
         settings = {
@@ -102,43 +107,24 @@ def _experiment(config: Experiment, folder: Path, made_from: dict[str, Any], pla
             "runs": str(place),
             "data": {"dataset": source["dataset"], "args": source["args"], "root": config.data.root},
             "pretrain": encoder,
-            "train": _training(made_from),
+            "train": cell_settings.restored(made_from),
             "runtime": {**as_dict(config.runtime), "precision": made_from["precision"], "threads": threads},
         }
     except KeyError as error:
         raise PipelineError(f"{folder}: its manifest lacks {error}; it was made by another version") from error
-    experiment = from_dict(settings, str(folder / runs.MANIFEST))
+    experiment = from_dict(settings, str(folder / MANIFEST))
     _refuse_foreign_code(config, experiment, folder)
     return experiment
 
 
-def _encoder(home: Path, made_from: dict[str, Any]) -> tuple[dict[str, Any], int]:
+def _encoder(home: Path, made_from: Inputs) -> tuple[dict[str, Any], int]:
     """The section pretrain, and the number of threads that it was trained with."""
     if "pretrained" in made_from:
-        manifest = pretrain.find_manifest(home, made_from["pretrained"])
+        manifest = encoder.find_manifest(home, made_from["pretrained"])
         settings: dict[str, Any] = manifest["inputs"]["pretrain"]
         return settings, manifest["outcome"]["threads"]
     settings = as_dict(methods.from_architecture(made_from["encoder"]))
     return settings | made_from.get("track_unseen_error", {}), 0
-
-
-def _training(made_from: dict[str, Any]) -> dict[str, Any]:
-    """The section train: what the cell did not use is left at its default."""
-    mode, settings = made_from["mode"], _used(made_from["mode"], made_from)
-    if "trials" in made_from:
-        tried = [_used(mode, trial) for trial in made_from["trials"]]
-        settings["trials"] = {mode: [{k: v for k, v in trial.items() if k not in SHARED} for trial in tried]}
-    return settings
-
-
-def _used(mode: str, found: dict[str, Any]) -> dict[str, Any]:
-    """The settings of training that a manifest holds, as the section train has them."""
-    settings = dict(found["train"])
-    settings |= {name: found[name] for name in ("graph", "consistency") if name in found}
-    settings["modes"] = {mode: found["fit"]}
-    if "head_fit" in found:
-        settings["modes"][find_mode(mode).head_like] = found["head_fit"]
-    return settings
 
 
 def _refuse_foreign_code(config: Experiment, experiment: Experiment, folder: Path) -> None:
@@ -161,9 +147,9 @@ def _foreign(folder: Path, name: str, setting: str) -> PipelineError:
 # --- the two, side by side ------------------------------------------------------------------------------------
 
 
-def _compare(folder: Path, manifest: dict[str, Any], again: Path) -> float:
+def _compare(folder: Path, manifest: Manifest[Metrics], again: Path) -> float:
     """Print what is equal and what is not; the share of test images that are classified otherwise."""
-    new = runs.open_artefact(again, "run it again")
+    new = open_artefact(again, "run it again")
     first, second = _predictions(folder), _predictions(again)
     differing = float((first != second).mean()) if first.shape == second.shape else 1.0
     same_weights = disk.sha256_file(folder / WEIGHTS) == disk.sha256_file(again / WEIGHTS)
@@ -181,7 +167,7 @@ def _predictions(folder: Path) -> np.ndarray[Any, Any]:
         return found
 
 
-def _differences(was: dict[str, Any], now: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _differences(was: Provenance, now: Provenance) -> Iterator[tuple[str, object, object]]:
     """What of the machine and its software is not the same."""
     for name in ("python", "platform", "machine", "cpus", "revision"):
         if was[name] != now[name]:

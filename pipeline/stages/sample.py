@@ -1,36 +1,49 @@
-"""Stage sample: pictures of what the decoder makes of its latent space, and a VAE's bounds on the test images."""
+"""Stage sample: pictures of what the decoder makes of its latent space, and the method's measures on test images."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from pipeline import methods
+from pipeline.artefacts import data_card, encoder
 from pipeline.config import Experiment, check_seed
 from pipeline.errors import PipelineError
-from pipeline.stages import data, pretrain
-from pipeline.store import runs, test_access
+from pipeline.store import test_access
+from pipeline.store.artefact import Artefact
 
 if TYPE_CHECKING:
     import torch
 
     from pipeline.datasets.image_data import Dataset, ImageData
-    from pipeline.models.classifier import Backbone
     from pipeline.models.generation import LatentGaussian
     from pipeline.models.pretraining import Reconstructing
 
 MOST = 10_000  # samples in one picture
 COLUMNS = 10  # images a row of reconstructions and interpolations
 PAIRS = 8  # lines of interpolations
-SIDE = 20  # images along each axis of a manifold
+
+
+class Outcome(TypedDict):
+    """What came of sampling.
+
+    Attributes:
+        latents_from: Where latents were drawn from, in words.
+        test_images: Number of test images that were measured; missing where the method measures none.
+        test: What the method measures on them.
+    """
+
+    latents_from: str
+    test_images: NotRequired[int]
+    test: NotRequired[dict[str, float]]
 
 
 def run(config: Experiment, count: int, seed: int) -> Path:
     """Draw the pictures unless they are there, say what they show, and return their folder.
 
     Raises:
-        PipelineError: The number of samples or the seed is out of range, the method draws no images, or stage pretrain
-            has not run.
+        PipelineError: If the number of samples or the seed is out of range, the method draws no images, or stage
+            pretrain has not run.
     """
     if not 1 <= count <= MOST:
         raise PipelineError(f"count: {count} is not allowed; expected 1 to {MOST} samples")
@@ -40,55 +53,44 @@ def run(config: Experiment, count: int, seed: int) -> Path:
             f"pretrain.method: {config.pretrain.method} has no decoder, so there is nothing to sample; choose a method "
             "that decodes, such as autoencoder or vae"
         )
-    pretrain.check(config)
-    made_from = {
-        "stage": "sample",
-        "pretrained": runs.fingerprint(pretrain.inputs(config)),
-        "count": count,
-        "seed": seed,
-    }
-    folder = runs.build(config.folder, "sample", made_from, lambda folder: _make(config, count, seed, folder))
-    outcome = runs.open_artefact(folder, "run it again")["outcome"]
-    print(f"{pretrain.describe(config)}: {count} samples, latents drawn from {outcome['latents_from']}")
+    pretrained = encoder.artefact(config)
+    pretrained.check()
+    made_from = {"stage": "sample", "pretrained": pretrained.fingerprint, "count": count, "seed": seed}
+    pictures: Artefact[Outcome] = Artefact(
+        config.folder, "sample", made_from, lambda folder: _make(config, count, seed, folder), "run it again"
+    )
+    folder = pictures.build()
+    outcome = pictures.open()["outcome"]
+    print(f"{encoder.describe(config)}: {count} samples, latents drawn from {outcome['latents_from']}")
     if "test" in outcome:
         numbers = ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in outcome["test"].items())
         print(f"on {outcome['test_images']} test images: {numbers}")
     return folder
 
 
-def _make(config: Experiment, count: int, seed: int, folder: Path) -> dict[str, Any]:
+def _make(config: Experiment, count: int, seed: int, folder: Path) -> Outcome:
     from pipeline.report.contact_sheet import write_contact_sheet
     from pipeline.training.trainer import threads
 
-    dataset = data.load(config)
+    dataset = data_card.load_dataset(config)
     has_prior = methods.find_method(config.pretrain.method).has_prior
     with threads(config.runtime.threads):
-        backbone, model = pretrain.restore_decoding(config, dataset.train.shape)
-        latent = latent_gaussian(config, backbone)
+        backbone, model = encoder.restore_decoding(config, dataset.train.shape)
+        latent = encoder.latent_gaussian(config, backbone)
         shown = _shown(config, dataset.train)
         pictures = _draw(model, latent, shown, count, seed)
-        found = _evaluate(config, model, dataset)
+        measured = _evaluate(config, model, dataset)
     for name, (images, columns) in pictures.items():
         write_contact_sheet(folder / f"{name}.png", images, columns)
     source = "the prior N(0, 1)" if has_prior else "a Gaussian fitted to the training embeddings"
-    return {"latents_from": source, **found}
-
-
-def latent_gaussian(config: Experiment, backbone: Backbone) -> LatentGaussian:
-    """What latents are drawn from: the prior, or else the mean and standard deviation of the training embeddings."""
-    from pipeline.models.generation import LatentGaussian
-
-    if methods.find_method(config.pretrain.method).has_prior:
-        return LatentGaussian.standard(backbone.out_features)
-    mean, variance = backbone.norm.running_mean, backbone.norm.running_var  # standardisation has measured them
-    assert mean is not None
-    assert variance is not None
-    return LatentGaussian.independent(mean, variance.sqrt())
+    if measured is None:
+        return {"latents_from": source}
+    return {"latents_from": source, "test_images": len(dataset.test), "test": measured}
 
 
 def _shown(config: Experiment, train: ImageData) -> torch.Tensor:
     """The first training images held out of pretraining, or of those it saw if there is no pair of others."""
-    held_out, seen = pretrain.split_holdout(config, len(train))
+    held_out, seen = encoder.split_holdout(config, len(train))
     chosen = held_out if len(held_out) > 1 else seen
     shown: torch.Tensor = train.images[chosen[: max(3 * COLUMNS, 2 * PAIRS)]]
     return shown
@@ -115,15 +117,15 @@ def _draw(
         ),
     }
     if len(latent.mean) == 2:
-        pictures["manifold"] = (generation.manifold(model, latent, SIDE), SIDE)
+        pictures["manifold"] = (generation.manifold(model, latent, generation.SIDE), generation.SIDE)
     return pictures
 
 
-def _evaluate(config: Experiment, model: Reconstructing, dataset: Dataset) -> dict[str, Any]:
+def _evaluate(config: Experiment, model: Reconstructing, dataset: Dataset) -> dict[str, float] | None:
     """What the method measures on the test images, opened here once, when nothing is left to be chosen."""
-    evaluate, test = methods.find_method(config.pretrain.method).evaluate, dataset.test
+    evaluate = methods.find_method(config.pretrain.method).evaluate
     if evaluate is None:
-        return {}
-    made_from = pretrain.inputs(config)
-    test_access.take(config.folder, "sample", runs.fingerprint(made_from), made_from["data"])
-    return {"test_images": len(test), "test": evaluate(methods.own_settings(config.pretrain), model, test.images)}
+        return None
+    pretrained = encoder.artefact(config)
+    test_access.take(config.folder, "sample", pretrained.fingerprint, pretrained.inputs["data"])
+    return evaluate(methods.own_settings(config.pretrain), model, dataset.test.images)

@@ -11,14 +11,38 @@ import sys
 import time
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import pipeline
 
 PACKAGE = Path(pipeline.__file__).parent
 
 
-def collect() -> dict[str, Any]:
+class Provenance(TypedDict):
+    """What a result depends on beside its settings.
+
+    Attributes:
+        command: The command line.
+        created: The time, with its zone.
+        python: Version of Python.
+        platform: Name and version of the system.
+        machine: Architecture of the processor.
+        cpus: Number of processors.
+        packages: Version of each package that computes.
+        revision: The commit that the pipeline's checkout stood at, or "unknown".
+    """
+
+    command: str
+    created: str
+    python: str
+    platform: str
+    machine: str
+    cpus: int | None
+    packages: dict[str, str]
+    revision: str
+
+
+def collect() -> Provenance:
     """What a result depends on beside its settings: versions, machine, source revision, command."""
     packages = (
         "torch",

@@ -21,6 +21,9 @@ STUDIES = {
 }
 
 
+VERDICT, RESULTS = "verdict.json", "results.csv"  # what a study writes, beside its pictures
+
+
 def find_study(name: str) -> Study:
     """The study of this name.
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from pipeline.store import runs as run_folder
+from pipeline.store.manifest import MANIFEST, open_artefact
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.reliability.imports"])
@@ -146,9 +146,9 @@ def _timeless(path: Path) -> bytes:
 
 def check_whole(folder: Path) -> int:
     """Assert that whatever looks like an artefact is whole; how many there are."""
-    manifests = [path for path in folder.rglob(run_folder.MANIFEST) if not path.parent.name.startswith(".")]
+    manifests = [path for path in folder.rglob(MANIFEST) if not path.parent.name.startswith(".")]
     for manifest in manifests:
-        run_folder.open_artefact(manifest.parent, "")
+        open_artefact(manifest.parent, "")
     for path in folder.rglob("*.json"):
         if not any(part.startswith(".") for part in path.parts):
             json.loads(path.read_text())

@@ -21,7 +21,10 @@ from pipeline.datasets.new_images import open_images
 from pipeline.datasets.readers import csv_file, csv_pixels, idx, numpy_files
 from pipeline.errors import PipelineError
 from pipeline.store import disk, test_access
-from pipeline.store import runs as run_folder
+from pipeline.store.artefact import Artefact
+from pipeline.store.fingerprints import fingerprint
+from pipeline.store.manifest import MANIFEST, is_whole, open_artefact
+from pipeline.store.records import find_record, read_record, write_record
 from tests.reliability.conftest import Count
 from tests.test_data import idx as idx_bytes
 
@@ -88,10 +91,10 @@ def parse_images(path: Path, content: bytes) -> None:
 def parse_manifest(path: Path, content: bytes) -> None:
     folder = path.parent / "artefact"
     if not folder.exists():
-        run_folder.build(path.parent, "made", MADE_FROM, _fill).rename(folder)
-    (folder / run_folder.MANIFEST).write_bytes(content)
-    finished = run_folder.is_finished(folder, run_folder.fingerprint(MADE_FROM))
-    manifest = run_folder.open_artefact(folder, "make it again")
+        Artefact(path.parent, "made", MADE_FROM, _fill, "").build().rename(folder)
+    (folder / MANIFEST).write_bytes(content)
+    finished = is_whole(folder, fingerprint(MADE_FROM))
+    manifest = open_artefact(folder, "make it again")
     assert finished
     assert manifest["outcome"] == OUTCOME
     assert manifest["inputs"] == MADE_FROM
@@ -101,10 +104,10 @@ def parse_record(path: Path, content: bytes) -> None:
     """results.csv, changed beside the record that vouches for it."""
     record = path.parent / "comparison.json"
     if not record.exists():
-        run_folder.write_record(record, "mark", {}, {"results.csv": RESULTS})
+        write_record(record, "mark", {}, {"results.csv": RESULTS})
     (path.parent / "results.csv").write_bytes(content)
-    assert (run_folder.find_record(record, "mark") is None) == (content != RESULTS)
-    run_folder.read_record(record, "make it again")
+    assert (find_record(record, "mark") is None) == (content != RESULTS)
+    read_record(record, "make it again")
     assert content == RESULTS
 
 
@@ -157,7 +160,7 @@ def _manifest() -> bytes:
     import tempfile
 
     with tempfile.TemporaryDirectory() as place:
-        return (run_folder.build(Path(place), "made", MADE_FROM, _fill) / run_folder.MANIFEST).read_bytes()
+        return (Artefact(Path(place), "made", MADE_FROM, _fill, "").build() / MANIFEST).read_bytes()
 
 
 _parser = functools.cache(cli.stage_parser)  # takes most of the time of a case
@@ -278,15 +281,15 @@ def test_what_is_whole_is_read(name: str, tmp_path: Path, capsys: pytest.Capture
 
 
 def test_each_flipped_bit_of_a_manifest_is_noticed(tmp_path: Path) -> None:
-    folder = run_folder.build(tmp_path, "made", MADE_FROM, _fill)
-    path = folder / run_folder.MANIFEST
+    folder = Artefact(tmp_path, "made", MADE_FROM, _fill, "").build()
+    path = folder / MANIFEST
     content = path.read_bytes()
     said = json.loads(content)
     for bit in range(0, 8 * len(content), 3):
         path.write_bytes(flip(content, bit))
         try:
-            manifest = run_folder.open_artefact(folder, "")
+            manifest = open_artefact(folder, "")
         except PipelineError:
-            assert not run_folder.is_finished(folder, run_folder.fingerprint(MADE_FROM))
+            assert not is_whole(folder, fingerprint(MADE_FROM))
         else:  # such as one blank for another: nothing that is said has changed
             assert manifest | {"sha256": said["sha256"]} == said

@@ -26,7 +26,8 @@ from PIL import Image
 
 from pipeline.cli import main
 from pipeline.store import disk
-from pipeline.store import runs as run_folder
+from pipeline.store.manifest import MANIFEST
+from pipeline.store.sealed import seal
 from tests.reliability.conftest import Count
 from tests.reliability.forking import SMALL, finish
 
@@ -294,14 +295,14 @@ def test_some_are_refused_in_this_process(kind: str, tmp_path: Path, capsys: pyt
 
 def forge(folder: Path, **changes: Any) -> None:
     """Make the manifest agree with files that were put into the folder, as whoever passes it on can."""
-    manifest = json.loads((folder / run_folder.MANIFEST).read_text()) | changes
+    manifest = json.loads((folder / MANIFEST).read_text()) | changes
     del manifest["sha256"]
     if "files" not in changes:
-        files = [path for path in folder.iterdir() if path.name != run_folder.MANIFEST]
+        files = [path for path in folder.iterdir() if path.name != MANIFEST]
         manifest["files"] = {
             path.name: {"sha256": disk.sha256_file(path), "bytes": path.stat().st_size} for path in files
         }
-    disk.write_json(folder / run_folder.MANIFEST, run_folder._sealed(manifest))
+    disk.write_json(folder / MANIFEST, seal(manifest))
 
 
 def weights(content: bytes) -> Maker:
@@ -334,7 +335,7 @@ def listed(name: str) -> Maker:
 
 
 def nested(folder: Path) -> None:
-    (folder / run_folder.MANIFEST).write_text('{"files": ' + "[" * 100_000)
+    (folder / MANIFEST).write_text('{"files": ' + "[" * 100_000)
 
 
 def nested_description(folder: Path) -> None:

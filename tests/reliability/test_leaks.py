@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from pipeline import methods
+from pipeline.artefacts import cell as cells
 from pipeline.artefacts.cell_inputs import CellInputs
 from pipeline.config import DataConfig, NetworkConfig, PretrainConfig, RuntimeConfig, TrainConfig
 from pipeline.datasets import loading
@@ -31,7 +32,6 @@ from pipeline.learning.pretrain import split_holdout
 from pipeline.models.inputs import infer
 from pipeline.models.propagation import nearest_neighbours, similarity_graph
 from pipeline.modes import BUILT_IN, FitChanges, find_mode
-from pipeline.stages import train
 from pipeline.store import disk, test_access
 from tests.conftest import Run
 from tests.reliability.forking import SMALL, finish
@@ -195,19 +195,19 @@ class Closed:
 def test_the_test_set_is_closed_until_the_classifier_is_chosen(
     mode: str, runs: Path, tiny: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened, choose = [], train._train
+    opened, choose = [], cells._train
 
-    def closed_while_choosing(cell: train.Cell, cell_inputs: CellInputs, *rest: object) -> object:
+    def closed_while_choosing(cell: cells.Cell, cell_inputs: CellInputs) -> object:
         dataset = cell_inputs.dataset
         assert dataset.test_hashes  # digests, for the check that nothing is shared
         kept = dataset.test
         object.__setattr__(dataset, "test", Closed())
-        found = choose(cell, cell_inputs, *rest)  # type: ignore[arg-type]
+        found = choose(cell, cell_inputs)
         object.__setattr__(dataset, "test", kept)
         opened.append(mode)
         return found
 
-    monkeypatch.setattr(train, "_train", closed_while_choosing)
+    monkeypatch.setattr(cells, "_train", closed_while_choosing)
     assert tiny("train", f"--mode={mode}", "--train.modes.propagate.max_epochs=1") == 0
     assert opened == [mode]
 
@@ -215,10 +215,10 @@ def test_the_test_set_is_closed_until_the_classifier_is_chosen(
 def test_the_test_set_is_closed_until_the_heads_of_several_draws_are_chosen(
     runs: Path, tiny: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look, chosen = train._examples, stacked_heads.train_stacked
+    look, chosen = cells._examples, stacked_heads.train_stacked
     closed: list[Any] = []
 
-    def closing(cell: train.Cell, cell_inputs: CellInputs) -> object:
+    def closing(cell: cells.Cell, cell_inputs: CellInputs) -> object:
         if not closed:
             assert cell_inputs.dataset.test_hashes
             closed.extend([cell_inputs.dataset, cell_inputs.dataset.test])
@@ -230,21 +230,22 @@ def test_the_test_set_is_closed_until_the_heads_of_several_draws_are_chosen(
         object.__setattr__(closed[0], "test", closed[1])
         return found
 
-    monkeypatch.setattr(train, "_examples", closing)
+    monkeypatch.setattr(cells, "_examples", closing)
     monkeypatch.setattr(stacked_heads, "train_stacked", opening)
     assert tiny("compare", "--grid.modes=[frozen]", "--grid.labels=[50]", "--grid.baselines=false") == 0
     assert closed
 
 
 def test_a_look_that_is_too_early_would_be_seen(runs: Path, tiny: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    measure = train._measure
+    measure = cells._measure
 
-    def measured_too_early(cell: train.Cell, cell_inputs: CellInputs, *rest: object) -> object:
+    def measured_too_early(cell: cells.Cell, cell_inputs: CellInputs, *rest: object) -> object:
         object.__setattr__(cell_inputs.dataset, "test", Closed())
-        untrained: Any = SimpleNamespace(model=None, out_of_fold=None)
-        return measure(cell, untrained, cell_inputs, union(train._splits(cell, cell_inputs)))
+        split = union(cells._splits(cell, cell_inputs))
+        untrained: Any = SimpleNamespace(model=None, out_of_fold=None, split=split)
+        return measure(cell, untrained, cell_inputs)
 
-    monkeypatch.setattr(train, "_train", measured_too_early)
+    monkeypatch.setattr(cells, "_train", measured_too_early)
     monkeypatch.setattr("pipeline.evaluation.errors.evaluate", lambda *_: None)
     with pytest.raises(ClosedError):
         tiny("train", "--mode=scratch")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.store import disk
-from pipeline.store import runs as run_folder
+from pipeline.store.artefact import Artefact
 from tests.reliability.conftest import Count
 from tests.reliability.forking import SMALL, check_whole, digests, finish, left_over, start
 
@@ -20,15 +20,15 @@ LIMIT = 120  # seconds; a deadlock lasts longer
 
 def write_down_each_cell() -> None:
     """Say in the log which cell is measured and written by which process."""
-    from pipeline.stages import train
+    from pipeline.artefacts import cell as cells
 
-    leave = train._measure_and_save
+    leave = cells._measure_and_save
 
-    def noted(cell: train.Cell, *rest: object) -> object:
+    def noted(cell: cells.Cell, *rest: object) -> object:
         print(f"made {cell.mode}-{cell.labels}-{cell.seed}", flush=True)
         return leave(cell, *rest)  # type: ignore[arg-type]
 
-    train._measure_and_save = noted  # type: ignore[assignment]
+    cells._measure_and_save = noted  # type: ignore[assignment]
 
 
 def both(arguments: list[str], folder: Path) -> list[str]:
@@ -70,7 +70,7 @@ def test_without_the_lock_both_would_train(tmp_path: Path, monkeypatch: pytest.M
     def make(folder: Path) -> dict[str, object]:
         made.append(folder)
         if len(made) == 1:  # as if the other process came in between
-            run_folder.build(tmp_path / "a", "demo", {"stage": "demo"}, make)
+            Artefact(tmp_path / "a", "demo", {"stage": "demo"}, make, "").build()
         return {}
 
     class Open:
@@ -81,7 +81,7 @@ def test_without_the_lock_both_would_train(tmp_path: Path, monkeypatch: pytest.M
         def release(self) -> None: ...
 
     monkeypatch.setattr(disk, "FileLock", Open)
-    run_folder.build(tmp_path / "a", "demo", {"stage": "demo"}, make)
+    Artefact(tmp_path / "a", "demo", {"stage": "demo"}, make, "").build()
     assert len(made) == 2
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from pipeline.artefacts.results import Comparison, SummaryRow
 from pipeline.modes import BASELINES, MODES
 from pipeline.report.anchors import cell_anchor, mode_anchor
 from pipeline.report.blocks import Column, Section, Table, Terms, Text
@@ -37,7 +37,7 @@ def describe_mode(name: str) -> str:
     return MODES[name].summary if name in MODES else f"classical baseline: {BASELINES[name]}"
 
 
-def _table(comparison: dict[str, Any]) -> Table:
+def _table(comparison: Comparison) -> Table:
     level = f"{100 * comparison['level']:.0f} %"
     columns = (
         Column("Labels", "number"),
@@ -55,10 +55,11 @@ def _table(comparison: dict[str, Any]) -> Table:
         (
             str(row["labels"]),
             row["mode"],
-            *(with_half_width(row[name]) for name in ("e_in", "e_out", "gap")),
+            *(with_half_width(each) for each in (row["e_in"], row["e_out"], row["gap"])),
             str(row["draws"]),
             percent(row["one_run"]["errors"] / row["one_run"]["n"]),
-            *(_limits(row["one_run"][name]) for name in ("clopper_pearson", "hoeffding")),
+            _limits(row["one_run"]["clopper_pearson"]),
+            _limits(row["one_run"]["hoeffding"]),
             row["one_run"]["cell"],
         )
         for row in comparison["summary"]
@@ -79,7 +80,7 @@ def _limits(limits: Sequence[float]) -> str:
     return f"{percent(limits[0])} to {percent(limits[1])}"
 
 
-def _link(row: dict[str, Any]) -> str:
+def _link(row: SummaryRow) -> str:
     """Where the row's name leads: to the mode's card, or, for a baseline, to its row among all cells."""
     if row["mode"] in MODES:
         return mode_anchor(row["labels"], row["mode"])

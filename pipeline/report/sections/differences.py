@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from pipeline.artefacts.results import Comparison
 from pipeline.report.blocks import Beside, Column, Figure, Folded, Section, Table, Text
 from pipeline.report.claims import SIGNIFICANCE, Claim, claims_of, draws_needed, how_many_supported
 from pipeline.report.drawing import GREY, PALETTE, Picture, styled, svg
@@ -80,7 +80,7 @@ def _claims_table(claims: Sequence[Claim]) -> Table:
     )
 
 
-def _paired_table(comparison: dict[str, Any]) -> Table:
+def _paired_table(comparison: Comparison) -> Table:
     cells = {(row["labels"], row["mode"]): row["one_run"]["cell"] for row in comparison["summary"]}
     columns = (
         Column("Labels", "number"),

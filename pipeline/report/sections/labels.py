@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from pipeline.artefacts.results import Comparison, SummaryRow
 from pipeline.modes import BASELINES, MODES
 from pipeline.report.blocks import Bullets, Column, Section, Table
 from pipeline.report.evidence import Evidence
@@ -20,8 +19,8 @@ def labels_spent(evidence: Evidence) -> Section:
     )
 
 
-def _budget_table(comparison: dict[str, Any]) -> Table:
-    budgets: dict[int, dict[str, Any]] = {}
+def _budget_table(comparison: Comparison) -> Table:
+    budgets: dict[int, SummaryRow] = {}
     for row in comparison["summary"]:
         if row["mode"] in MODES:
             budgets.setdefault(row["labels"], row)

@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure as Drawing
 
-from pipeline.artefacts import maps
+from pipeline.artefacts import latent_map
 from pipeline.report.atlas import Atlas, room, thumbnails
 from pipeline.report.blocks import Custom, Section, Text
 from pipeline.report.drawing import Floats, Picture, class_look, color_variable, scatter_classes, styled, svg
@@ -52,7 +52,7 @@ def latent_space(evidence: Evidence) -> Section | None:
     if evidence.pretrained is None:
         return None
     test = evidence.dataset.test
-    plane = maps.load(evidence.config, test, room(test.shape))
+    plane = latent_map.load(evidence.config, test, room(test.shape))
     atlas = Atlas(thumbnails(test.images[plane.shown.tolist()].numpy()))
     names = ("first principal component", "second principal component")
     projections = [

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.artefacts import classifiers
+from pipeline.artefacts import classifier
+from pipeline.artefacts.results import interval_record
 from pipeline.config import Experiment
 from pipeline.evaluation.statistics import mean_interval
 from pipeline.report.anchors import mode_anchor
@@ -163,7 +164,7 @@ def surest_mistakes(evidence: Evidence, cell: MeasuredCell) -> list[Mistake]:
 
 def _restore(config: Experiment, cell: MeasuredCell) -> Any:
     folder = config.folder / cell.folder
-    return classifiers.restore(config, folder, classifiers.describe(folder))
+    return classifier.restore(config, folder, classifier.describe(folder))
 
 
 def _show_mistake(evidence: Evidence, cell: MeasuredCell, mistake: Mistake, tile: str) -> ShownMistake:
@@ -296,7 +297,7 @@ def _epochs_row(evidence: Evidence, first: MeasuredCell) -> tuple[str, ...]:
         percent(first.e_in[selected]),
         percent(first.e_val[selected]),
         percent(first.e_val[-1]),
-        with_half_width(asdict(cost)),
+        with_half_width(interval_record(cost)),
         f"{sum(cell.stopped_early for cell in draws)} of {len(draws)}",
         first.folder,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,6 +10,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter, NullLocator
 
+from pipeline.artefacts.results import Comparison, IntervalRecord, PairedRow, Quantity, SummaryRow
 from pipeline.modes import BASELINES, MODES, in_order
 from pipeline.report.blocks import Figure, Opening
 from pipeline.report.claims import SIGNIFICANCE, Claim, claims_of, draws_needed, how_many_supported
@@ -40,7 +40,7 @@ def opening(evidence: Evidence) -> Opening:
 # --- the answer -----------------------------------------------------------------------------------------------
 
 
-def answer(comparison: dict[str, Any]) -> str:
+def answer(comparison: Comparison) -> str:
     """Return the finding at the smallest budget in one sentence, no stronger than the data allow."""
     labels = min(row["labels"] for row in comparison["summary"])
     rows = [row for row in comparison["summary"] if row["labels"] == labels and row["mode"] in MODES]
@@ -53,14 +53,15 @@ def answer(comparison: dict[str, Any]) -> str:
     return f"{who} has the lowest mean E_out of the modes, {rate}: {'; '.join(rivals)}."
 
 
-def _against(comparison: dict[str, Any], best: dict[str, Any], rival: dict[str, Any]) -> str:
+def _against(comparison: Comparison, best: SummaryRow, rival: SummaryRow) -> str:
     """How much less the best mode errs than a rival, and whether chance could have done it."""
     rate = f"{rival['mode']} errs on {percent(rival['e_out']['mean'])} %"
     paired = _find_pair(comparison["paired"], best, rival)
     if paired is None:
         return f"{rate}, without a paired comparison"
-    mean, low, high = paired["mean"], paired["low"], paired["high"]
-    if low is None:
+    difference = paired["difference"]
+    mean, low, high = difference["mean"], difference["low"], difference["high"]
+    if low is None or high is None:
         return f"{rate}, {percent(mean)} points more, and a single draw cannot tell that from chance"
     interval = f"{100 * comparison['level']:.0f} % interval {percent(low)} to {percent(high)}"
     return (
@@ -69,23 +70,29 @@ def _against(comparison: dict[str, Any], best: dict[str, Any], rival: dict[str, 
     )
 
 
-def _find_pair(pairs: list[dict[str, Any]], best: dict[str, Any], rival: dict[str, Any]) -> dict[str, Any] | None:
+def _find_pair(pairs: list[PairedRow], best: SummaryRow, rival: SummaryRow) -> PairedRow | None:
     """Rival minus best in E_out, whichever way round the comparison holds it."""
     for row in pairs:
         if row["labels"] != best["labels"] or row["quantity"] != "e_out":
             continue
-        difference, rest = row["difference"], {"p_value": row["p_value"], "draws": row["draws"]}
         if (row["first"], row["second"]) == (rival["mode"], best["mode"]):
-            return {**difference, **rest}
+            return row
         if (row["first"], row["second"]) == (best["mode"], rival["mode"]):
-            return {**_turned_round(difference), **rest}
+            return {
+                **row,
+                "first": rival["mode"],
+                "second": best["mode"],
+                "difference": _turned_round(row["difference"]),
+                "first_better": row["second_better"],
+                "second_better": row["first_better"],
+            }
     return None
 
 
-def _turned_round(difference: dict[str, Any]) -> dict[str, Any]:
+def _turned_round(difference: IntervalRecord) -> IntervalRecord:
     """The interval of second minus first."""
-    mean, low, high = (difference[name] for name in ("mean", "low", "high"))
-    if low is None:
+    mean, low, high = difference["mean"], difference["low"], difference["high"]
+    if low is None or high is None:
         return {"mean": 0.0 - mean, "low": None, "high": None}
     return {"mean": 0.0 - mean, "low": 0.0 - high, "high": 0.0 - low}
 
@@ -104,7 +111,7 @@ def _verdict(low: float, high: float, p_value: float, draws: int) -> str:
     return "so interval and test disagree and the data do not clearly separate the two"
 
 
-def _remarks(comparison: dict[str, Any], claims: Sequence[Claim], pretrained: bool) -> list[str]:
+def _remarks(comparison: Comparison, claims: Sequence[Claim], pretrained: bool) -> list[str]:
     labels = min(row["labels"] for row in comparison["summary"])
     baselines = [row for row in comparison["summary"] if row["labels"] == labels and row["mode"] in BASELINES]
     remarks = []
@@ -139,7 +146,7 @@ def _remarks(comparison: dict[str, Any], claims: Sequence[Claim], pretrained: bo
 # --- errors against labels ------------------------------------------------------------------------------------
 
 
-def _caption(comparison: dict[str, Any]) -> str:
+def _caption(comparison: Comparison) -> str:
     sentences = [
         "Error against the number of labels. Filled: E_out, on the test set. Hollow: E_in, on the training labels."
     ]
@@ -151,7 +158,7 @@ def _caption(comparison: dict[str, Any]) -> str:
 
 
 @styled
-def _chart(summary: Sequence[dict[str, Any]]) -> Picture:
+def _chart(summary: Sequence[SummaryRow]) -> Picture:
     """E_in and E_out against the number of labels, with intervals over the draws; baselines' E_out in grey."""
     drawing = Drawing(figsize=(5.4, 4.2), layout="constrained")
     axes = drawing.add_subplot()
@@ -174,9 +181,13 @@ def _chart(summary: Sequence[dict[str, Any]]) -> Picture:
     return svg(drawing, f"Chart of E_in and E_out against the number of labels. {listed}.")
 
 
-def _plot_mode(axes: Axes, summary: Sequence[dict[str, Any]], mode: str, shift: float) -> None:
+def _plot_mode(axes: Axes, summary: Sequence[SummaryRow], mode: str, shift: float) -> None:
     color, marker = mode_look(mode)
-    for quantity, name, fill, line in (("e_out", "E_out", color, "-"), ("e_in", "E_in", "white", "--")):
+    shown: tuple[tuple[Quantity, str, str, str], ...] = (
+        ("e_out", "E_out", color, "-"),
+        ("e_in", "E_in", "white", "--"),
+    )
+    for quantity, name, fill, line in shown:
         x, y, bars = _series(summary, mode, quantity)
         axes.errorbar(
             x * shift,
@@ -193,15 +204,16 @@ def _plot_mode(axes: Axes, summary: Sequence[dict[str, Any]], mode: str, shift: 
         )
 
 
-def _series(summary: Sequence[dict[str, Any]], mode: str, quantity: str) -> tuple[Floats, Floats, Floats | None]:
+def _series(summary: Sequence[SummaryRow], mode: str, quantity: Quantity) -> tuple[Floats, Floats, Floats | None]:
     """Budgets, means and half widths, in percent; no half widths for a single draw."""
     rows = sorted((row for row in summary if row["mode"] == mode), key=lambda row: int(row["labels"]))
     intervals = [row[quantity] for row in rows]
     means = np.array([100 * interval["mean"] for interval in intervals])
     budgets = np.array([float(row["labels"]) for row in rows])
-    if any(interval["low"] is None for interval in intervals):
+    highs = [100 * interval["high"] for interval in intervals if interval["high"] is not None]
+    if len(highs) < len(intervals):
         return budgets, means, None
-    return budgets, means, np.array([100 * interval["high"] for interval in intervals]) - means
+    return budgets, means, np.array(highs) - means
 
 
 def _legend_by_column(drawing: Drawing, axes: Axes, columns: Sequence[Sequence[str]], last_line: Sequence[str]) -> None:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 
+from pipeline.artefacts import encoder
 from pipeline.config import Experiment
 from pipeline.methods import find_method
 from pipeline.report.atlas import Atlas, thumbnails
 from pipeline.report.blocks import Beside, Block, Custom, Figure, Section, Text
 from pipeline.report.drawing import MARKERS, PALETTE, Floats, Picture, image_rows_as_lines, png_picture, styled, svg
 from pipeline.report.evidence import Evidence
-from pipeline.stages import pretrain, sample
 
 if TYPE_CHECKING:
     import torch
@@ -97,8 +97,8 @@ def _reconstruct(config: Experiment, train: ImageData) -> dict[str, Floats]:
 
     from pipeline.models.inputs import as_input
 
-    _, model = pretrain.restore_decoding(config, train.shape)
-    held_out, seen = pretrain.split_holdout(config, len(train))
+    _, model = encoder.restore_decoding(config, train.shape)
+    held_out, seen = encoder.split_holdout(config, len(train))
     candidates = held_out if len(held_out) else seen
     shown = train.examples(candidates, RECONSTRUCTED)
     clean = as_input(train.images[shown if len(shown) else candidates[:1]])
@@ -145,8 +145,8 @@ def _draw_samples(config: Experiment, shape: tuple[int, int, int]) -> Atlas:
 
     from pipeline.models import generation
 
-    backbone, model = pretrain.restore_decoding(config, shape)
-    images = generation.sample(model, sample.latent_gaussian(config, backbone), SAMPLED)
+    backbone, model = encoder.restore_decoding(config, shape)
+    images = generation.sample(model, encoder.latent_gaussian(config, backbone), SAMPLED)
     return _sheet(torch.nn.functional.pad(images, (1, 1, 1, 1), value=0.5))  # a grey frame keeps them apart
 
 
@@ -155,10 +155,10 @@ def _draw_manifold(config: Experiment, shape: tuple[int, int, int]) -> Manifold:
 
     from pipeline.models import generation
 
-    backbone, model = pretrain.restore_decoding(config, shape)
-    latent = sample.latent_gaussian(config, backbone)
-    sheet = _sheet(generation.manifold(model, latent, sample.SIDE))
-    quantiles = torch.special.ndtri((torch.arange(sample.SIDE) + 0.5) / sample.SIDE)
+    backbone, model = encoder.restore_decoding(config, shape)
+    latent = encoder.latent_gaussian(config, backbone)
+    sheet = _sheet(generation.manifold(model, latent, generation.SIDE))
+    quantiles = torch.special.ndtri((torch.arange(generation.SIDE) + 0.5) / generation.SIDE)
     x, y = latent.place(torch.stack([quantiles, quantiles], 1)).T.tolist()
     return Manifold(sheet, x, y[::-1])
 

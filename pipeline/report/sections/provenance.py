@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from pipeline.artefacts.data_card import DataCard
 from pipeline.config import as_dict
 from pipeline.report.blocks import Code, Column, Folded, Section, Table
 from pipeline.report.evidence import Evidence
+from pipeline.store.manifest import Manifest
 
 
 def what_produced_it(evidence: Evidence) -> Section:
@@ -27,7 +29,7 @@ def what_produced_it(evidence: Evidence) -> Section:
 
 def _provenance_table(evidence: Evidence) -> Table:
     """What made the pretrained encoder and the first cell."""
-    manifests = {"First cell": evidence.manifest}
+    manifests: dict[str, Manifest[Any]] = {"First cell": evidence.manifest}
     if evidence.pretrained is not None:
         manifests = {"Pretraining": evidence.pretrained, **manifests}
     origins = [manifest["provenance"] for manifest in manifests.values()]
@@ -40,7 +42,7 @@ def _provenance_table(evidence: Evidence) -> Table:
         ("seconds", *(f"{manifest['seconds']:.1f}" for manifest in manifests.values())),
     ]
     facts = ("command", "created", "revision", "python", "platform", "machine", "cpus")
-    rows += [(name, *(str(origin[name]) for origin in origins)) for name in facts]
+    rows += [(name, *(str(dict(origin)[name]) for origin in origins)) for name in facts]
     rows += [(name, *(str(origin["packages"][name]) for origin in origins)) for name in origins[0]["packages"]]
     draws = ", ".join(sorted({row["seed"] for row in evidence.rows}, key=int))
     return Table(
@@ -50,7 +52,7 @@ def _provenance_table(evidence: Evidence) -> Table:
     )
 
 
-def _data_table(card: dict[str, Any]) -> Table:
+def _data_table(card: DataCard) -> Table:
     channels, height, width = card["shape"]
     per_class = ", ".join(
         f"{name} ({count})" for name, count in zip(card["classes"], card["train_per_class"], strict=True)

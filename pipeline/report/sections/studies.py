@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from pipeline.report.blocks import Block, Column, Gallery, Heading, Section, Table, Text
 from pipeline.report.drawing import png_picture
 from pipeline.report.evidence import Evidence
+from pipeline.studies.verdict import Verdict
 
 
 def studies(evidence: Evidence) -> Section | None:
@@ -25,7 +25,7 @@ def studies(evidence: Evidence) -> Section | None:
     return Section("studies", "Claims of the theory put to the test", "Claims of the theory", blocks)
 
 
-def _one_study(folder: Path, verdict: dict[str, Any]) -> list[Block]:
+def _one_study(folder: Path, verdict: Verdict) -> list[Block]:
     held, count = sum(finding["holds"] for finding in verdict["findings"]), len(verdict["findings"])
     outcome = "holds" if verdict["holds"] else f"{held} of {count} parts hold"
     pictures = [png_picture((folder / picture["file"]).read_bytes(), picture["alt"]) for picture in verdict["pictures"]]
@@ -37,7 +37,7 @@ def _one_study(folder: Path, verdict: dict[str, Any]) -> list[Block]:
     ]
 
 
-def _findings_table(verdict: dict[str, Any], folder: str) -> Table:
+def _findings_table(verdict: Verdict, folder: str) -> Table:
     columns = (
         Column("Part of the claim", "words"),
         Column("What decides", "words"),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.artefacts import encoder
 from pipeline.config import Experiment
-from pipeline.stages import pretrain
-from pipeline.store import runs
+from pipeline.store.artefact import Artefact
 
 if TYPE_CHECKING:
     from pipeline.datasets.image_data import ImageData
@@ -37,30 +37,48 @@ class Plane:
     explained: npt.NDArray[np.float64]
 
 
+class MapSize(TypedDict):
+    """Number of images that the map shows."""
+
+    images: int
+
+
 def load(config: Experiment, test: ImageData, most: int) -> Plane:
-    """The map of at most so many images, made if it is not there yet."""
+    """Read the map of at most so many test images; it is made if it is not there yet.
+
+    Raises:
+        PipelineError: If stage pretrain has not run, or a file of the map was changed.
+    """
+    images = min(SHOWN, most, len(test))
     made_from = {
         "stage": "map",
-        "pretrained": runs.fingerprint(pretrain.inputs(config)),
-        "images": min(SHOWN, most, len(test)),
+        "pretrained": encoder.artefact(config).fingerprint,
+        "images": images,
         "perplexity": PERPLEXITY,
     }
-    folder = runs.build(config.folder, "map", made_from, lambda folder: _make(config, test, made_from, folder))
-    runs.open_artefact(folder, "delete the folder and run `make report` again")
+    latent_map: Artefact[MapSize] = Artefact(
+        config.folder,
+        "map",
+        made_from,
+        lambda folder: _make(config, test, images, folder),
+        "delete the folder and run `make report` again",
+    )
+    folder = latent_map.build()
+    latent_map.open()
     with np.load(folder / "plane.npz", allow_pickle=False) as stored:
         return Plane(stored["shown"], stored["pca"], stored["tsne"], stored["explained"])
 
 
-def _make(config: Experiment, test: ImageData, made_from: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _make(config: Experiment, test: ImageData, images: int, folder: Path) -> MapSize:
     import torch
     from sklearn.decomposition import PCA
 
     from pipeline.models.inputs import infer
     from pipeline.training.trainer import threads
 
-    shown = np.random.default_rng(0).permutation(len(test))[: made_from["images"]]
+    shown = np.random.default_rng(0).permutation(len(test))[:images]
     shown = shown[np.argsort(test.labels.numpy()[shown], kind="stable")]
-    backbone, _ = pretrain.restore(config, test.shape)
+    backbone, _ = encoder.restore(config, test.shape)
     with threads(config.runtime.threads):
         embeddings = infer(backbone, test.images[torch.from_numpy(shown)]).double().numpy()
         pca = PCA(min(2, *embeddings.shape), svd_solver="full")

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.store import disk, runs
+from pipeline.store import disk
+from pipeline.store.artefact import Artefact
+from pipeline.store.manifest import MANIFEST, open_artefact
 
 INPUTS = {"stage": "demo", "epochs": 3}
 
@@ -22,18 +24,22 @@ def make(text: str) -> Any:
     return fill
 
 
+def artefact(folder: Path, make: Any, name: str = "demo", **changes: Any) -> Artefact[Any]:
+    return Artefact(folder, name, INPUTS | changes, make, "remedy")
+
+
 def refuse(folder: Path) -> dict[str, Any]:
     raise AssertionError("must not be made again")
 
 
 def test_a_finished_artefact_is_recognised_and_other_settings_make_another(tmp_path: Path) -> None:
-    first = runs.build(tmp_path / "a", "demo", INPUTS, make("one"))
-    assert runs.build(tmp_path / "a", "demo", INPUTS, refuse) == first
-    assert runs.build(tmp_path / "a", "demo", dict(reversed(INPUTS.items())), refuse) == first
-    other = runs.build(tmp_path / "a", "demo", INPUTS | {"epochs": 4}, make("two"))
+    first = artefact(tmp_path / "a", make("one")).build()
+    assert artefact(tmp_path / "a", refuse).build() == first
+    assert Artefact(tmp_path / "a", "demo", dict(reversed(INPUTS.items())), refuse, "").build() == first
+    other = artefact(tmp_path / "a", make("two"), epochs=4).build()
     assert other != first
     assert (first / "weights.bin").read_text() == "one"
-    assert runs.open_artefact(first, "")["outcome"] == {"said": "one"}
+    assert open_artefact(first, "")["outcome"] == {"said": "one"}
 
 
 def test_an_artefact_is_whole_or_absent_and_a_failure_leaves_nothing(tmp_path: Path) -> None:
@@ -42,58 +48,58 @@ def test_an_artefact_is_whole_or_absent_and_a_failure_leaves_nothing(tmp_path: P
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        runs.build(tmp_path / "a", "demo", INPUTS, fail)
+        artefact(tmp_path / "a", fail).build()
     assert [path.name for path in (tmp_path / "a").iterdir() if not path.name.endswith(".lock")] == []
 
 
 def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
-    folder = runs.artefact_path(tmp_path / "a", "demo", INPUTS)
+    folder = artefact(tmp_path / "a", refuse).folder
     folder.parent.mkdir(parents=True)
     left_over = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     (left_over / "half").write_text("x")
     foreign = folder.with_name(f".{folder.name}.mine")
     foreign.mkdir()
-    runs.build(tmp_path / "a", "demo", INPUTS, make("one"))
+    artefact(tmp_path / "a", make("one")).build()
     assert {path for path in folder.parent.iterdir() if path.is_dir()} == {folder, foreign}
 
 
 def test_what_another_experiment_has_made_is_taken_over_and_stands_alone(tmp_path: Path) -> None:
-    first = runs.build(tmp_path / "a", "cells/demo", INPUTS, make("one"))
-    second = runs.build(tmp_path / "b", "cells/demo", INPUTS, refuse)
+    first = artefact(tmp_path / "a", make("one"), "cells/demo").build()
+    second = artefact(tmp_path / "b", refuse, "cells/demo").build()
     assert second.parent.parent == tmp_path / "b"
     (first / "weights.bin").unlink()
-    assert runs.open_artefact(second, "")["outcome"] == {"said": "one"}
+    assert open_artefact(second, "")["outcome"] == {"said": "one"}
 
 
 @pytest.mark.parametrize("damage", ["flip", "remove"])
 def test_a_changed_file_is_noticed_and_not_passed_on(damage: str, tmp_path: Path) -> None:
-    folder = runs.build(tmp_path / "a", "demo", INPUTS, make("one"))
+    folder = artefact(tmp_path / "a", make("one")).build()
     if damage == "flip":
         (folder / "weights.bin").write_text("onf")
     else:
         (folder / "weights.bin").unlink()
     with pytest.raises(PipelineError, match="run its stage again"):
-        runs.open_artefact(folder, "")
+        open_artefact(folder, "")
     if damage == "flip":
         with pytest.raises(PipelineError, match=r"weights\.bin"):
-            runs.build(tmp_path / "b", "demo", INPUTS, make("other"))
+            artefact(tmp_path / "b", make("other")).build()
     else:  # it no longer counts as finished
-        assert runs.build(tmp_path / "a", "demo", INPUTS, make("anew")) == folder
-        assert runs.open_artefact(folder, "")["outcome"] == {"said": "anew"}
+        assert artefact(tmp_path / "a", make("anew")).build() == folder
+        assert open_artefact(folder, "")["outcome"] == {"said": "anew"}
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"files": 3}', '{"files": {"weights.bin": {}}}'])
 def test_a_broken_manifest_is_no_finished_artefact(content: str, tmp_path: Path) -> None:
-    folder = runs.build(tmp_path / "a", "demo", INPUTS, make("one"))
-    (folder / runs.MANIFEST).write_text(content)
-    assert not runs.is_finished(folder, runs.fingerprint(INPUTS))
+    folder = artefact(tmp_path / "a", make("one")).build()
+    (folder / MANIFEST).write_text(content)
+    assert not artefact(tmp_path / "a", refuse).is_finished
     with pytest.raises(PipelineError, match=r"is not the file that was written .* delete .* and run its stage again"):
-        runs.open_artefact(folder, "remedy")
+        open_artefact(folder, "remedy")
 
 
 def test_a_manifest_says_what_it_was_made_from_and_by(tmp_path: Path) -> None:
-    folder = runs.build(tmp_path / "a", "demo", INPUTS, make("one"))
-    manifest = json.loads((folder / runs.MANIFEST).read_text())
+    folder = artefact(tmp_path / "a", make("one")).build()
+    manifest = json.loads((folder / MANIFEST).read_text())
     assert manifest["inputs"] == INPUTS
     assert manifest["files"]["weights.bin"]["sha256"] == disk.sha256_file(folder / "weights.bin")
     assert manifest["provenance"]["packages"]["torch"]
@@ -117,7 +123,7 @@ def test_a_write_replaces_the_file_at_once_or_not_at_all(tmp_path: Path, monkeyp
 def test_a_file_where_a_folder_should_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("mine")
     with pytest.raises(PipelineError, match=r"cannot write .*/a/demo"):
-        runs.build(tmp_path / "a", "demo", INPUTS, make("one"))
+        artefact(tmp_path / "a", make("one")).build()
     assert (tmp_path / "a").read_text() == "mine"
 
 

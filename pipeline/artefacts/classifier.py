@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import methods
+from pipeline.artefacts import comparison, data_card, encoder, grid
+from pipeline.artefacts.cell import CELLS, Cell
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
-from pipeline.modes import BUILT_IN, MODES
-from pipeline.stages import compare, data, pretrain, train
-from pipeline.store import disk, runs
+from pipeline.modes import BUILT_IN
+from pipeline.store import disk
+from pipeline.store.fingerprints import FORMAT
+from pipeline.store.manifest import Manifest, open_artefact
 
 if TYPE_CHECKING:
     from pipeline.models.deployed import Deployed
@@ -37,39 +40,37 @@ def find(config: Experiment, cell: str, mode: str | None, labels: int | None, se
         return Path(cell)
     if mode is None or labels is None or seed is None:
         return _best(config, mode, labels, seed)
-    made_from = train.Cell(config, mode, labels, seed)
-    folder = runs.artefact_path(config.folder, train.relative(made_from), train.inputs(made_from))
-    if not folder.is_dir():
-        raise PipelineError(
-            f"{folder} does not exist; run `python -m pipeline train --mode {mode} --labels {labels} --seed {seed}` "
-            "with the same settings first"
-        )
-    return folder
+    return Cell(config, mode, labels, seed).artefact().check()
 
 
 def _best(config: Experiment, mode: str | None, labels: int | None, seed: int | None) -> Path:
     """Of the largest budget, since validation errors of different ones are counted on different numbers of images."""
-    compare.load(config)
-    jobs = [
-        job
-        for job in compare.grid(config)
-        if job.mode in MODES and mode in (None, job.mode) and labels in (None, job.labels) and seed in (None, job.seed)
+    comparison.load(config)
+    cells = [
+        entry
+        for entry in grid.entries(config)
+        if isinstance(entry, Cell)
+        and mode in (None, entry.mode)
+        and labels in (None, entry.labels)
+        and seed in (None, entry.seed)
     ]
-    if not jobs:
+    if not cells:
         raise PipelineError(
             "mode, labels, seed: no cell of the grid is meant; it has the modes "
             f"{', '.join(config.grid.modes)}, the budgets {', '.join(map(str, config.grid.labels))}, "
             f"and the draws 0 to {config.grid.draws - 1}"
         )
-    most = max(job.labels for job in jobs)
-    found = min((job.folder for job in jobs if job.labels == most), key=_validation)
-    print(f"the best by validation at {most} labels: {found}")
-    return found
+    most = max(cell.labels for cell in cells)
+    best = min((cell for cell in cells if cell.labels == most), key=_validation)
+    folder = best.artefact().folder
+    print(f"the best by validation at {most} labels: {folder}")
+    return folder
 
 
-def _validation(folder: Path) -> tuple[float, float]:
+def _validation(cell: Cell) -> tuple[float, float]:
     """Validation error, and the loss to tell equal ones apart. The test set has no say."""
-    measured = runs.open_artefact(folder, "run `make compare` again")["outcome"]["e_val"]
+    measured = cell.artefact().open()["outcome"]["e_val"]
+    assert measured is not None
     return measured["error"], measured["loss"]
 
 
@@ -79,7 +80,7 @@ def describe(folder: Path) -> dict[str, Any]:
     Raises:
         PipelineError: The folder is neither a cell nor an export, or a file was changed.
     """
-    manifest = runs.open_artefact(folder, "name the folder of a trained cell or of an export")
+    manifest = open_artefact(folder, "name the folder of a trained cell or of an export")
     try:
         description = _described(folder, manifest)
         check(description)
@@ -90,17 +91,17 @@ def describe(folder: Path) -> dict[str, Any]:
     return description
 
 
-def _described(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
-    made_from = manifest["inputs"]
+def _described(folder: Path, manifest: Manifest[Any]) -> dict[str, Any]:
+    made_from, outcome = manifest["inputs"], manifest["outcome"]
     if made_from["stage"] == "export":
         description: dict[str, Any] = disk.read_json(folder / DESCRIPTION, "export it again")
         return description
     if made_from["stage"] != "train":
         raise PipelineError(f"{folder} was made by stage {made_from['stage']}; name a cell, as stage train makes them")
     experiment = home(folder)
-    card, outcome = data.find_card(experiment, made_from["data"]), manifest["outcome"]
+    card: Any = data_card.find(experiment, made_from["data"])["outcome"]
     return {
-        "format": runs.FORMAT,
+        "format": FORMAT,
         "fingerprint": manifest["fingerprint"],
         "input": {
             "layout": "NCHW",
@@ -110,8 +111,8 @@ def _described(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
             "divided_inside_by": 255,
         },
         "classes": card["classes"],
-        "encoder": made_from.get("encoder") or pretrain.find_architecture(experiment, made_from["pretrained"]),
-        "head_widths": made_from.get("graph", made_from["train"])["head_widths"],
+        "encoder": made_from.get("encoder") or encoder.find_architecture(experiment, made_from["pretrained"]),
+        "head_widths": (made_from["graph"] if "graph" in made_from else made_from["train"])["head_widths"],
         "data": {name: card[name] for name in ("dataset", "sha256", "train", "test")},
         "trained": {name: outcome[name] for name in ("mode", "labels", "seed", "e_in", "e_val", "e_out")},
         "provenance": manifest["provenance"],
@@ -135,7 +136,7 @@ def check(description: dict[str, Any]) -> None:
 def home(folder: Path) -> Path:
     """The folder of the experiment that a cell or an export belongs to."""
     parent = folder.absolute().parent
-    return parent.parent if parent.name == train.CELLS else parent
+    return parent.parent if parent.name == CELLS else parent
 
 
 def restore(config: Experiment, folder: Path, description: dict[str, Any]) -> Deployed:

@@ -1,0 +1,114 @@
+"""A classical baseline on one draw: the counterpart of a cell, with the same files where they make sense."""
+
+from __future__ import annotations
+
+import functools
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.artefacts import data_card
+from pipeline.artefacts.cell_files import METRICS, PREDICTIONS
+from pipeline.artefacts.cell_inputs import CellInputs, pixels
+from pipeline.artefacts.metrics import Metrics, SplitMetrics
+from pipeline.config import Experiment
+from pipeline.datasets.splits import union
+from pipeline.learning.plan import split_budget
+from pipeline.store import disk, test_access
+from pipeline.store.artefact import Artefact
+from pipeline.store.fingerprints import Inputs
+
+CHUNK = 10_000  # test images that are floats at a time
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """One training of one classical classifier, on the same draw of labels as the cells of its budget and seed.
+
+    Attributes:
+        config: The experiment.
+        mode: Key of ``BASELINES``.
+        labels: Label budget.
+        seed: Which draw of the labelled subset.
+    """
+
+    config: Experiment
+    mode: str
+    labels: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The baseline's place inside the experiment's folder, without the fingerprint."""
+        return f"baselines/{self.mode}-{self.labels}-{self.seed}"
+
+    @functools.cached_property
+    def inputs(self) -> Inputs:
+        """What the baseline is made from."""
+        return {
+            "stage": "baseline",
+            "data": data_card.load(self.config)["sha256"],
+            "mode": self.mode,
+            "labels": self.labels,
+            "seed": self.seed,
+        }
+
+    def artefact(self, shared: CellInputs | None = None) -> Artefact[Metrics]:
+        """The trained baseline.
+
+        Args:
+            shared: Images of the experiment, where several are made in one process; None reads them when it is made.
+        """
+        return Artefact(
+            self.config.folder,
+            self.name,
+            self.inputs,
+            lambda folder: _make(self, shared or CellInputs(self.config), folder),
+            "run `make compare` again",
+        )
+
+
+def _make(baseline: Baseline, shared: CellInputs, folder: Path) -> Metrics:
+    from pipeline.datasets.leakage import check_disjoint
+    from pipeline.evaluation.baselines import predict
+    from pipeline.models.inputs import chunks
+
+    started = time.monotonic()
+    config, train, test = baseline.config, shared.dataset.train, shared.dataset.test
+    budget, seed = baseline.labels, baseline.seed
+    split = union(split_budget(config.train, train.labels.numpy(), budget, seed, len(train.class_names)))
+    index = np.union1d(split.train, split.val)  # no early stopping: all labels are trained on
+    check_disjoint(shared.dataset, {"the labelled part": index})
+    labels = train.labels.numpy()[index]
+    test_access.take(config.folder, baseline.name, baseline.artefact().fingerprint, baseline.inputs["data"])
+    tested = map(pixels, chunks(test.images, CHUNK))
+    predictions = predict(baseline.mode, shared.pca, pixels(train.images[index]), labels, tested)
+    np.savez_compressed(
+        folder / PREDICTIONS,
+        train_index=index,
+        train_pred=predictions.train,
+        val_index=np.empty(0, dtype=np.int64),
+        val_pred=np.empty(0, dtype=np.int64),
+        test_pred=predictions.test,
+    )
+    metrics: Metrics = {
+        "mode": baseline.mode,
+        "labels": budget,
+        "seed": seed,
+        "e_in": _count(predictions.train, labels),
+        "e_val": None,
+        "e_out": _count(predictions.test, test.labels.numpy()),
+        "best_epoch": None,
+        "stopped_epoch": None,
+        "seconds": round(time.monotonic() - started, 3),
+    }
+    disk.write_json(folder / METRICS, metrics)
+    return metrics
+
+
+def _count(predicted: np.ndarray[Any, Any], true: np.ndarray[Any, Any]) -> SplitMetrics:
+    errors = int((predicted != true).sum())
+    return {"n": len(true), "errors": errors, "error": errors / len(true)}

@@ -1,0 +1,247 @@
+"""A cell: one training of one classifier, a pure function of (experiment, mode, labels, seed).
+
+There is no second way to train: command line, grid, clusters and ``reproduce`` make cells.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline import methods
+from pipeline.artefacts import cell_files, cell_settings, data_card, encoder
+from pipeline.artefacts.cell_inputs import CellInputs
+from pipeline.artefacts.metrics import Metrics, SplitMetrics
+from pipeline.config import Experiment, check_seed
+from pipeline.datasets.splits import LabelSplit, union
+from pipeline.errors import PipelineError
+from pipeline.learning.plan import Plan, split_budget
+from pipeline.store import test_access
+from pipeline.store.artefact import Artefact
+from pipeline.store.fingerprints import Inputs
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.evaluation.errors import SplitErrors
+    from pipeline.learning.classify import Trained
+    from pipeline.learning.fitting import Examples
+
+CELLS = "cells"  # their folder inside the experiment's
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of one classifier.
+
+    Attributes:
+        config: The experiment.
+        mode: Name of the mode.
+        labels: Label budget, validation included.
+        seed: Which draw of the labelled subset; also of the head's weights and the order of batches.
+        track_unseen_error: Whether history also has, epoch by epoch, the error on images that neither pretraining nor
+            this draw has seen: the training images held out of pretraining, whose labels nothing is chosen by.
+
+    Raises:
+        PipelineError: If the seed is out of range.
+    """
+
+    config: Experiment
+    mode: str
+    labels: int
+    seed: int
+    track_unseen_error: bool = False
+
+    def __post_init__(self) -> None:
+        check_seed("seed", self.seed)
+
+    @property
+    def plan(self) -> Plan:
+        """How the classifier is trained."""
+        config = self.config
+        return Plan(self.mode, config.pretrain, config.train, config.runtime.alone, self.seed)
+
+    @property
+    def name(self) -> str:
+        """The cell's place inside the experiment's folder, without the fingerprint."""
+        mode = self.mode.replace(":", ".")  # an import path, of which Windows takes no colon in a file's name
+        return f"{CELLS}/{mode}-{self.labels}-{self.seed}"
+
+    @functools.cached_property
+    def inputs(self) -> Inputs:
+        """What the cell is made from. What it does not use is left out, so that changing that does not retrain it."""
+        mode, config = self.plan.definition, self.config
+        made_from = {
+            "stage": "train",
+            "data": data_card.load(config)["sha256"],
+            "precision": config.runtime.precision,
+            "mode": self.mode,
+            "flags": cell_settings.flags(mode),
+            "labels": self.labels,
+            "seed": self.seed,
+            **cell_settings.used(self.plan),
+        }
+        if mode.pretrained:
+            made_from["pretrained"] = encoder.artefact(config).fingerprint
+        else:
+            made_from["encoder"] = methods.architecture(config.pretrain)
+        if self.track_unseen_error:
+            made_from["track_unseen_error"] = {"holdout": config.pretrain.holdout, "seed": config.pretrain.seed}
+        return made_from
+
+    def artefact(self, shared: CellInputs | None = None) -> Artefact[Metrics]:
+        """The trained cell.
+
+        Args:
+            shared: Images and encoder of the experiment, where several cells are made in one process; None reads them
+                when the cell is made.
+        """
+        return Artefact(
+            self.config.folder,
+            self.name,
+            self.inputs,
+            lambda folder: _make(self, shared or CellInputs(self.config), folder),
+            f"run `python -m pipeline train --mode {self.mode} --labels {self.labels} --seed {self.seed}` with the "
+            "same settings first",
+        )
+
+
+def train_together(cells: Sequence[Cell], shared: CellInputs) -> None:
+    """Train cells whose plans are ``stackable`` and that differ in their draws alone, as one computation.
+
+    Each becomes what its artefact would be, to the bit. Where that cannot be had, or one of them fails, none is made:
+    they are left to be made alone.
+    """
+    from pipeline.learning.stacked_heads import train_stacked
+    from pipeline.training.trainer import threads
+
+    started, trained = time.monotonic(), None
+    with threads(1), contextlib.suppress(PipelineError):
+        examples = [_examples(cell, shared) for cell in cells]
+        trained = train_stacked([cell.plan for cell in cells], examples, shared.pretrained)
+    seconds = (time.monotonic() - started) / len(cells)
+    if trained is None:
+        return
+    for cell, own in zip(cells, trained, strict=True):
+        make = functools.partial(_measure_and_save, cell, shared, own, seconds)
+        Artefact(cell.config.folder, cell.name, cell.inputs, make, "").build()
+
+
+def _make(cell: Cell, shared: CellInputs, folder: Path) -> Metrics:
+    from pipeline.training.trainer import threads
+
+    started = time.monotonic()
+    with threads(1):
+        trained = _train(cell, shared)
+    return _measure_and_save(cell, shared, trained, time.monotonic() - started, folder)
+
+
+def _train(cell: Cell, shared: CellInputs) -> Trained:
+    """The trained classifier, from what earlier stages left."""
+    from pipeline.learning.classify import train_classifier
+
+    mode = cell.plan.definition
+    pretrained = shared.pretrained if mode.pretrained else None
+    neighbours = shared.graph if mode.spreads_labels else None
+    return train_classifier(cell.plan, _examples(cell, shared), pretrained, neighbours, cell.artefact().checkpoint)
+
+
+def _splits(cell: Cell, shared: CellInputs) -> list[LabelSplit]:
+    """How the cell spends its labels."""
+    train = shared.dataset.train
+    return split_budget(cell.config.train, train.labels.numpy(), cell.labels, cell.seed, len(train.class_names))
+
+
+def _examples(cell: Cell, shared: CellInputs) -> Examples:
+    """What the cell learns from."""
+    from pipeline.datasets.leakage import check_disjoint
+    from pipeline.learning.fitting import Examples
+
+    train, splits = shared.dataset.train, _splits(cell, shared)
+    unseen_index = unseen(cell.config, train.labels, union(splits)) if cell.track_unseen_error else None
+    for split in splits:
+        parts = {"the labelled part": split.train, "the validation part": split.val}
+        if unseen_index is not None:
+            parts["the images that only history shows"] = unseen_index
+        check_disjoint(shared.dataset, parts)
+    return Examples(train.images, train.labels, len(train.class_names), splits, unseen_index)
+
+
+def unseen(config: Experiment, labels: torch.Tensor, split: LabelSplit) -> npt.NDArray[np.int64]:
+    """Indices of labelled images that were held out of pretraining and are not in the draw.
+
+    Raises:
+        PipelineError: If there are none.
+    """
+    held_out = encoder.split_holdout(config, len(labels))[0].numpy()
+    index = np.setdiff1d(held_out[labels.numpy()[held_out] >= 0], np.concatenate([split.train, split.val]))
+    if not len(index):
+        raise PipelineError(
+            f"pretrain.holdout: {config.pretrain.holdout} leaves no image that neither pretraining nor the "
+            "classifier sees; raise it"
+        )
+    return index
+
+
+def _measure_and_save(cell: Cell, shared: CellInputs, trained: Trained, seconds: float, folder: Path) -> Metrics:
+    """Measure the classifier, whose training took so many seconds, and write what there is of it."""
+    from pipeline.training.trainer import threads
+
+    started = time.monotonic()
+    with threads(1):
+        test_access.take(cell.config.folder, cell.name, cell.artefact().fingerprint, cell.inputs["data"])
+        errors = _measure(cell, trained, shared)
+    metrics: Metrics = {
+        "mode": cell.mode,
+        "labels": cell.labels,
+        "seed": cell.seed,
+        "e_in": _split_metrics(errors["train"]),
+        "e_val": _split_metrics(errors["val"]),
+        "e_out": _split_metrics(errors["test"]),
+        "confusion": errors["test"].confusion.tolist(),
+        "best_epoch": trained.result.best_epoch,
+        "stopped_epoch": trained.result.stopped_epoch,
+        "max_epochs": trained.result.max_epochs,
+        "reached_max_epochs": trained.result.stopped_epoch >= trained.result.max_epochs,
+        "seconds": round(seconds + time.monotonic() - started, 3),
+        "encoder_sha256": trained.digests,
+    }
+    if len(trained.trials) > 1:
+        metrics["trials"] = [{"e_val": t.e_val, "loss_val": t.loss_val, "epoch": t.epoch} for t in trained.trials]
+        metrics["chosen"] = trained.chosen
+    cell_files.save(folder, trained, errors, metrics, shared.dataset.train)
+    return metrics
+
+
+def _measure(cell: Cell, trained: Trained, shared: CellInputs) -> dict[str, SplitErrors]:
+    """The selected model on each split: training, validation, and the test set, opened here once.
+
+    Through a frozen encoder, every cell would make the same embeddings of the test images: they are made once. In a
+    cross-validation the selected model has seen every validation label, so the folds' models are asked there.
+    """
+    from pipeline.evaluation.errors import evaluate
+
+    mode, model, split = cell.plan.definition, trained.model, trained.split
+    train, test = shared.dataset.train, shared.dataset.test
+    classes = len(train.class_names)
+    if mode.pretrained and not mode.trains_encoder:
+        tested = evaluate(model.head, shared.test_embeddings, test.labels, classes)
+    else:
+        tested = evaluate(model, test.images, test.labels, classes)
+    return {
+        "train": evaluate(model, train.images[split.train], train.labels[split.train], classes),
+        "val": trained.out_of_fold or evaluate(model, train.images[split.val], train.labels[split.val], classes),
+        "test": tested,
+    }
+
+
+def _split_metrics(found: SplitErrors) -> SplitMetrics:
+    return {"n": found.n, "errors": found.errors, "error": found.error, "loss": found.loss}

@@ -1,0 +1,239 @@
+"""The pretrained encoder: learnt from images without labels, with every training image embedded once."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import methods
+from pipeline.artefacts import data_card
+from pipeline.config import Experiment
+from pipeline.errors import PipelineError
+from pipeline.learning.plan import Pretrained
+from pipeline.store import disk
+from pipeline.store.artefact import Artefact, artefact_folder
+from pipeline.store.fingerprints import Inputs
+from pipeline.store.manifest import Manifest, open_artefact
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.models.classifier import Backbone
+    from pipeline.models.generation import LatentGaussian
+    from pipeline.models.pretraining import Pretraining, Reconstructing
+
+_NAME = "pretrain"
+_REMEDY = "run `python -m pipeline pretrain` with the same settings (or `make pretrain`) first"
+
+Outcome = dict[
+    str, Any
+]  # counts, precision and threads, the last epoch's row of history.csv, and the method's findings
+
+
+def artefact(config: Experiment) -> Artefact[Outcome]:
+    """The experiment's encoder, trained by one process."""
+    return Artefact(config.folder, _NAME, inputs(config), lambda folder: _make(config, folder), _REMEDY)
+
+
+def inputs(config: Experiment) -> Inputs:
+    """What the encoder is made from."""
+    made_from = {
+        "stage": "pretrain",
+        "data": data_card.load(config)["sha256"],
+        "pretrain": methods.resolved(config.pretrain),
+        "precision": config.runtime.precision,
+    }
+    return made_from | ({"compile": True} if config.runtime.compile else {})  # it draws other random numbers
+
+
+def describe(config: Experiment) -> str:
+    """What the pretraining is called in tables."""
+    method = methods.find_method(config.pretrain.method)
+    denoises = method.decodes and method.distorts and config.pretrain.corruption is not None
+    return f"denoising {method.summary}" if denoises else method.summary
+
+
+# --- using it -------------------------------------------------------------------------------------------------
+
+
+def load(config: Experiment) -> Pretrained:
+    """Read the finished encoder.
+
+    Raises:
+        PipelineError: If stage pretrain has not run, or a file of the encoder was changed.
+    """
+    from safetensors.torch import load_file
+
+    folder = _verified(config)
+    weights, embeddings = load_file(folder / "backbone.safetensors"), load_file(folder / "embeddings.safetensors")
+    return Pretrained(weights, embeddings["train"])
+
+
+def restore(config: Experiment, shape: tuple[int, int, int]) -> tuple[Backbone, Pretraining]:
+    """The finished backbone and the model around its encoder, in eval mode, to reconstruct or generate with.
+
+    Raises:
+        PipelineError: If stage pretrain has not run, or a file of the encoder was changed.
+    """
+    from safetensors.torch import load_file
+
+    folder = _verified(config)
+    backbone = methods.new_backbone(config.pretrain, shape)
+    model = methods.new_model(config.pretrain, shape, backbone.encoder)
+    for name, part in {"backbone": backbone, **model.parts()}.items():
+        part.load_state_dict(load_file(folder / f"{name}.safetensors"))
+    return backbone.eval(), model.eval()
+
+
+def restore_decoding(config: Experiment, shape: tuple[int, int, int]) -> tuple[Backbone, Reconstructing]:
+    """The same as ``restore``, of a method that decodes.
+
+    Raises:
+        PipelineError: If the method draws no images, stage pretrain has not run, or a file was changed.
+    """
+    from pipeline.models.pretraining import Reconstructing
+
+    backbone, model = restore(config, shape)
+    if not isinstance(model, Reconstructing):
+        raise PipelineError(f"pretrain.method: {config.pretrain.method} has no decoder; expected one that draws images")
+    return backbone, model
+
+
+def _verified(config: Experiment) -> Path:
+    """The finished encoder's folder, after every file in it was checked against the manifest."""
+    finished = artefact(config)
+    finished.check()
+    finished.open()
+    return finished.folder
+
+
+def find_manifest(experiment: Path, fingerprint: str) -> Manifest[Outcome]:
+    """Find the encoder with this fingerprint, from the experiment's folder alone; return its manifest.
+
+    Raises:
+        PipelineError: If the folder does not hold it, or a file of it was changed.
+    """
+    return open_artefact(artefact_folder(experiment, _NAME, fingerprint), _REMEDY)
+
+
+def find_architecture(experiment: Path, fingerprint: str) -> dict[str, Any]:
+    """What the encoder with this fingerprint is built from (see ``methods``), from the experiment's folder alone.
+
+    Raises:
+        PipelineError: If the folder does not hold it, or a file of it was changed.
+    """
+    found: dict[str, Any] = find_manifest(experiment, fingerprint)["outcome"]["architecture"]
+    return found
+
+
+def split_holdout(config: Experiment, images: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Indices of the training images held out of pretraining, and of those it sees.
+
+    Raises:
+        PipelineError: If nothing would be left to pretrain on.
+    """
+    from pipeline.learning.pretrain import split_holdout
+
+    return split_holdout(config.pretrain, images)
+
+
+def latent_gaussian(config: Experiment, backbone: Backbone) -> LatentGaussian:
+    """What latents are drawn from: the prior, or else the mean and standard deviation of the training embeddings."""
+    from pipeline.models.generation import LatentGaussian
+
+    if methods.find_method(config.pretrain.method).has_prior:
+        return LatentGaussian.standard(backbone.out_features)
+    mean, variance = backbone.norm.running_mean, backbone.norm.running_var  # standardisation has measured them
+    assert mean is not None
+    assert variance is not None
+    return LatentGaussian.independent(mean, variance.sqrt())
+
+
+# --- making it ------------------------------------------------------------------------------------------------
+
+
+def build(config: Experiment) -> Path:
+    """Pretrain unless it is done, and return the folder. A killed run goes on after its last whole epoch.
+
+    Raises:
+        PipelineError: If stage data has not run, the training diverged, or the folder cannot be written.
+    """
+    alone = artefact(config)
+    if config.runtime.processes > 1 and not alone.is_finished:
+        return _build_together(config, alone)
+    return alone.build()
+
+
+def _build_together(config: Experiment, alone: Artefact[Outcome]) -> Path:
+    """Pretrain in several processes: the first does the stage, the others share in the training and end.
+
+    They are told whether there is one: the artefact may be taken over from another experiment.
+    """
+    from pipeline.training.distributed import join
+
+    team = join(config.runtime)
+    if not team.is_global_zero:
+        if team.broadcast(False):
+            _share(config, alone.checkpoint)
+        raise SystemExit(0)
+    begun = False
+
+    def make(folder: Path) -> Outcome:
+        nonlocal begun
+        begun = team.broadcast(True)
+        return {**_make(config, folder), "processes": team.world_size}
+
+    try:
+        return replace(alone, make=make).build()
+    finally:
+        if not begun:
+            team.broadcast(False)
+
+
+def _share(config: Experiment, checkpoint: Path) -> None:
+    """Train beside the first process, which keeps and says what comes of it."""
+    from pipeline.learning.pretrain import train
+    from pipeline.training.trainer import threads
+
+    with threads(config.runtime.threads):
+        quiet = replace(config.runtime, progress=False)
+        train(config.pretrain, quiet, data_card.load_dataset(config).train.images, checkpoint)
+
+
+def _make(config: Experiment, folder: Path) -> Outcome:
+    from pipeline.datasets.leakage import check_disjoint
+    from pipeline.learning.pretrain import pretrain
+    from pipeline.store import tensor_file
+    from pipeline.training.trainer import explain_precision, threads
+
+    precision, reason = explain_precision(config.runtime)
+    print(f"pretrain: precision {precision}, {reason}")
+    settings, dataset, place = config.pretrain, data_card.load_dataset(config), artefact(config)
+    images = dataset.train.images
+    if dataset.train.is_streamed:
+        print(f"{config.data.dataset}: {dataset.whereabouts}")
+    events = config.folder / "tensorboard" / place.folder.name if config.runtime.tensorboard else None
+    held_out, seen = split_holdout(config, len(images))
+    if not dataset.train.is_streamed:  # those were held against the test set when they were hashed
+        check_disjoint(dataset, {"pretraining": seen.numpy()})
+    embeddings = functools.partial(tensor_file.create, folder / "embeddings.safetensors", "train")
+    with threads(config.runtime.threads) as used:
+        encoder = pretrain(settings, config.runtime, images, place.checkpoint, events, embeddings)
+        findings: dict[str, float] = {}
+        examine = methods.find_method(settings.method).examine
+        if examine is not None and len(held_out):
+            findings = examine(methods.own_settings(settings), encoder.model, images[held_out], folder)
+    for name, part in {"backbone": encoder.backbone, **encoder.model.parts()}.items():
+        disk.write_tensors(folder / f"{name}.safetensors", part.state_dict())
+    disk.write_csv(folder / "history.csv", encoder.result.history)
+    return {
+        "images": len(seen),
+        "epochs": encoder.result.stopped_epoch,
+        "precision": precision,
+        "threads": used,
+        "architecture": methods.architecture(settings),
+        **encoder.result.history[-1],
+        **findings,
+    }

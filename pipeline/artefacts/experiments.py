@@ -1,0 +1,237 @@
+"""Finished experiments side by side; differences are paired where data, draws and protocol are the same."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.artefacts import comparison, encoder
+from pipeline.artefacts.results import (
+    Compared,
+    Comparison,
+    RunDifference,
+    RunRow,
+    RunSummary,
+    SettingDifference,
+    SummaryRow,
+    paired_figures,
+)
+from pipeline.store import disk
+from pipeline.store.artefact import Artefact
+from pipeline.store.manifest import open_artefact
+
+RESULTS, COMPARED = "compared.csv", "compared.json"
+
+_KEY = ("stage", "mode", "labels", "seed")  # what two cells have in common by being looked up
+
+
+@dataclass(frozen=True)
+class ComparedCell:
+    """A cell or a baseline of an experiment.
+
+    Attributes:
+        row: Of results.csv.
+        fingerprint: Of all that it was made from.
+        protocol: What has to be equal in two cells for their difference to be paired, by setting.
+        treatment: What may differ: the encoder that it started from, by setting.
+    """
+
+    row: dict[str, str]
+    fingerprint: str
+    protocol: dict[str, Any]
+    treatment: dict[str, Any]
+
+
+Key = tuple[int, str]  # budget and mode
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An experiment: the letter that it has in the table, its comparison, and its cells by budget, mode and draw."""
+
+    letter: str
+    folder: Path
+    comparison: Comparison
+    cells: dict[Key, dict[int, ComparedCell]]
+
+
+def artefact(compared: Compared) -> Artefact[None]:
+    """The folder with what was compared, below the runs folder of the first experiment."""
+    return Artefact(
+        Path(compared["runs"][0]["folder"]).absolute().parent / "compared",
+        "runs",
+        {"stage": "compare-runs", "compared": compared},
+        lambda folder: _write(compared, folder),
+        "run it again",
+    )
+
+
+def compare(folders: Sequence[Path]) -> Compared:
+    """Compare the experiments in these folders with the first of them.
+
+    Raises:
+        PipelineError: If one is not compared yet, or a file of it was changed.
+    """
+    found = [_read(chr(ord("A") + number), folder) for number, folder in enumerate(folders)]
+    first, others = found[0], found[1:]
+    compared: Compared = {
+        "level": first.comparison["level"],
+        "runs": [_run(one) for one in found],
+        "differences": [],
+        "summary": [_summary(one, row) for one in found for row in one.comparison["summary"]],
+        "paired": [],
+    }
+    for other in others:
+        compared["differences"] += _differences(first, other)
+        compared["paired"] += _paired(first, other)
+    return compared
+
+
+def _read(letter: str, folder: Path) -> Finished:
+    compared, rows = comparison.read(folder)
+    pretraining = functools.cache(functools.partial(_pretraining, folder))  # one serves many cells
+    cells: dict[Key, dict[int, ComparedCell]] = {}
+    for row in rows:
+        cells.setdefault((int(row["labels"]), row["mode"]), {})[int(row["seed"])] = _cell(folder, row, pretraining)
+    return Finished(letter, folder, compared, cells)
+
+
+def _cell(folder: Path, row: dict[str, str], pretraining: Callable[[str], dict[str, Any]]) -> ComparedCell:
+    manifest = open_artefact(folder / row["cell"], "run `make compare` for it again")
+    protocol = _flat({name: value for name, value in manifest["inputs"].items() if name not in _KEY})
+    treatment = {name: protocol.pop(name) for name in list(protocol) if name.startswith("encoder.")}
+    if "pretrained" in protocol:
+        treatment = pretraining(protocol.pop("pretrained"))
+    split = folder / row["cell"] / "split.json"
+    if split.exists():  # a baseline trains on the whole budget and has none
+        protocol["labelled images (SHA-256 of split.json)"] = disk.sha256_file(split)
+    return ComparedCell(row, manifest["fingerprint"], protocol, treatment)
+
+
+def _pretraining(folder: Path, fingerprint: str) -> dict[str, Any]:
+    """The settings of the pretraining with this fingerprint."""
+    settings = encoder.find_manifest(folder, fingerprint)["inputs"]["pretrain"]
+    return {f"pretrain.{name}": value for name, value in settings.items()}
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings by dotted name; sections are one level deep."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= {f"{name}.{key}": entry for key, entry in value.items()} if isinstance(value, dict) else {name: value}
+    return flat
+
+
+# --- what the experiments say of each other -------------------------------------------------------------------
+
+
+def _run(one: Finished) -> RunRow:
+    found = one.comparison
+    return {
+        "run": one.letter,
+        "folder": str(one.folder),
+        "fingerprint": found["fingerprint"],
+        "dataset": found["dataset"],
+        "pretraining": found["pretraining"],
+        "draws": found["draws"],
+    }
+
+
+def _summary(one: Finished, row: SummaryRow) -> RunSummary:
+    return {
+        "run": one.letter,
+        "labels": row["labels"],
+        "mode": row["mode"],
+        "draws": row["draws"],
+        "e_in": row["e_in"],
+        "e_out": row["e_out"],
+        "gap": row["gap"],
+    }
+
+
+def _differences(first: Finished, other: Finished) -> list[SettingDifference]:
+    """What the two were made with, where it differs, each thing once."""
+    said: dict[str, SettingDifference] = {}
+    for kind, setting, a, b in (*_grids(first, other), *_settings(first, other)):
+        if a != b:
+            values = {first.letter: a, other.letter: b}
+            said.setdefault(setting, {"run": other.letter, "kind": kind, "setting": setting, "values": values})
+    return list(said.values())
+
+
+def _grids(first: Finished, other: Finished) -> Iterator[tuple[str, str, Any, Any]]:
+    yield "grid", "budgets", _parts(first, 0), _parts(other, 0)
+    yield "grid", "modes", _parts(first, 1), _parts(other, 1)
+    for key in _shared(first, other):
+        name = f"draws of {key[1]} at {key[0]} labels"
+        yield "grid", name, sorted(first.cells[key]), sorted(other.cells[key])
+
+
+def _parts(one: Finished, number: int) -> list[Any]:
+    return sorted({key[number] for key in one.cells})
+
+
+def _settings(first: Finished, other: Finished) -> Iterator[tuple[str, str, Any, Any]]:
+    """Kind, name, and both values of every setting of the cells that both have."""
+    for key in _shared(first, other):
+        for one, another in _pairs(first, other, key):
+            a, b = one.protocol, another.protocol
+            yield "protocol", "data", a["data"], b["data"]
+            if a["data"] != b["data"]:
+                continue  # whatever else differs follows from it
+            for setting in sorted({*a, *b} - {"data"}):
+                yield "protocol", f"{key[1]}: {setting}", a.get(setting), b.get(setting)
+            for setting in sorted({*one.treatment, *another.treatment}):
+                yield "treatment", setting, one.treatment.get(setting), another.treatment.get(setting)
+
+
+def _paired(first: Finished, other: Finished) -> Iterator[RunDifference]:
+    """First minus other over the draws that both have; nothing where a protocol differs or the cells are the same."""
+    from pipeline.evaluation.statistics import paired_difference
+
+    for key in _shared(first, other):
+        pairs = _pairs(first, other, key)
+        same_protocol = all(one.protocol == another.protocol for one, another in pairs)
+        same_cells = all(one.fingerprint == another.fingerprint for one, another in pairs)
+        if not pairs or same_cells or not same_protocol:
+            continue
+        labels, mode = key
+        for quantity in comparison.QUANTITIES:
+            a, b = ([float(pair[side].row[quantity]) for pair in pairs] for side in (0, 1))
+            yield {
+                **paired_figures(paired_difference(a, b)),
+                "labels": labels,
+                "mode": mode,
+                "first": first.letter,
+                "second": other.letter,
+                "quantity": quantity,
+            }
+
+
+def _shared(first: Finished, other: Finished) -> list[Key]:
+    return [key for key in first.cells if key in other.cells]
+
+
+def _pairs(first: Finished, other: Finished, key: Key) -> list[tuple[ComparedCell, ComparedCell]]:
+    """Cells of the draws that both have."""
+    a, b = first.cells[key], other.cells[key]
+    return [(a[seed], b[seed]) for seed in sorted(a) if seed in b]
+
+
+def _write(compared: Compared, folder: Path) -> None:
+    disk.write_json(folder / COMPARED, compared)
+    rows = []
+    for summary in compared["summary"]:
+        row: dict[str, object] = {
+            "run": summary["run"],
+            "labels": summary["labels"],
+            "mode": summary["mode"],
+            "draws": summary["draws"],
+        }
+        for name, interval in (("e_in", summary["e_in"]), ("e_out", summary["e_out"]), ("gap", summary["gap"])):
+            row |= {f"{name}_{part}": value for part, value in interval.items()}
+        rows.append(row)
+    disk.write_csv(folder / RESULTS, rows)

@@ -1,0 +1,119 @@
+"""The grid of modes x labels x draws: its cells and classical baselines, checked and trained in parallel."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+from pipeline.artefacts import cell, data_card, encoder, graph
+from pipeline.artefacts.baseline import Baseline
+from pipeline.artefacts.cell import Cell
+from pipeline.artefacts.cell_inputs import CellInputs
+from pipeline.config import Experiment
+from pipeline.errors import PipelineError
+from pipeline.modes import BASELINES, find_mode
+from pipeline.parallel import Task, check, fan_out
+
+STACKED = 32  # draws in one computation; more gain little
+
+Entry = Cell | Baseline  # of the grid
+
+
+def entries(config: Experiment) -> list[Entry]:
+    """All entries of the grid, in the order of results.csv."""
+    found: list[Entry] = []
+    for labels in sorted(config.grid.labels):
+        for mode in config.grid.modes:
+            found += [Cell(config, mode, labels, seed) for seed in range(config.grid.draws)]
+        for name in BASELINES if config.grid.baselines else ():
+            found += [Baseline(config, name, labels, seed) for seed in range(config.grid.draws)]
+    return found
+
+
+# --- what can be trained --------------------------------------------------------------------------------------
+
+
+def check_grid(config: Experiment) -> None:
+    """Refuse a grid that cannot be trained before anything is.
+
+    Raises:
+        PipelineError: If a mode is unknown, a budget impossible, the modes have not as many trials each, or an earlier
+            stage has not run.
+    """
+    modes = [find_mode(mode) for mode in config.grid.modes]
+    tried = {mode: len(config.train.candidates(mode)) for mode in config.grid.modes}
+    if len(set(tried.values())) > 1:
+        counts = ", ".join(f"{mode} {count}" for mode, count in tried.items())
+        raise PipelineError(
+            f"train.trials: settings to choose among are {counts}; give every mode of the grid as many, or the one "
+            "with the most is favoured"
+        )
+    if any(mode.pretrained for mode in modes):
+        encoder.artefact(config).check()
+    data_card.check_budgets(config)
+
+
+# --- training it ----------------------------------------------------------------------------------------------
+
+
+def train_missing(config: Experiment, grid: Sequence[Entry]) -> None:
+    """Train the entries that are not finished, as many at a time as the settings say.
+
+    Raises:
+        PipelineError: If the backend cannot be used, or an entry failed; the others are kept.
+    """
+    missing = [entry for entry in grid if not entry.artefact().is_finished]
+    if missing:
+        check(config)
+    if any(isinstance(entry, Cell) and entry.plan.definition.spreads_labels for entry in missing):
+        graph.artefact(config).build()  # with all threads, before every process waits for it
+    # long ones first: no core idles at the end
+    missing.sort(key=lambda entry: (-entry.labels, isinstance(entry, Baseline)))
+    fan_out(config, _tasks(missing), "compare", "cell")
+
+
+def _tasks(missing: Sequence[Entry]) -> list[Task]:
+    """A task an entry; but draws whose heads can be trained as one computation are one task, and begin."""
+    stacks: dict[tuple[str, int], list[Cell]] = {}
+    alone = []
+    for entry in missing:
+        if isinstance(entry, Cell) and entry.plan.stackable:
+            stacks.setdefault((entry.mode, entry.labels), []).append(entry)
+        else:
+            alone.append(_task(entry))
+    together = []
+    for cells in stacks.values():
+        for start in range(0, len(cells), STACKED):
+            part = cells[start : start + STACKED]
+            together.append(_stack(part) if len(part) > 1 else _task(part[0]))
+    return together + alone
+
+
+def _stack(cells: list[Cell]) -> Task:
+    name = f"{cells[0].mode} at {cells[0].labels} labels"
+    return Task(name, functools.partial(_train_together, cells), tuple(_task(cell) for cell in cells))
+
+
+def _task(entry: Entry) -> Task:
+    return Task(f"{entry.mode} at {entry.labels} labels, draw {entry.seed}", functools.partial(_train, entry))
+
+
+def _train_together(cells: list[Cell]) -> None:
+    cell.train_together(cells, _shared(cells[0].config))
+
+
+def _train(entry: Entry) -> None:
+    entry.artefact(_shared(entry.config)).build()
+
+
+def _shared(config: Experiment) -> CellInputs:
+    return _cell_inputs(config, data_card.load(config)["sha256"])
+
+
+@functools.lru_cache(maxsize=1)
+def _cell_inputs(config: Experiment, sha256: str) -> CellInputs:
+    """A worker trains many cells of one experiment: it reads data and encoder once.
+
+    A cluster's worker outlives the command: by then the same settings may mean other images, which the checksum tells.
+    """
+    return CellInputs(config)

@@ -1,0 +1,213 @@
+"""The records of comparisons: the lines of results.csv, the content of comparison.json and of compared.json."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
+
+if TYPE_CHECKING:
+    from pipeline.evaluation.crossed import Interval
+    from pipeline.evaluation.statistics import PairedDifference
+
+Quantity = Literal["e_in", "e_out"]  # errors whose paired differences are told
+
+
+class IntervalRecord(TypedDict):
+    """A mean over the draws and its 95 % interval; the limits of a single draw are None."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+def interval_record(found: Interval) -> IntervalRecord:
+    """The interval as JSON takes it."""
+    return {"mean": found.mean, "low": found.low, "high": found.high}
+
+
+class OneRun(TypedDict):
+    """What the first draw alone says of E_out.
+
+    Attributes:
+        cell: Its folder, relative to the experiment's.
+        errors: Number of wrongly classified test images.
+        n: Number of test images.
+        clopper_pearson: 95 % interval of the error rate, exact.
+        hoeffding: 95 % interval of the error rate, whatever the distribution.
+    """
+
+    cell: str
+    errors: int
+    n: int
+    clopper_pearson: tuple[float, float]
+    hoeffding: tuple[float, float]
+
+
+class SummaryRow(TypedDict):
+    """A mode, or a classical baseline, at one label budget, over all draws.
+
+    Attributes:
+        labels: Label budget.
+        mode: The mode, or the baseline's name.
+        draws: Number of draws.
+        n_train: Number of labels trained on, in each draw.
+        n_val: Number of labels that chose the epoch.
+        e_in: Error on the labels trained on, 0 to 1.
+        e_out: Error on the test images, 0 to 1.
+        gap: E_out minus E_in.
+        one_run: What the first draw alone says.
+    """
+
+    labels: int
+    mode: str
+    draws: int
+    n_train: int
+    n_val: int
+    e_in: IntervalRecord
+    e_out: IntervalRecord
+    gap: IntervalRecord
+    one_run: OneRun
+
+
+class PairedFigures(TypedDict):
+    """A paired difference of two errors, see ``pipeline.evaluation.statistics.PairedDifference``."""
+
+    draws: int
+    difference: IntervalRecord
+    p_value: float
+    exact: bool
+    first_better: float | None
+    equal: float | None
+    second_better: float | None
+    detectable: float | None
+
+
+def paired_figures(found: PairedDifference) -> PairedFigures:
+    """The paired difference as JSON takes it."""
+    return {
+        "draws": found.draws,
+        "difference": interval_record(found.difference),
+        "p_value": found.p_value,
+        "exact": found.exact,
+        "first_better": found.first_better,
+        "equal": found.equal,
+        "second_better": found.second_better,
+        "detectable": found.detectable,
+    }
+
+
+class PairedRow(PairedFigures):
+    """The difference of one error between two modes over the same draws.
+
+    Attributes:
+        labels: Label budget.
+        first: The mode that is subtracted from.
+        second: The mode that is subtracted.
+        quantity: Which error.
+    """
+
+    labels: int
+    first: str
+    second: str
+    quantity: Quantity
+
+
+class Comparison(TypedDict):
+    """The content of comparison.json.
+
+    Attributes:
+        dataset: What the config calls the data set.
+        pretraining: What the pretraining is called in tables.
+        level: Confidence level of all intervals.
+        draws: Number of draws of each cell.
+        summary: A row a budget and mode, in the order of results.csv.
+        paired: A row a budget, pair of modes and error.
+        fingerprint: Of all that it was made from, once it is written.
+        files: SHA-256 of results.csv, once it is written.
+    """
+
+    dataset: str
+    pretraining: str
+    level: float
+    draws: int
+    summary: list[SummaryRow]
+    paired: list[PairedRow]
+    fingerprint: NotRequired[str]
+    files: NotRequired[dict[str, str]]
+
+
+class ResultRow(TypedDict):
+    """A line of results.csv: one cell or classical baseline."""
+
+    dataset: str
+    pretraining: str
+    mode: str
+    labels: int
+    seed: int
+    n_train: int
+    n_val: int
+    n_test: int
+    e_in: float
+    e_val: float | str
+    e_out: float
+    best_epoch: int | None
+    stopped_epoch: int | None
+    seconds: float
+    cell: str
+
+
+# --- experiments side by side: the content of compared.json ---------------------------------------------------
+
+
+class RunRow(TypedDict):
+    """An experiment: its letter in the table, its folder, and what its comparison says of itself."""
+
+    run: str
+    folder: str
+    fingerprint: str
+    dataset: str
+    pretraining: str
+    draws: int
+
+
+class RunSummary(TypedDict):
+    """A mode at a label budget in one of the experiments, see ``SummaryRow``."""
+
+    run: str
+    labels: int
+    mode: str
+    draws: int
+    e_in: IntervalRecord
+    e_out: IntervalRecord
+    gap: IntervalRecord
+
+
+class RunDifference(PairedRow):
+    """The difference of one error between two experiments, first and second, in one mode at one budget."""
+
+    mode: str
+
+
+class SettingDifference(TypedDict):
+    """Something in which two experiments differ.
+
+    Attributes:
+        run: The letter of the second experiment.
+        kind: "grid", "protocol" (differences are not paired) or "treatment" (what is compared).
+        setting: Its name.
+        values: Its value by the experiments' letters.
+    """
+
+    run: str
+    kind: str
+    setting: str
+    values: dict[str, Any]
+
+
+class Compared(TypedDict):
+    """The content of compared.json."""
+
+    level: float
+    runs: list[RunRow]
+    differences: list[SettingDifference]
+    summary: list[RunSummary]
+    paired: list[RunDifference]

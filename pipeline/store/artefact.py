@@ -1,0 +1,172 @@
+"""Artefacts: folders that are made once from known inputs, and recognised by them ever after.
+
+An artefact's folder holds a ``manifest.json`` with a fingerprint of all that it was made from. It is built beside its
+final place and renamed into it, so it is whole or absent. The folder's name ends with the fingerprint's first
+characters: changed settings make a new folder beside the old one, and nothing that was made before is overwritten.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import glob
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic
+
+from pipeline.errors import PipelineError
+from pipeline.store import disk
+from pipeline.store.fingerprints import Inputs, fingerprint
+from pipeline.store.manifest import MANIFEST, Manifest, Outcome, is_whole, open_artefact, write_manifest
+
+
+@dataclass(frozen=True)
+class Artefact(Generic[Outcome]):
+    """A folder of files that is made once from known inputs.
+
+    Attributes:
+        experiment: The experiment's folder.
+        name: The artefact's place inside it, without the fingerprint, such as "cells/frozen-100-0".
+        inputs: All that it is made from; their fingerprint recognises it.
+        make: Fills an empty folder; what it returns is written into the manifest as ``outcome``.
+        remedy: What a message advises where the artefact is missing, such as "run `make data` first".
+    """
+
+    experiment: Path
+    name: str
+    inputs: Inputs
+    make: Callable[[Path], Outcome]
+    remedy: str
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """The SHA-256, in hex, of all that it is made from."""
+        return fingerprint(self.inputs)
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies, or will."""
+        return artefact_folder(self.experiment, self.name, self.fingerprint)
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file that its training is saved to until it is in its place: beside it."""
+        return self.folder.with_name(f".{self.folder.name}.checkpoint")
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it is there and whole; only its manifest is read."""
+        return is_whole(self.folder, self.fingerprint)
+
+    def check(self) -> Path:
+        """Return its folder; the manifest is read, the files are not.
+
+        Raises:
+            PipelineError: If it is not finished; the message ends with the remedy.
+        """
+        if not self.is_finished:
+            raise PipelineError(f"{self.folder} is missing; {self.remedy}")
+        return self.folder
+
+    def open(self) -> Manifest[Outcome]:
+        """Check every file against the manifest, and return the manifest.
+
+        Raises:
+            PipelineError: If it is missing, or a file in it was changed.
+        """
+        return open_artefact(self.folder, self.remedy)
+
+    def build(self) -> Path:
+        """Make it unless it is there, or copy it from another experiment below the same runs folder; return its folder.
+
+        Raises:
+            PipelineError: If the folder cannot be written.
+        """
+        if not self.is_finished:
+            with disk.locked(self.folder), disk.readable_os_errors(self.folder):
+                if not self.is_finished and not self._adopt():
+                    self._make()
+        disk.discard(self.checkpoint)  # not before the artefact is in its place
+        return self.folder
+
+    def _adopt(self) -> bool:
+        """Copy it from a sibling experiment, if one has it, so that what two configs share is computed once."""
+        for other in sorted(self.experiment.parent.glob(f"*/{self.folder.relative_to(self.experiment)}")):
+            if is_whole(other, self.fingerprint):
+                _copy(other, self.folder)  # a sibling that was tampered with is refused aloud
+                return True
+        return False
+
+    def _make(self) -> None:
+        if self.folder.is_file():
+            raise FileExistsError(errno.EEXIST, "a file is in its place")
+        with _staging(self.folder) as staging:
+            started = time.monotonic()
+            outcome = self.make(staging)
+            write_manifest(staging, self.inputs, outcome, time.monotonic() - started)
+            _put_in_place(staging, self.folder)
+
+
+def artefact_folder(experiment: Path, name: str, fingerprint: str) -> Path:
+    """Return where the artefact with this name and fingerprint lies inside the experiment's folder."""
+    return experiment / f"{name}-{fingerprint[:8]}"
+
+
+def copy_artefact(folder: Path, target: Path) -> None:
+    """Copy an artefact to any place, whole or not at all; one that is there already is left as it is.
+
+    Raises:
+        PipelineError: If something else is there, or the copy cannot be written.
+    """
+    if is_whole(target, open_artefact(folder, "make it again")["fingerprint"]):
+        return
+    if target.exists():
+        raise PipelineError(f"{target} exists already; name a folder that does not")
+    with disk.readable_os_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _copy(folder, target)
+
+
+def _copy(folder: Path, target: Path) -> None:
+    """Copy the manifest and the files that it names."""
+    manifest = open_artefact(folder, "")
+    with _staging(target) as staging:
+        for name in (*manifest["files"], MANIFEST):
+            (staging / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / name, staging / name)
+        _put_in_place(staging, target)
+
+
+@contextlib.contextmanager
+def _staging(folder: Path) -> Iterator[Path]:
+    """A folder beside the final one, removed again unless it was renamed into place.
+
+    Whoever calls holds the artefact's lock: what a killed process left of an earlier attempt can be cleared away.
+    """
+    for ending in ("?" * 8, "broken"):  # mkdtemp's names, and that of what was being replaced
+        for left_over in folder.parent.glob(f".{glob.escape(folder.name)}.{ending}/"):
+            shutil.rmtree(left_over, ignore_errors=True)
+    staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    staging.chmod(0o777 & ~disk.umask())
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _put_in_place(staging: Path, folder: Path) -> None:
+    """Rename into place; what lies there is broken (else it had been reused) and is kept until the new is whole."""
+    for path in (*staging.rglob("*"), staging):
+        disk.sync(path)
+    broken = folder.with_name(f".{folder.name}.broken")
+    if folder.exists():
+        shutil.rmtree(broken, ignore_errors=True)
+        folder.rename(broken)
+    staging.rename(folder)
+    disk.sync(folder.parent)
+    shutil.rmtree(broken, ignore_errors=True)

@@ -1,0 +1,95 @@
+"""The manifest of an artefact: what the artefact was made from, what came of it, and the SHA-256 of its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Generic, TypedDict, TypeVar, cast
+
+from pipeline.errors import PipelineError
+from pipeline.store import disk, provenance
+from pipeline.store.fingerprints import FORMAT, Inputs, fingerprint
+from pipeline.store.provenance import Provenance
+from pipeline.store.sealed import UNREADABLE, file_inside, read_sealed, seal, unseal
+
+MANIFEST = "manifest.json"
+
+Outcome = TypeVar("Outcome")
+
+
+class FileEntry(TypedDict):
+    """One file of an artefact: its SHA-256 in hex, and its size in bytes."""
+
+    sha256: str
+    bytes: int
+
+
+class Manifest(TypedDict, Generic[Outcome]):
+    """What an artefact says of itself.
+
+    Attributes:
+        format: The version of all formats that it was written with.
+        fingerprint: The SHA-256 of ``format`` and ``inputs``, in hex.
+        inputs: All that the artefact was made from.
+        outcome: What came of it: the numbers that are read most often.
+        seconds: How long it took to make.
+        files: Each file of the folder by its name, but for the manifest.
+        provenance: Versions, machine and command.
+    """
+
+    format: int
+    fingerprint: str
+    inputs: Inputs
+    outcome: Outcome
+    seconds: float
+    files: dict[str, FileEntry]
+    provenance: Provenance
+
+
+def write_manifest(folder: Path, inputs: Inputs, outcome: object, seconds: float) -> None:
+    """Write the manifest of everything that lies in the folder."""
+    manifest: Manifest[object] = {
+        "format": FORMAT,
+        "fingerprint": fingerprint(inputs),
+        "inputs": inputs,
+        "outcome": outcome,
+        "seconds": round(seconds, 3),
+        "files": {
+            str(path.relative_to(folder)): {"sha256": disk.sha256_file(path), "bytes": path.stat().st_size}
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        },
+        "provenance": provenance.collect(),
+    }
+    disk.write_json(folder / MANIFEST, seal(manifest))
+
+
+def is_whole(folder: Path, wanted: str) -> bool:
+    """Whether the folder holds a whole artefact with this fingerprint; only its manifest is read."""
+    try:
+        manifest = unseal(folder / MANIFEST)
+        sizes = (
+            file_inside(folder, name).stat().st_size == entry["bytes"] for name, entry in manifest["files"].items()
+        )
+        return bool(manifest["fingerprint"] == wanted) and all(sizes)
+    except UNREADABLE:
+        return False
+
+
+def open_artefact(folder: Path, remedy: str) -> Manifest[Any]:
+    """Check an artefact's manifest and every file in its folder, and return the manifest.
+
+    Raises:
+        PipelineError: If the manifest is missing (the message then ends with ``remedy``), or it or a file was changed.
+    """
+    again = f"delete {folder} and run its stage again"
+    manifest = read_sealed(folder / MANIFEST, again if (folder / MANIFEST).exists() else remedy)
+    for name, entry in manifest["files"].items():
+        try:
+            same = disk.sha256_file(file_inside(folder, name)) == entry["sha256"]
+        except UNREADABLE as error:
+            raise PipelineError(f"{folder / name} cannot be read ({error}); {again}") from error
+        if not same:
+            raise PipelineError(
+                f"{folder / name} is not the file that was written (its SHA-256 differs from the manifest's); {again}"
+            )
+    return cast(Manifest[Any], manifest)

@@ -1,0 +1,129 @@
+"""The verdict of a study: whether its claim holds, with results and pictures, as verdict.json."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, TypedDict, cast
+
+from pipeline.artefacts import data_card
+from pipeline.config import Experiment
+from pipeline.store import disk, provenance
+from pipeline.store.fingerprints import fingerprint
+from pipeline.store.provenance import Provenance
+from pipeline.store.records import find_record, write_record
+from pipeline.studies import RESULTS, VERDICT, find_study
+
+if TYPE_CHECKING:
+    from pipeline.studies import points, study
+
+
+class FindingRecord(TypedDict):
+    """One claim put to the test, see ``study.Finding``."""
+
+    claim: str
+    criterion: str
+    measured: str
+    holds: bool
+
+
+class PictureRecord(TypedDict):
+    """A picture beside the verdict: its file's name, and what can be seen on it."""
+
+    file: str
+    alt: str
+
+
+class Verdict(TypedDict):
+    """The content of verdict.json.
+
+    Attributes:
+        study: Which study, see ``STUDIES``.
+        title: What it is about, in a few words.
+        claim: What is claimed, in a sentence.
+        measured: What was found, with figures.
+        holds: Whether all of its findings hold.
+        findings: The parts of the claim, one by one.
+        pictures: Pictures beside the verdict.
+        dataset: What the config calls the data set.
+        data_sha256: Digest of the data set.
+        seeds: Number of seeds of each arm.
+        arms: Names of the arms.
+        provenance: Versions, machine and command.
+    """
+
+    study: str
+    title: str
+    claim: str
+    measured: str
+    holds: bool
+    findings: list[FindingRecord]
+    pictures: list[PictureRecord]
+    dataset: str
+    data_sha256: str
+    seeds: int
+    arms: list[str]
+    provenance: Provenance
+
+
+def find(config: Experiment, planned: Sequence[points.Point]) -> Verdict | None:
+    """The study's verdict on these points, if it is there and whole; else None."""
+    return cast(Verdict | None, find_record(config.folder / config.study.name / VERDICT, _fingerprint(planned)))
+
+
+def _fingerprint(planned: Sequence[points.Point]) -> str:
+    made_from = [point.inputs for point in planned]
+    return fingerprint({"stage": "study", "points": made_from, "source": provenance.source_sha256()})
+
+
+def write(config: Experiment, planned: Sequence[points.Point]) -> Verdict:
+    """Write results, pictures, and the verdict, which vouches for them.
+
+    Args:
+        config: The study's settings.
+        planned: Its points, which are all measured.
+
+    Raises:
+        PipelineError: If a point is missing or was changed, or the folder cannot be written.
+    """
+    study, measured = find_study(config.study.name), _open(planned)
+    findings = study.conclude(measured)
+    pictures = {f"{name}.png": picture for name, picture in study.draw(measured).items()}
+    verdict: Verdict = {
+        "study": config.study.name,
+        "title": study.title,
+        "claim": study.claim,
+        "measured": " ".join(finding.measured for finding in findings),
+        "holds": all(finding.holds for finding in findings),
+        "findings": [cast(FindingRecord, asdict(finding)) for finding in findings],
+        "pictures": [{"file": name, "alt": picture.alt} for name, picture in pictures.items()],
+        "dataset": config.data.dataset,
+        "data_sha256": data_card.load(config)["sha256"],
+        "seeds": config.grid.draws,
+        "arms": list(measured.arms),
+        "provenance": provenance.collect(),
+    }
+    files: dict[str, bytes | str] = {name: picture.content for name, picture in pictures.items()}
+    files[RESULTS] = disk.as_csv(_rows(measured))
+    path = config.folder / config.study.name / VERDICT
+    return cast(Verdict, write_record(path, _fingerprint(planned), verdict, files))
+
+
+def _open(planned: Sequence[points.Point]) -> study.Points:
+    """What was measured, after every file was checked."""
+    from pipeline.studies import study
+
+    measured = [
+        study.Point(point.arm, point.seed, point.artefact().open()["outcome"], point.artefact().folder / "arrays.npz")
+        for point in planned
+    ]
+    return study.Points(measured, {point.arm: point.config for point in planned})
+
+
+def _rows(measured: study.Points) -> list[dict[str, object]]:
+    """One row a point; arms of different methods have different numbers, and a blank where others have one."""
+    columns = list(dict.fromkeys(name for point in measured.points for name in point.values))
+    return [
+        {"arm": point.arm, "seed": point.seed, **{name: point.values.get(name, "") for name in columns}}
+        for point in measured.points
+    ]
