@@ -18,7 +18,7 @@ TOPICS = {
     "overhead": "the Trainer beside a bare loop of PyTorch",
     "recipe": "ours beside the usual Lightning recipe with torchvision and a DataLoader",
     "pythae_vae": "our VAE beside pythae's (pip install pythae)",
-    "steps": "distortions and precision of the default pretraining",
+    "steps": "corruption and precision of the default pretraining",
     "heads": "embedding; frozen cells on embeddings beside the encoder at every step; many at once beside one by one",
     "compilation": "torch.compile beside none",
 }

@@ -20,7 +20,7 @@ from benchmarks.heads import cell_seconds
 from benchmarks.sides import seconds
 from benchmarks.subjects import DEFAULT, train, training_images
 from pipeline import methods
-from pipeline.config import Experiment, RuntimeConfig
+from pipeline.config import Experiment, InvariancesConfig, RuntimeConfig
 from pipeline.datasets.batches import InMemoryData
 from pipeline.store import disk
 from pipeline.training.recording import Monitored
@@ -40,7 +40,7 @@ def epoch_of_size(side: int) -> float:
     """Seconds of one epoch over 6,000 images of this side."""
     pixels = torch.randint(0, 256, (6000, 1, side, side), dtype=torch.uint8)
     shape = (1, side, side)
-    model = methods.new_model(DEFAULT, shape, methods.new_backbone(DEFAULT, shape).encoder)
+    model = methods.new_model(DEFAULT, InvariancesConfig(), shape, methods.new_backbone(DEFAULT, shape).encoder)
     data = InMemoryData(pixels, torch.full((6000,), -1), torch.arange(6000), DEFAULT.batch_size, 0)
     return seconds(lambda: fit(model, data, RuntimeConfig(precision="32", progress=False), 1, [Monitored(model, dict)]))
 

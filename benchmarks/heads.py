@@ -1,4 +1,4 @@
-"""Frozen cells: heads on embeddings that were computed once, beside the encoder run anew; many at once, one by one."""
+"""Frozen cells: heads on embeddings that were computed once; many at once, one by one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from benchmarks.sides import Comparison, rate, seconds
 from benchmarks.subjects import DEFAULT, mnist, training_images
 from pipeline import methods
-from pipeline.config import DistortionConfig, RuntimeConfig, TrainConfig
+from pipeline.config import InvariancesConfig, RuntimeConfig, TrainConfig
 from pipeline.datasets.splits import label_split
 from pipeline.learning.classify import train_classifier
 from pipeline.learning.fitting import Examples
@@ -19,11 +19,10 @@ from pipeline.models.inputs import infer
 from pipeline.training.trainer import seed_everything, threads
 
 DRAWS = 10
-UNDISTORTED = DistortionConfig(0, 0, 0, 0, 0)  # with it the head is trained from images, which it leaves as they are
 
 
 def comparisons() -> Iterator[Comparison]:
-    """Embedding all images; then cells of 100 and 1000 labels, in each of two ways, twice."""
+    """Embedding all images; then cells of 100 and 1000 labels, together and one by one."""
     images = training_images()
     yield Comparison(
         "embedding 60,000 images with the default encoder: two threads, one (images/s)",
@@ -31,11 +30,6 @@ def comparisons() -> Iterator[Comparison]:
         lambda: rate(len(images), lambda: _embed_with(1)),
     )
     for labels in (100, 1000):
-        yield Comparison(
-            f"frozen cell of {labels} labels: embeddings once, encoder at every step (cells/s)",
-            functools.partial(_cells_a_second, labels, TrainConfig()),
-            functools.partial(_cells_a_second, labels, TrainConfig(augment=UNDISTORTED)),
-        )
         yield Comparison(
             f"frozen cells of {labels} labels, {DRAWS} draws: as one computation, one by one (cells/s)",
             functools.partial(_draws_a_second, labels, train_stacked),
@@ -89,5 +83,5 @@ def _one_by_one(plans: Sequence[Plan], examples: Sequence[Examples], pretrained:
 def _draw(labels: int, settings: TrainConfig, seed: int) -> tuple[Plan, Examples]:
     train = mnist().train
     split = label_split(train.labels.numpy(), labels, settings.val_fraction, seed, 10)
-    plan = Plan("frozen", DEFAULT, settings, RuntimeConfig(precision="32", progress=False), seed)
+    plan = Plan("frozen", DEFAULT, settings, InvariancesConfig(), RuntimeConfig(precision="32", progress=False), seed)
     return plan, Examples(train.images, train.labels, 10, [split])

@@ -4,7 +4,7 @@
 
 Makes a file of random images, runs the stages data and pretrain on it from there, each in a process of its own under a
 limit of its private memory (RLIMIT_DATA), and prints what Linux recorded of memory and bytes read. Pretraining is ended
-after so many seconds, if it is not done before. The folder is deleted. The networks are small and nothing is distorted:
+after so many seconds, if it is not done before. The folder is deleted. The networks are small and nothing is corrupted:
 what is measured is how images come to the training.
 """
 
@@ -76,7 +76,7 @@ def run(stage: str, folder: Path, limit: int, seconds: float) -> dict[str, float
         "--data.streaming=always",
         "--pretrain.epochs=1",
         "--pretrain.latent=32",
-        "--pretrain.corruption=null",
+        "--pretrain.corruption=0",
         f"--pretrain.encoder={NETWORK}",
         f"--pretrain.decoder={NETWORK}",
     ]

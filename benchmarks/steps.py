@@ -1,4 +1,4 @@
-"""What a step of the default pretraining pays for: distortions, precision, compilation."""
+"""What a step of the default pretraining pays for: corruption, precision, compilation."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from benchmarks.subjects import DEFAULT, train, training_images
 
 
 def comparisons() -> Iterator[Comparison]:
-    """The default autoencoder with and without distortions, and in the precision that "auto" forgoes."""
-    images, plain = training_images(), dataclasses.replace(DEFAULT, corruption=None)
+    """The default autoencoder with and without corruption, and in the precision that "auto" forgoes."""
+    images, plain = training_images(), dataclasses.replace(DEFAULT, corruption=0)
     yield Comparison(
-        "default autoencoder: distorted, not distorted (images/s)",
+        "default autoencoder: with corruption, without (images/s)",
         lambda: rate(len(images), lambda: train(DEFAULT, images)),
         lambda: rate(len(images), lambda: train(plain, images)),
         goal=0.75,

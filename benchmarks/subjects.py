@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline import methods
-from pipeline.config import DataConfig, NetworkConfig, PretrainConfig, RuntimeConfig
+from pipeline.config import DataConfig, InvariancesConfig, NetworkConfig, PretrainConfig, RuntimeConfig
 from pipeline.datasets import loading
 from pipeline.datasets.batches import Batches, InMemoryData
 from pipeline.datasets.image_data import Dataset
@@ -25,7 +25,7 @@ DEFAULT = PretrainConfig(epochs=1)
 def mlp_autoencoder(batch_size: int) -> PretrainConfig:
     """784-512-16 and back, plain, one epoch."""
     network = NetworkConfig("mlp", (512,))
-    return PretrainConfig(latent=16, encoder=network, decoder=network, corruption=None, epochs=1, batch_size=batch_size)
+    return PretrainConfig(latent=16, encoder=network, decoder=network, corruption=0, epochs=1, batch_size=batch_size)
 
 
 def mlp_vae(widths: tuple[int, ...], latent: int, batch_size: int, epochs: int, seed: int = 0) -> PretrainConfig:
@@ -36,7 +36,7 @@ def mlp_vae(widths: tuple[int, ...], latent: int, batch_size: int, epochs: int, 
         latent=latent,
         encoder=network,
         decoder=network,
-        corruption=None,
+        corruption=0,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=0.003,
@@ -60,7 +60,9 @@ def training_images() -> Tensor:
 def new_model(config: PretrainConfig) -> Any:
     """A model with random weights, the same for the same seed."""
     seed_everything(config.seed)
-    return methods.new_model(config, (1, 28, 28), methods.new_backbone(config, (1, 28, 28)).encoder)
+    return methods.new_model(
+        config, InvariancesConfig(), (1, 28, 28), methods.new_backbone(config, (1, 28, 28)).encoder
+    )
 
 
 def train(

@@ -82,38 +82,80 @@ class NetworkConfig:
             require(all(size > 0 for size in sizes), name, sizes, "positive layer sizes")
 
 
+# amounts of the changes that leave the class as it is, for kinds of pictures
+PRESETS: dict[str, dict[str, float]] = {
+    "none": {},
+    "digits": {"rotation": 20.0, "scale": 0.25, "shear": 0.3, "shift": 0.1, "elastic": 0.04},
+    "objects": {
+        "rotation": 10.0,
+        "scale": 0.2,
+        "shear": 0.1,
+        "shift": 0.1,
+        "elastic": 0.02,
+        "flip": 0.5,
+        "brightness": 0.2,
+        "contrast": 0.2,
+        "saturation": 0.3,
+        "hue": 0.05,
+    },
+}
+
+
 @dataclass(frozen=True)
-class DistortionConfig:
-    """A random distortion, drawn anew for each image; all 0 leaves the image as it is.
+class InvariancesConfig:
+    """Which random changes leave an image's class as it is; each is drawn anew for each image.
+
+    They are said once, and used with a strength of its own in pretraining, in the training of every classifier, and for
+    the graph of neighbours. `check-dataset` shows images that are changed so. An amount that is null is the preset's.
 
     Attributes:
-        rotation: Largest rotation, degrees.
+        preset: "digits", for characters: no mirror images, no colours; "objects", for pictures of things; "none".
+        rotation: Largest rotation, in degrees.
         scale: Largest zoom of either axis, as the logarithm of the factor.
-        shear: Largest shear, as the slope.
-        translation: Largest shift, as a share of the image's side.
-        elastic: Standard deviation of the smooth displacement field, as a share of the image's side.
-        elastic_grid: Control points of that field along each side.
+        shear: Largest shear, as a slope.
+        shift: Largest shift, as a share of the image's side, 0 to 1.
+        elastic: Standard deviation of a smooth displacement field, as a share of the image's side.
+        flip: Probability of a mirror image, left to right; a strength does not change it.
+        brightness: Largest change of the brightness, as a share of it, 0 to 1.
+        contrast: Largest change of the contrast, as a share of it, 0 to 1.
+        saturation: Largest change of the colours' saturation, as a share of it, 0 to 1.
+        hue: Largest turn of the colours' hue, as a share of the colour circle, 0 to 1.
+        erase: Largest side of a square that half of the images have filled with their mean colour, as a share of the
+            image's side, 0 to 1.
         noise: Standard deviation of added Gaussian noise; intensities run from 0 to 1.
-        erase: Side of a square that is blanked, as a share of the image's side.
+
+    Examples:
+        >>> InvariancesConfig("digits", elastic=0.0).amounts(0.5)
+        {'rotation': 10.0, 'scale': 0.125, 'shear': 0.15, 'shift': 0.05}
     """
 
-    rotation: float = 20.0
-    scale: float = 0.25
-    shear: float = 0.3
-    translation: float = 0.1
-    elastic: float = 0.04
-    elastic_grid: int = 5
-    noise: float = 0.0
-    erase: float = 0.0
+    preset: Literal["digits", "objects", "none"] = "digits"
+    rotation: float | None = None
+    scale: float | None = None
+    shear: float | None = None
+    shift: float | None = None
+    elastic: float | None = None
+    flip: float | None = None
+    brightness: float | None = None
+    contrast: float | None = None
+    saturation: float | None = None
+    hue: float | None = None
+    erase: float | None = None
+    noise: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("rotation", "scale", "shear", "elastic", "noise"):
-            value = getattr(self, name)
-            require(value >= 0, name, value, "a number of at least 0")
-        for name in ("translation", "erase"):
-            value = getattr(self, name)
-            require(0 <= value <= 1, name, value, "a share between 0 and 1")
-        require(self.elastic_grid >= 2, "elastic_grid", self.elastic_grid, "at least 2 control points")
+        for name, value in self.amounts().items():
+            if name in ("rotation", "scale", "shear", "elastic", "noise"):
+                require(0 <= value < math.inf, f"invariances.{name}", value, "a number of at least 0")
+            else:
+                require(0 <= value <= 1, f"invariances.{name}", value, "a share between 0 and 1")
+
+    def amounts(self, strength: float = 1.0) -> dict[str, float]:
+        """The amounts that are not 0, each times a strength, by their names."""
+        given = {name: value for name, value in vars(self).items() if name != "preset" and value is not None}
+        whole = PRESETS[self.preset] | given
+        scaled = {name: value if name == "flip" else value * strength for name, value in whole.items()}
+        return {name: value for name, value in scaled.items() if value} if strength else {}
 
 
 @dataclass(frozen=True)
@@ -128,8 +170,8 @@ class PretrainConfig:
         latent: Width of the bottleneck.
         encoder: Image to latent.
         decoder: Latent to image; not read by a method that draws no images.
-        corruption: Distortion of the input, the target staying clean (a denoising autoencoder); null for a plain
-            autoencoder.
+        corruption: Strength of the invariances by which the input is changed while the target stays clean (a denoising
+            autoencoder); 0 for a plain autoencoder.
         epochs: Passes over the unlabelled images.
         batch_size: Images a step, in all processes together.
         learning_rate: Peak of the one-cycle schedule (AdamW).
@@ -143,7 +185,7 @@ class PretrainConfig:
     latent: int = 128
     encoder: NetworkConfig = field(default_factory=NetworkConfig)
     decoder: NetworkConfig = field(default_factory=lambda: NetworkConfig("mlp", (512,), ()))
-    corruption: DistortionConfig | None = field(default_factory=DistortionConfig)
+    corruption: float = 1.0
     epochs: int = 16
     batch_size: int = 256
     learning_rate: float = 0.005
@@ -156,6 +198,7 @@ class PretrainConfig:
         require(self.epochs > 0, "pretrain.epochs", self.epochs, "at least 1")
         require(self.batch_size > 1, "pretrain.batch_size", self.batch_size, "at least 2 images")
         require(self.learning_rate > 0, "pretrain.learning_rate", self.learning_rate, "a positive rate")
+        require(0 <= self.corruption < math.inf, "pretrain.corruption", self.corruption, "a strength of at least 0")
         require(self.weight_decay >= 0, "pretrain.weight_decay", self.weight_decay, "at least 0")
         require(self.holdout >= 0, "pretrain.holdout", self.holdout, "at least 0 images")
         check_seed("pretrain.seed", self.seed)
@@ -172,9 +215,9 @@ class GraphConfig:
         head_widths: Hidden layers of the head that learns the spread labels; with all images to learn from it can have
             some even where the labels are few.
         batch_size: Images a step of that.
-        views: Distorted copies of each image, the mean of whose embeddings takes the place of its own in the graph; 0
+        views: Augmented copies of each image, the mean of whose embeddings takes the place of its own in the graph; 0
             leaves it at its own. Each takes as long as embedding all images does.
-        view: How much they are distorted: far less than the corruption of pretraining.
+        view_strength: Strength of the invariances in these copies: far less than in pretraining.
     """
 
     neighbours: int = 10
@@ -182,10 +225,11 @@ class GraphConfig:
     head_widths: tuple[int, ...] = (256,)
     batch_size: int = 256
     views: int = 0
-    view: DistortionConfig = field(default_factory=lambda: DistortionConfig(5.0, 0.0625, 0.075, 0.025, 0.01))
+    view_strength: float = 0.25
 
     def __post_init__(self) -> None:
         require(self.views >= 0, "train.graph.views", self.views, "0 or a number of copies")
+        require(self.view_strength >= 0, "train.graph.view_strength", self.view_strength, "a strength of at least 0")
         require(self.neighbours > 0, "train.graph.neighbours", self.neighbours, "at least 1")
         require(0 < self.alpha < 1, "train.graph.alpha", self.alpha, "a share between 0 and 1")
         require(all(w > 0 for w in self.head_widths), "train.graph.head_widths", self.head_widths, "positive sizes")
@@ -197,25 +241,21 @@ class ConsistencyConfig:
     """How a classifier learns from images without labels by pseudo-labels; read where the mode has consistency.
 
     Attributes:
-        strong: Augmentation of the images that the network learns from, labelled and not.
-        clean_fraction: Share of these that stay as they are, as train.clean_fraction.
-        weak: Augmentation of the images that the EMA gives pseudo-labels; null shows it the images as they are.
+        weak: Strength of the invariances in the images that the EMA gives pseudo-labels; 0 shows it the images as they
+            are. What the network learns from is augmented as train.augment says, as in every mode.
         threshold: Least probability of the EMA's class for an image to be learnt from; not read where labels are
             spread: there an image is learnt from where both name the same class.
         weight: Weight of these images' cross-entropy beside that of the labelled ones.
         batch_size: Images a step, beside train.batch_size labelled ones; an epoch is a pass over all images.
     """
 
-    strong: DistortionConfig = field(default_factory=lambda: DistortionConfig(10.0, 0.125, 0.15, 0.05, 0.02))
-    clean_fraction: float = 0.5
-    weak: DistortionConfig | None = None
+    weak: float = 0.0
     threshold: float = 0.95
     weight: float = 1.0
     batch_size: int = 128
 
     def __post_init__(self) -> None:
-        share = self.clean_fraction
-        require(0 <= share < 1, "train.consistency.clean_fraction", share, "a share below 1")
+        require(self.weak >= 0, "train.consistency.weak", self.weak, "a strength of at least 0")
         require(0 <= self.threshold < 1, "train.consistency.threshold", self.threshold, "a probability below 1")
         require(0 <= self.weight < math.inf, "train.consistency.weight", self.weight, "a number of at least 0")
         require(self.batch_size > 1, "train.consistency.batch_size", self.batch_size, "at least 2 images")
@@ -233,13 +273,13 @@ class TrainConfig:
         folds: Number of folds of kfold.
         head_widths: Hidden layers of the head; none makes it linear. Where labels are spread, graph has its own.
         batch_size: Labelled images a step.
-        augment: Augmentation of the labelled images, the same for every mode that does not say otherwise; a mode with
-            consistency has its own. null for none.
-        clean_fraction: Share of the images that augment leaves as they are. A network that was trained on augmented
-            images alone errs more on clean ones than on slightly augmented ones: its BatchNorm knows no clean ones.
+        augment: Strength of the invariances in the images that an encoder is trained on, the same in every mode; 0 for
+            none. The embeddings that a head alone is trained on are those of clean images.
+        clean_fraction: Share of these images that stay as they are. A network that was trained on augmented images
+            alone errs more on clean ones than on slightly augmented ones: its BatchNorm knows no clean ones.
         modes: By a mode's name, the settings in which it differs from its defaults, such as
             {finetune: {encoder_lr: 0.001}}; what is not named stays as the mode has it. The settings are encoder_lr,
-            head_lr, weight_decay, max_epochs, patience, head_first, layer_decay, ema_decay and augment, which
+            head_lr, weight_decay, max_epochs, patience, head_first, layer_decay and ema_decay, which
             pipeline.modes.FitConfig explains.
         graph: How labels spread.
         consistency: How modes with consistency learn from images without labels.
@@ -254,8 +294,8 @@ class TrainConfig:
     folds: int = 5
     head_widths: tuple[int, ...] = ()
     batch_size: int = 32
-    augment: DistortionConfig | None = None
-    clean_fraction: float = 0.0
+    augment: float = 1.0
+    clean_fraction: float = 0.25
     modes: dict[str, FitChanges] = field(default_factory=dict, hash=False)
     graph: GraphConfig = field(default_factory=GraphConfig)
     consistency: ConsistencyConfig = field(default_factory=ConsistencyConfig)
@@ -264,6 +304,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         require(0 < self.val_fraction < 1, "train.val_fraction", self.val_fraction, "a share between 0 and 1")
         require(self.folds > 1, "train.folds", self.folds, "at least 2")
+        require(0 <= self.augment < math.inf, "train.augment", self.augment, "a strength of at least 0")
         require(0 <= self.clean_fraction < 1, "train.clean_fraction", self.clean_fraction, "a share below 1")
         least = 4 if self.validation == "kfold" else 2  # of which a fold learns from half, and BatchNorm from two
         require(self.batch_size >= least, "train.batch_size", self.batch_size, f"at least {least} images")
@@ -305,7 +346,7 @@ def _candidates(train: TrainConfig, mode: str) -> tuple[TrainConfig, ...]:
         for name in SHARED:
             require(name not in changes, f"{where}: {name}", changes.get(name), "to be the same for all trials")
         changed = from_dict({"train": merged(as_dict(own), changes)}, where).train
-        for name in ("neighbours", "views", "view"):
+        for name in ("neighbours", "views", "view_strength"):
             value = getattr(changed.graph, name)
             same = value == getattr(train.graph, name)
             require(same, f"{where}: graph.{name}", value, "the graph to be the same for all trials")
@@ -423,6 +464,7 @@ class Experiment:
         name: Folder name below runs.
         runs: Folder of all experiments.
         data: Which images.
+        invariances: Which changes leave an image's class as it is.
         pretrain: How the encoder is pretrained.
         train: How classifiers are trained.
         grid: What compare trains.
@@ -433,6 +475,7 @@ class Experiment:
     name: str = "mnist"
     runs: str = "runs"
     data: DataConfig = field(default_factory=DataConfig)
+    invariances: InvariancesConfig = field(default_factory=InvariancesConfig)
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     grid: GridConfig = field(default_factory=GridConfig)

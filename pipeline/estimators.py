@@ -26,7 +26,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from pipeline.config import DistortionConfig, NetworkConfig, PretrainConfig, RuntimeConfig, TrainConfig
+from pipeline.config import InvariancesConfig, NetworkConfig, PretrainConfig, RuntimeConfig, TrainConfig
 from pipeline.datasets.splits import union
 from pipeline.errors import PipelineError
 from pipeline.learning.classify import Trained, neighbours, train_classifier
@@ -44,7 +44,7 @@ from pipeline.training.trainer import threads
 Array = npt.NDArray[Any]
 Shape = tuple[int, int, int]
 
-SMALLEST_SIDE = 8  # pixels, from which on convolutions and distortions of shape make sense
+SMALLEST_SIDE = 8  # pixels, from which on convolutions and changes of shape make sense
 
 
 class _ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -54,6 +54,7 @@ class _ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
     epochs: int | None
     image_shape: tuple[int, ...] | None
     pretrain: PretrainConfig | None
+    invariances: InvariancesConfig | None
     runtime: RuntimeConfig | None
     random_state: int | np.random.RandomState | None
 
@@ -99,6 +100,13 @@ class _ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         settings = _suited_to(self.image_shape_) if self.pretrain is None else self.pretrain
         return dataclasses.replace(settings, holdout=0, seed=seed, **_given(latent=self.latent, epochs=self.epochs))
 
+    def _invariance_settings(self) -> InvariancesConfig:
+        """The section invariances that is meant: noise alone where there is no shape to change."""
+        if self.invariances is not None:
+            return self.invariances
+        shaped = min(self.image_shape_[1:]) >= SMALLEST_SIDE
+        return InvariancesConfig() if shaped else InvariancesConfig("none", noise=0.1)
+
     def _runtime_settings(self) -> RuntimeConfig:
         return RuntimeConfig(progress=False) if self.runtime is None else self.runtime.alone
 
@@ -121,7 +129,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             square grey images and others for a single line of pixels, (1, 1, pixels).
         pretrain: All other settings: method, networks, corruption, loss and so on. Its ``holdout`` and ``seed`` are
             not read. None takes the command line's defaults, and for images with a side below 8 pixels, such as a
-            line of them, fully connected networks and noise for a corruption.
+            line of them, fully connected networks.
+        invariances: The changes that leave an image's class as it is, by which training images are augmented. None
+            takes those of characters, and for images with a side below 8 pixels noise alone.
         runtime: Device, precision and threads; None finds the device and shows no progress.
         random_state: A whole number from 0 to 2**32 - 1 gives the same encoder at each fit.
 
@@ -144,6 +154,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         *,
         image_shape: tuple[int, ...] | None = None,
         pretrain: PretrainConfig | None = None,
+        invariances: InvariancesConfig | None = None,
         runtime: RuntimeConfig | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -151,6 +162,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.epochs = epochs
         self.image_shape = image_shape
         self.pretrain = pretrain
+        self.invariances = invariances
         self.runtime = runtime
         self.random_state = random_state
 
@@ -165,7 +177,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             images, _ = self._fit_images(X)
             settings, runtime = self._pretrain_settings(self._seed()), self._runtime_settings()
             with isolate_rng(), threads(runtime.threads):
-                encoder = pretrain(settings, runtime, images)
+                encoder = pretrain(settings, self._invariance_settings(), runtime, images)
         self.backbone_, self.model_, self.history_ = encoder.backbone, encoder.model, encoder.result.history
         self._n_features_out = encoder.embeddings.shape[1]
         return self
@@ -221,6 +233,7 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
         max_epochs: Upper limit of passes over the labelled images in this mode; early stopping usually ends sooner.
         image_shape: See ``AutoencoderTransformer``.
         pretrain: See ``AutoencoderTransformer``.
+        invariances: See ``AutoencoderTransformer``.
         train: All other settings of the classifiers: share of labels for validation, head, augmentation and so on.
         runtime: Device, precision and threads of the pretraining; None finds the device and shows no progress.
         random_state: A whole number from 0 to 2**32 - 1 gives the same classifier at each fit.
@@ -252,6 +265,7 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
         max_epochs: int | None = None,
         image_shape: tuple[int, ...] | None = None,
         pretrain: PretrainConfig | None = None,
+        invariances: InvariancesConfig | None = None,
         train: TrainConfig | None = None,
         runtime: RuntimeConfig | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -264,6 +278,7 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
         self.max_epochs = max_epochs
         self.image_shape = image_shape
         self.pretrain = pretrain
+        self.invariances = invariances
         self.train = train
         self.runtime = runtime
         self.random_state = random_state
@@ -314,7 +329,8 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
         given = _given(head_lr=self.head_lr, encoder_lr=self.encoder_lr, max_epochs=self.max_epochs)
         changes = dataclasses.replace(train.modes.get(self.mode, FitChanges()), **given)
         train = dataclasses.replace(train, modes={**train.modes, self.mode: changes})
-        return Plan(self.mode, self._pretrain_settings(seed), train, self._runtime_settings(), seed)
+        settings, invariances = self._pretrain_settings(seed), self._invariance_settings()
+        return Plan(self.mode, settings, train, invariances, self._runtime_settings(), seed)
 
 
 def _train(plan: Plan, examples: Examples) -> Trained:
@@ -322,11 +338,11 @@ def _train(plan: Plan, examples: Examples) -> Trained:
     mode, pretrained, graph = find_mode(plan.mode), None, None
     with threads(plan.runtime.threads):
         if mode.pretrained:
-            encoder = pretrain(plan.pretrain, plan.runtime, examples.images)
+            encoder = pretrain(plan.pretrain, plan.invariances, plan.runtime, examples.images)
             pretrained = Pretrained(encoder.backbone.state_dict(), encoder.embeddings)
             if mode.spreads_labels:
                 sources = encoder.backbone, examples.images
-                found = neighbours(plan.train.graph, encoder.embeddings, lambda: sources)
+                found = neighbours(plan.train.graph, plan.invariances, encoder.embeddings, lambda: sources)
                 graph = similarity_graph(*found)
     with threads(1):
         return train_classifier(plan, examples, pretrained, graph)
@@ -346,12 +362,11 @@ def _given(**parameters: Any) -> dict[str, Any]:
 
 
 def _suited_to(shape: Shape) -> PretrainConfig:
-    """The default settings, or, where there is no shape to look at or to distort, those without convolutions."""
+    """The default settings, or, where there is no shape to look at, those without convolutions."""
     if min(shape[1:]) >= SMALLEST_SIDE:
         return PretrainConfig()
     network = NetworkConfig("mlp", (512,), ())
-    noise = DistortionConfig(rotation=0, scale=0, shear=0, translation=0, elastic=0, noise=0.1)
-    return PretrainConfig(encoder=network, decoder=network, corruption=noise)
+    return PretrainConfig(encoder=network, decoder=network)
 
 
 # --- images and labels ----------------------------------------------------------------------------------------

@@ -44,8 +44,6 @@ class FitConfig:
             1 gives all layers the same rate.
         ema_decay: Share of its value that the exponential moving average (EMA) of the weights keeps at each step; the
             EMA is what is measured and kept. 0 keeps the weights themselves.
-        augment: Whether train.augment, if it is set, changes the images that this mode learns from. A head on a frozen
-            encoder is trained ten times as fast without.
     """
 
     encoder_lr: float = 0.0
@@ -56,7 +54,6 @@ class FitConfig:
     head_first: bool = False
     layer_decay: float = 1.0
     ema_decay: float = 0.0
-    augment: bool = True
 
     def __post_init__(self) -> None:
         for name in ("encoder_lr", "weight_decay"):
@@ -81,7 +78,6 @@ class FitChanges:
     head_first: bool | None = None
     layer_decay: float | None = None
     ema_decay: float | None = None
-    augment: bool | None = None
 
 
 @dataclass(frozen=True)

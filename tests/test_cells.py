@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from pipeline.config import DataConfig
 from pipeline.datasets.loading import load
 from pipeline.store import disk
-from tests.conftest import Run, in_both_precisions
+from tests.conftest import Run, in_both_precisions, of_mode
 
 
 def cell(runs: Path, mode: str, labels: int = 100, seed: int = 0) -> Path:
@@ -83,30 +83,14 @@ def test_a_frozen_encoder_keeps_every_bit_and_a_fine_tuned_one_does_not(runs: Pa
             assert digests["before"] != digests["after"]
 
 
-@in_both_precisions
-def test_embedding_once_equals_the_long_way(runs: Path, tiny: Run) -> None:
-    """A distortion of strength 0 leaves the images alone but sends training through the encoder at every step."""
-    still = json.dumps(dict.fromkeys(("rotation", "scale", "shear", "translation", "elastic"), 0))
-    assert tiny("train", "--mode=frozen") == 0
-    once = cell(runs, "frozen")
-    assert tiny("train", "--mode=frozen", f"--train.augment={still}") == 0
-    long_way = cell(runs, "frozen")
-    assert once != long_way
-    first, second = (load_file(folder / "weights.safetensors") for folder in (once, long_way))
-    for name, value in first.items():
-        assert torch.allclose(value, second[name], atol=1e-5), name
-    assert metrics(once)["e_out"]["errors"] == metrics(long_way)["e_out"]["errors"]
-
-
-def test_a_mode_may_leave_the_images_as_they_are(runs: Path, tiny: Run) -> None:
-    """Then it is the cell that it was without a distortion; the others are distorted, all images or some."""
-    quick = ("--train.modes.frozen.augment=false", "--train.modes.finetune.max_epochs=1")
-    turned = "--train.augment={rotation: 10}"
-    for settings in ((), (turned,), (turned, "--train.clean_fraction=0.5")):
-        for mode in ("frozen", "finetune"):
-            assert tiny("train", f"--mode={mode}", *quick, *settings) == 0
+def test_how_images_are_augmented_belongs_to_the_cells_whose_encoder_is_trained(runs: Path, tiny: Run) -> None:
+    """The same invariances in other words are the same cell; a head alone is trained on clean embeddings."""
+    changes = ("--train.augment=1", "--train.augment=0.5", "--train.clean_fraction=0.5")
+    for mode, own in (("frozen", ()), ("scratch", ("--invariances.preset=none", "--invariances.rotation=20"))):
+        for change in (*changes, *own):
+            assert tiny("train", f"--mode={mode}", *of_mode(mode, max_epochs=1), change) == 0
     cells = runs / "tiny" / "cells"
-    assert [len(list(cells.glob(f"{mode}-*/"))) for mode in ("frozen", "finetune")] == [1, 3]
+    assert [len(list(cells.glob(f"{mode}-*/"))) for mode in ("scratch", "frozen")] == [4, 1]
 
 
 def test_without_patience_the_last_weights_are_kept(runs: Path, tiny: Run) -> None:

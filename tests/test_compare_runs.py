@@ -58,10 +58,11 @@ def errors(folder: Path, mode: str, labels: int, quantity: str) -> list[float]:
 
 
 def test_experiments_that_differ_in_pretraining_are_paired(runs: Path, beside: Compare) -> None:
-    table, compared = beside("--pretrain.corruption=null")
-    [corruption] = [row for row in compared["differences"] if row["kind"] == "treatment"]
-    assert (corruption["setting"], corruption["values"]["B"]) == ("pretrain.corruption", None)
-    assert corruption["values"]["A"]["rotation"] == 20
+    table, compared = beside("--pretrain.corruption=0")
+    differing = {row["setting"]: row["values"] for row in compared["differences"] if row["kind"] == "treatment"}
+    assert differing.keys() == {"pretrain.corruption", "invariances"}
+    assert differing["pretrain.corruption"] == {"A": 1, "B": 0}
+    assert (differing["invariances"]["A"]["rotation"], differing["invariances"]["B"]) == (20, {})
     assert not [row for row in compared["differences"] if row["kind"] == "protocol"]
     assert [(row["mode"], row["labels"], row["quantity"]) for row in compared["paired"]] == [
         ("frozen", 50, "e_in"),
@@ -99,7 +100,7 @@ def test_another_split_of_the_budget_is_named_and_not_paired(beside: Compare) ->
 
 
 def test_other_data_is_named_and_nothing_is_paired(beside: Compare) -> None:
-    _, compared = beside("--data.dataset=tests.test_compare_runs:inverted_digits", "--pretrain.corruption=null")
+    _, compared = beside("--data.dataset=tests.test_compare_runs:inverted_digits", "--pretrain.corruption=0")
     [data] = [row for row in compared["differences"] if row["kind"] != "grid"]
     assert data["setting"] == "data"
     assert data["values"]["A"] != data["values"]["B"]
@@ -108,7 +109,7 @@ def test_other_data_is_named_and_nothing_is_paired(beside: Compare) -> None:
 
 
 def test_draws_that_only_one_has_are_left_out_of_the_pairs(beside: Compare) -> None:
-    _, compared = beside("--pretrain.corruption=null", "--grid.draws=3")
+    _, compared = beside("--pretrain.corruption=0", "--grid.draws=3")
     assert {row["draws"] for row in compared["paired"]} == {2}
     assert {
         "run": "B",

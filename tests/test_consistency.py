@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import nn
 
-from pipeline.datasets.invariances import Sometimes
 from pipeline.models.classifier import Backbone, Rates, make_head
 from pipeline.models.consistency import (
     LEAST,
@@ -98,16 +97,6 @@ def test_neither_view_can_rule_a_class_out() -> None:
     assert not where_both_agree(unsure, torch.zeros(1, 3)).any()  # an image that no label reached
 
 
-def test_the_share_of_clean_images() -> None:
-    torch.manual_seed(0)
-    batch = torch.rand(40, 1, 4, 4)
-    for share in (0.0, 0.3, 1.0):
-        distort = Sometimes(Mirror(), share)
-        changed = torch.stack([(distort(batch) != batch).flatten(1).any(1) for _ in range(200)]).float()
-        assert (changed.sum(1) == round(40 * (1 - share))).all()
-        assert changed.mean(0).numpy() == pytest.approx(1 - share, abs=0.15)  # no place in the batch is spared
-
-
 # --- as modes -------------------------------------------------------------------------------------------------
 
 MODES = ("probe_finetune", "consistency", "self_train")
@@ -150,7 +139,8 @@ def test_learning_from_spread_labels_errs_less_than_a_frozen_head(runs: Path, ti
     ("setting", "message"),
     [
         ("--train.modes.self_train.ema_decay=0", "train.modes.self_train: ema_decay: 0.0 is not allowed"),
-        ("--train.consistency.clean_fraction=1", "train.consistency.clean_fraction: 1.0 is not allowed"),
+        ("--train.clean_fraction=1", "train.clean_fraction: 1.0 is not allowed"),
+        ("--train.augment=-1", "train.augment: -1.0 is not allowed"),
         ("--train.modes.consistency.ema_decay=0", "train.modes.consistency: ema_decay: 0.0 is not allowed"),
         ("--train.modes.consistency.ema_decay=1", "ema_decay: 1.0 is not allowed"),
         ("--train.consistency.threshold=1", "train.consistency.threshold: 1.0 is not allowed"),

@@ -28,7 +28,7 @@ PLAIN = (
     *CPU,
     "--pretrain.encoder.name=tests.plain_networks:Encoder",
     "--pretrain.decoder.name=tests.plain_networks:Decoder",
-    "--pretrain.corruption=null",
+    "--pretrain.corruption=0",
     "--pretrain.batch_size=9",
     "--pretrain.epochs=3",
 )

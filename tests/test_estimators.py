@@ -33,7 +33,7 @@ Array = npt.NDArray[Any]
 
 # tiny networks and few epochs: the tests ask whether it works, not how well
 SMALL = NetworkConfig("mlp", (16,), ())
-PRETRAIN = PretrainConfig(latent=8, encoder=SMALL, decoder=SMALL, corruption=None, epochs=1, batch_size=64)
+PRETRAIN = PretrainConfig(latent=8, encoder=SMALL, decoder=SMALL, corruption=0, epochs=1, batch_size=64)
 TRAIN = TrainConfig(modes={"frozen": FitChanges(max_epochs=4)}, graph=GraphConfig(neighbours=5))
 
 

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
-from pipeline.config import DistortionConfig
+from pipeline.config import InvariancesConfig
+from pipeline.datasets.invariances import augmentation
 from pipeline.learning.pretrain import embed_views
 from pipeline.models.classifier import Backbone
 from pipeline.models.encoders import ConvEncoder
 from pipeline.models.inputs import infer
 from pipeline.models.propagation import nearest_neighbours, similarity_graph, soft_labels, spread
-from pipeline.training.trainer import make_distortion
 from tests.conftest import Run
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -150,18 +150,18 @@ def test_views_make_another_graph_and_go_unnoticed_where_there_are_none(tiny: Ru
     train = ("train", "--mode=propagate", "--labels=50")
     assert tiny(*train) == 0
     plain = folders(runs, "graph"), folders(runs, "cells/propagate")
-    assert tiny(*train, "--train.graph.view.rotation=30") == 0
+    assert tiny(*train, "--train.graph.view_strength=1.5") == 0
     assert (folders(runs, "graph"), folders(runs, "cells/propagate")) == plain
     assert tiny(*train, "--train.graph.views=2") == 0
-    assert tiny(*train, "--train.graph.views=2", "--train.graph.view.rotation=30") == 0
+    assert tiny(*train, "--train.graph.views=2", "--train.graph.view_strength=1.5") == 0
     assert (len(folders(runs, "graph")), len(folders(runs, "cells/propagate"))) == (3, 3)
 
 
-def test_the_mean_of_undistorted_views_is_the_embedding() -> None:
+def test_the_mean_of_unchanged_views_is_the_embedding() -> None:
     torch.manual_seed(0)
     images = torch.rand(30, 1, 8, 8)
     backbone = Backbone(ConvEncoder((1, 8, 8), 6, [4])).eval()
-    still, moving = (make_distortion(DistortionConfig(strength, 0, 0, 0, 0)) for strength in (0, 30))
+    still, moving = (augmentation(InvariancesConfig(), strength) for strength in (0, 1))
     torch.testing.assert_close(embed_views(backbone, images, still, 3, 0), infer(backbone, images))
     first, again, other = (embed_views(backbone, images, moving, 3, seed) for seed in (0, 0, 1))
     assert torch.equal(first, again)

@@ -369,7 +369,7 @@ def test_hostile_names_colour_images_and_a_single_draw(tmp_path: Path, monkeypat
     monkeypatch.syspath_prepend(tmp_path)
     arguments = [*TINY, "--runs", str(tmp_path), "--name", "hostile", "--data.dataset", "plug_in_for_report:load"]
     arguments += ["--grid.labels", "[20]", "--grid.draws", "1", "--grid.baselines", "false"]
-    arguments += ["--grid.modes", "[frozen,scratch]", "--pretrain.corruption", "null", "--pretrain.holdout", "0"]
+    arguments += ["--grid.modes", "[frozen,scratch]", "--pretrain.corruption", "0", "--pretrain.holdout", "0"]
     assert run(*arguments, stages=("data", "pretrain", "compare", "report")) == 0
     html = (tmp_path / "hostile" / "report.html").read_text()
     shown = Reader(html)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.config import DistortionConfig, GraphConfig, PretrainConfig, RuntimeConfig, TrainConfig
+from pipeline.config import GraphConfig, InvariancesConfig, PretrainConfig, RuntimeConfig, TrainConfig
 from pipeline.learning import stacked_heads
 from pipeline.learning.plan import Plan
 from pipeline.models.classifier import Classifier, Rates, make_head
@@ -143,8 +143,6 @@ def test_gradients_and_losses_are_those_of_each_head(examples: int) -> None:
         ("frozen", {"trials": {"frozen": [{"head_widths": [4]}]}}, False),
         ("frozen", {"head_widths": (8,)}, False),
         ("frozen", {"validation": "kfold"}, False),
-        ("frozen", {"augment": DistortionConfig()}, False),
-        ("frozen", {"augment": DistortionConfig(), "modes": {"frozen": FitChanges(augment=False)}}, True),
         ("frozen", {"modes": {"frozen": FitChanges(ema_decay=0.9)}}, False),
         ("propagate", {"graph": GraphConfig(head_widths=())}, False),
         ("finetune", {}, False),
@@ -155,4 +153,7 @@ def test_only_linear_heads_on_embeddings_are_trained_together(
     mode: str, change: dict[str, Any], expected: bool
 ) -> None:
     plan: Callable[..., Plan] = Plan
-    assert plan(mode, PretrainConfig(), TrainConfig(**change), RuntimeConfig(), 0).stackable == expected
+    assert (
+        plan(mode, PretrainConfig(), TrainConfig(**change), InvariancesConfig(), RuntimeConfig(), 0).stackable
+        == expected
+    )

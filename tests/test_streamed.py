@@ -330,7 +330,7 @@ def test_memory_stays_bounded_while_a_gigabyte_is_pretrained_on(tmp_path: Path) 
     network = "{name: mlp, widths: [8]}"
     small = ["--pretrain.epochs=1", f"--pretrain.encoder={network}", f"--pretrain.decoder={network}"]
     for stage in ("data", "pretrain"):
-        arguments = [stage, *common, *small, "--pretrain.corruption=null", "--pretrain.latent=8"]
+        arguments = [stage, *common, *small, "--pretrain.corruption=0", "--pretrain.latent=8"]
         command = [sys.executable, "-c", MEASURE, *arguments, "--data.streaming=always"]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         assert int(said.split("grown by ")[1].split()[0]) < 500, (stage, said)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Normal, kl_divergence
 
 from pipeline import methods
-from pipeline.config import DataConfig, PretrainConfig
+from pipeline.config import DataConfig, InvariancesConfig, PretrainConfig
 from pipeline.datasets.loading import load
 from pipeline.errors import PipelineError
 from pipeline.evaluation.variational import importance_weighted_bound, latent_use
@@ -26,7 +26,7 @@ from pipeline.models.vae import VAE, Bound, MeanEncoder, evaluate_bound
 from tests.conftest import Run
 
 SHAPE = (1, 8, 8)
-VAE_SETTINGS = ("--pretrain.method=vae", "--pretrain.corruption=null", "--pretrain.args.importance_samples=5")
+VAE_SETTINGS = ("--pretrain.method=vae", "--pretrain.corruption=0", "--pretrain.args.importance_samples=5")
 
 
 def log_prob(distribution: Distribution, value: Tensor) -> Tensor:
@@ -336,7 +336,7 @@ def test_a_warm_up_longer_than_the_training_is_refused() -> None:
     config = PretrainConfig(method="vae", args={"kl_warmup": 17.0})
     encoder = methods.new_backbone(config, SHAPE).encoder
     with pytest.raises(PipelineError, match=r"at most pretrain.epochs, 16"):
-        methods.new_model(config, SHAPE, encoder)
+        methods.new_model(config, InvariancesConfig(), SHAPE, encoder)
 
 
 def test_any_encoder_can_be_a_posterior() -> None:
@@ -384,8 +384,8 @@ def test_a_vae_goes_through_every_stage(runs: Path, tiny: Run, capsys: pytest.Ca
 
 @pytest.mark.parametrize("likelihood", ["binarised", "gaussian"])
 def test_other_likelihoods_and_a_corruption(likelihood: str, runs: Path, tiny: Run) -> None:
-    noise = json.dumps({"noise": 0.2, "rotation": 0, "scale": 0, "shear": 0, "translation": 0, "elastic": 0})
-    chosen = (*VAE_SETTINGS, f"--pretrain.args.likelihood={likelihood}", f"--pretrain.corruption={noise}")
+    noise = ("--invariances.preset=none", "--invariances.noise=0.2", "--pretrain.corruption=1")
+    chosen = (*VAE_SETTINGS, f"--pretrain.args.likelihood={likelihood}", *noise)
     warm = ("--pretrain.args.kl_warmup=1", "--pretrain.args.free_bits=0.1", "--pretrain.args.beta=2")
     assert tiny("pretrain", *chosen, *warm) == 0
     folder, found = outcome(runs)

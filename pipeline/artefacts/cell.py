@@ -67,7 +67,7 @@ class Cell:
     def plan(self) -> Plan:
         """How the classifier is trained."""
         config = self.config
-        return Plan(self.mode, config.pretrain, config.train, config.runtime.alone, self.seed)
+        return Plan(self.mode, config.pretrain, config.train, config.invariances, config.runtime.alone, self.seed)
 
     @property
     def name(self) -> str:
@@ -93,6 +93,8 @@ class Cell:
             made_from["pretrained"] = encoder.artefact(config).fingerprint
         else:
             made_from["encoder"] = methods.architecture(config.pretrain)
+        if mode.trains_encoder or "view_strength" in made_from.get("graph", {}):
+            made_from["invariances"] = config.invariances.amounts()
         if self.track_unseen_error:
             made_from["track_unseen_error"] = {"holdout": config.pretrain.holdout, "seed": config.pretrain.seed}
         return made_from

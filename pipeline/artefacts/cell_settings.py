@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.artefacts import graph
 from pipeline.config import SHARED, as_dict
 from pipeline.learning.plan import Plan
-from pipeline.modes import FitConfig, Mode, find_mode
+from pipeline.modes import Mode, find_mode
 from pipeline.store.fingerprints import Inputs
 
 
@@ -30,9 +30,9 @@ def used(plan: Plan) -> Inputs:
 
 def _used(plan: Plan) -> Inputs:
     mode, settings = plan.definition, as_dict(plan.train)
-    used = {"train": _common(plan), "fit": _fit(plan, mode.fit)}
+    used = {"train": _common(plan), "fit": as_dict(mode.fit)}
     if plan.head_settings is not None and mode.trains_encoder:
-        used["head_fit"] = _fit(plan, plan.head_settings)
+        used["head_fit"] = as_dict(plan.head_settings)
     if mode.spreads_labels:
         used["graph"] = graph.used(settings["graph"])
     if mode.consistency:
@@ -47,15 +47,9 @@ def _common(plan: Plan) -> dict[str, Any]:
         del common[name]
     for name in ("val_fraction",) if plan.train.validation == "kfold" else ("folds",):
         del common[name]
-    if not plan.augments:
-        common |= {"augment": None, "clean_fraction": 0}
+    if not plan.definition.trains_encoder:
+        del common["augment"], common["clean_fraction"]
     return common
-
-
-def _fit(plan: Plan, settings: FitConfig) -> dict[str, Any]:
-    """The settings of a fit; whether it augments the images matters only where there is an augmentation."""
-    used = as_dict(settings)
-    return used if plan.augments else used | {"augment": True}
 
 
 def restored(made_from: Inputs) -> dict[str, Any]:

@@ -45,13 +45,15 @@ def inputs(config: Experiment) -> Inputs:
         "pretrain": methods.resolved(config.pretrain),
         "precision": config.runtime.precision,
     }
+    if methods.corrupts(config.pretrain, config.invariances):
+        made_from["invariances"] = config.invariances.amounts()
     return made_from | ({"compile": True} if config.runtime.compile else {})  # it draws other random numbers
 
 
 def describe(config: Experiment) -> str:
     """What the pretraining is called in tables."""
     method = methods.find_method(config.pretrain.method)
-    denoises = method.decodes and method.distorts and config.pretrain.corruption is not None
+    denoises = method.decodes and methods.corrupts(config.pretrain, config.invariances)
     return f"denoising {method.summary}" if denoises else method.summary
 
 
@@ -81,7 +83,7 @@ def restore(config: Experiment, shape: tuple[int, int, int]) -> tuple[Backbone, 
 
     folder = _verified(config)
     backbone = methods.new_backbone(config.pretrain, shape)
-    model = methods.new_model(config.pretrain, shape, backbone.encoder)
+    model = methods.new_model(config.pretrain, config.invariances, shape, backbone.encoder)
     for name, part in {"backbone": backbone, **model.parts()}.items():
         part.load_state_dict(load_file(folder / f"{name}.safetensors"))
     return backbone.eval(), model.eval()
@@ -199,7 +201,8 @@ def _share(config: Experiment, checkpoint: Path) -> None:
 
     with threads(config.runtime.threads):
         quiet = replace(config.runtime, progress=False)
-        train(config.pretrain, quiet, data_card.load_dataset(config).train.images, checkpoint)
+        images = data_card.load_dataset(config).train.images
+        train(config.pretrain, config.invariances, quiet, images, checkpoint)
 
 
 def _make(config: Experiment, folder: Path) -> Outcome:
@@ -220,7 +223,7 @@ def _make(config: Experiment, folder: Path) -> Outcome:
         check_disjoint(dataset, {"pretraining": seen.numpy()})
     embeddings = functools.partial(tensor_file.create, folder / "embeddings.safetensors", "train")
     with threads(config.runtime.threads) as used:
-        encoder = pretrain(settings, config.runtime, images, place.checkpoint, events, embeddings)
+        encoder = pretrain(settings, config.invariances, config.runtime, images, place.checkpoint, events, embeddings)
         findings: dict[str, float] = {}
         examine = methods.find_method(settings.method).examine
         if examine is not None and len(held_out):

@@ -113,8 +113,9 @@ def _cell(folder: Path, row: dict[str, str], pretraining: Callable[[str], dict[s
 
 def _pretraining(folder: Path, fingerprint: str) -> dict[str, Any]:
     """The settings of the pretraining with this fingerprint."""
-    settings = encoder.find_manifest(folder, fingerprint)["inputs"]["pretrain"]
-    return {f"pretrain.{name}": value for name, value in settings.items()}
+    made_from = encoder.find_manifest(folder, fingerprint)["inputs"]
+    settings = {f"pretrain.{name}": value for name, value in made_from["pretrain"].items()}
+    return settings | {"invariances": made_from.get("invariances", {})}
 
 
 def _flat(settings: dict[str, Any]) -> dict[str, Any]:

@@ -37,13 +37,14 @@ def inputs(config: Experiment) -> Inputs:
     return {
         "stage": "graph",
         "pretrained": encoder.artefact(config).fingerprint,
-        **{name: settings[name] for name in ("neighbours", "views", "view") if name in settings},
+        **{name: settings[name] for name in ("neighbours", "views", "view_strength") if name in settings},
+        **({"invariances": config.invariances.amounts()} if config.train.graph.views else {}),
     }
 
 
 def used(settings: dict[str, Any]) -> dict[str, Any]:
     """The graph's settings without those of views if there are none: changing what is not used makes nothing anew."""
-    return settings if settings["views"] else {k: v for k, v in settings.items() if k not in ("views", "view")}
+    return settings if settings["views"] else {k: v for k, v in settings.items() if k not in ("views", "view_strength")}
 
 
 def load(config: Experiment) -> sparse.csr_matrix:
@@ -67,7 +68,7 @@ def _make(config: Experiment, folder: Path) -> GraphSize:
 
     settings, embeddings = config.train.graph, encoder.load(config).embeddings
     with threads(config.runtime.threads):
-        indices, distances = neighbours(settings, embeddings, lambda: _sources(config))
+        indices, distances = neighbours(settings, config.invariances, embeddings, lambda: _sources(config))
     np.savez(folder / "neighbours.npz", indices=indices.astype(np.int32), distances=distances.astype(np.float32))
     return {"images": len(embeddings), "neighbours": settings.neighbours}
 

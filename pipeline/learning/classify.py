@@ -15,7 +15,8 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from pipeline import methods
-from pipeline.config import GraphConfig
+from pipeline.config import GraphConfig, InvariancesConfig
+from pipeline.datasets.invariances import augmentation
 from pipeline.datasets.splits import Indices, LabelSplit, union
 from pipeline.errors import PipelineError
 from pipeline.evaluation.errors import SplitErrors, evaluate, pooled
@@ -28,7 +29,7 @@ from pipeline.models.inputs import Images
 from pipeline.models.propagation import Floats, nearest_neighbours
 from pipeline.training import checkpoints
 from pipeline.training.recording import FitResult
-from pipeline.training.trainer import make_distortion, seed_everything
+from pipeline.training.trainer import seed_everything
 
 
 @dataclass(frozen=True, order=True)
@@ -159,12 +160,16 @@ def finish(
 
 
 def neighbours(
-    settings: GraphConfig, embeddings: Tensor, sources: Callable[[], tuple[Backbone, Images]]
+    settings: GraphConfig,
+    invariances: InvariancesConfig,
+    embeddings: Tensor,
+    sources: Callable[[], tuple[Backbone, Images]],
 ) -> tuple[Indices, Floats]:
     """The nearest neighbours that the graph is made of, see ``propagation.nearest_neighbours``.
 
     Args:
         settings: Say how many, and whether an image is where its embedding is or where those of its views are.
+        invariances: The changes that views of an image are made by.
         embeddings: Of the images, shape (N, features).
         sources: Gives the pretrained backbone, in eval mode, and the images, shape (N, C, H, W), a tensor or in files;
             asked only where there are views.
@@ -176,7 +181,8 @@ def neighbours(
         raise PipelineError(f"train.graph.neighbours: {settings.neighbours} of {len(embeddings)} images; lower it")
     if settings.views:
         backbone, images = sources()
-        embeddings = embed_views(backbone, images, make_distortion(settings.view), settings.views, seed=0)
+        view = augmentation(invariances, settings.view_strength)
+        embeddings = embed_views(backbone, images, view, settings.views, seed=0)
     return nearest_neighbours(embeddings, settings.neighbours)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pipeline import plugins
 from pipeline.datasets.batches import InMemoryData
+from pipeline.datasets.invariances import augmentation
 from pipeline.datasets.splits import Indices, LabelSplit
 from pipeline.errors import PipelineError
 from pipeline.evaluation.errors import evaluate
@@ -28,7 +29,7 @@ from pipeline.models.side_by_side import FoldLearner, SideBySide
 from pipeline.modes import FitConfig
 from pipeline.training import checkpoints
 from pipeline.training.recording import FitResult, Monitored
-from pipeline.training.trainer import fit, make_distortion
+from pipeline.training.trainer import fit
 
 C = TypeVar("C", bound=Classifier)
 
@@ -112,21 +113,16 @@ class Fitting:
     def heads(
         self, networks: Sequence[Network], epochs: int | None = None, checkpoint: Path | None = None
     ) -> FitResult:
-        """Fit the heads on frozen backbones: on embeddings computed once, or image by image if these are augmented.
+        """Fit the heads on frozen backbones: on embeddings that were computed once.
 
         Args:
             networks: Trained side by side, in place.
             epochs: Number of epochs; None stops early, if the mode does.
             checkpoint: File that the fit is saved to now and then and goes on from; None for none.
         """
-        settings, train = self._head_settings, self.plan.train
-        if self.plan.augment(settings) is None:
-            assert self.pretrained is not None
-            x: Images = self.pretrained.embeddings
-            classifiers = [self.on_embeddings(network.head) for network in networks]
-        else:
-            x = self.examples.images
-            classifiers = [self._learner(settings, network.backbone, network.head, False) for network in networks]
+        assert self.pretrained is not None
+        settings, train, x = self._head_settings, self.plan.train, self.pretrained.embeddings
+        classifiers = [self.on_embeddings(network.head) for network in networks]
         if self.graph is None:
             phase = Phase(settings, classifiers, x, self._given, train.batch_size)
         else:
@@ -143,13 +139,15 @@ class Fitting:
             targets = self._unread if self.graph is None else self._spread
             phase = Phase(settings, consistent, images, targets, train.consistency.batch_size)
         else:
-            classifiers = [self._learner(settings, network.backbone, network.head, True) for network in networks]
+            classifiers = [
+                self._learner(settings, network.backbone, network.head, self._augment, True) for network in networks
+            ]
             phase = Phase(settings, classifiers, images, self._given, train.batch_size)
         return self._fit(phase, networks, epochs, checkpoint)
 
     def on_embeddings(self, head: nn.Module) -> Classifier:
         """A head to be trained on embeddings that were computed once."""
-        return self._learner(self._head_settings, nn.Identity(), head, False)
+        return self._learner(self._head_settings, nn.Identity(), head, nn.Identity(), False)
 
     @property
     def _head_settings(self) -> FitConfig:
@@ -160,10 +158,17 @@ class Fitting:
 
     # --- the classifiers ------------------------------------------------------------------------------------------
 
-    def _learner(self, settings: FitConfig, backbone: nn.Module, head: nn.Module, train_backbone: bool) -> Classifier:
+    @property
+    def _augment(self) -> nn.Module:
+        """The augmentation of the images that an encoder is trained on."""
+        train = self.plan.train
+        return augmentation(self.plan.invariances, train.augment, train.clean_fraction)
+
+    def _learner(
+        self, settings: FitConfig, backbone: nn.Module, head: nn.Module, augment: nn.Module, train_backbone: bool
+    ) -> Classifier:
         """The classifier of a fit on labels around these networks: the mode's own, if it needs no other images."""
         own = Classifier if self.plan.definition.consistency else self._own_class(Classifier)
-        augment = make_distortion(self.plan.augment(settings), self.plan.train.clean_fraction)
         return own(backbone, head, train_backbone, augment, _rates(settings))
 
     def _consistent(self, network: Network) -> ConsistencyClassifier:
@@ -173,10 +178,10 @@ class Fitting:
         return self._own_class(ConsistencyClassifier)(
             network.backbone,
             network.head,
-            make_distortion(settings.strong, settings.clean_fraction),
+            self._augment,
             _rates(plan.settings),
             Labelled(self.examples.images[known], self.examples.labels[known], plan.train.batch_size),
-            Unlabelled(make_distortion(settings.weak), rule, settings.weight),
+            Unlabelled(augmentation(plan.invariances, settings.weak), rule, settings.weight),
         )
 
     def _own_class(self, default: type[C]) -> type[C]:

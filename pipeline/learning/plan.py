@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pipeline.config import DistortionConfig, PretrainConfig, RuntimeConfig, TrainConfig
+from pipeline.config import InvariancesConfig, PretrainConfig, RuntimeConfig, TrainConfig
 from pipeline.datasets.splits import Indices, LabelSplit, fold_splits, label_split
 from pipeline.modes import FitConfig, Mode
 
@@ -21,6 +21,7 @@ class Plan:
         mode: Name of the mode.
         pretrain: The encoder's architecture, and how it was pretrained if it was.
         train: How classifiers are trained.
+        invariances: The changes that leave an image's class as it is.
         runtime: Device and precision.
         seed: Seed of the head's weights and the order of batches; without pretraining, of the encoder's weights too.
     """
@@ -28,6 +29,7 @@ class Plan:
     mode: str
     pretrain: PretrainConfig
     train: TrainConfig
+    invariances: InvariancesConfig
     runtime: RuntimeConfig
     seed: int
 
@@ -66,10 +68,6 @@ class Plan:
         """
         return replace(self.runtime, precision="32")
 
-    def augment(self, settings: FitConfig) -> DistortionConfig | None:
-        """The augmentation of labelled images in a fit with these settings; None for none."""
-        return self.train.augment if settings.augment else None
-
     @property
     def stackable(self) -> bool:
         """Whether such classifiers are linear heads on embeddings, of which many can be trained as one computation."""
@@ -79,20 +77,8 @@ class Plan:
         if self.train.validation != "holdout":
             return False
         lengths = {(own.train.batch_size, own.settings.max_epochs, own.settings.patience) for own in self.candidates}
-        return len(lengths) == 1 and all(
-            own.augment(own.settings) is None and not own.settings.ema_decay and not own.head_widths
-            for own in self.candidates
-        )
-
-    @property
-    def augments(self) -> bool:
-        """Whether train.augment is used in any of its fits."""
-        mode, fits = self.definition, []
-        if self.head_settings is not None:
-            fits.append(self.head_settings)
-        if mode.trains_encoder and not mode.consistency:
-            fits.append(mode.fit)
-        return any(self.augment(settings) is not None for settings in fits)
+        linear = all(not own.settings.ema_decay and not own.head_widths for own in self.candidates)
+        return linear and len(lengths) == 1
 
     @property
     def head_widths(self) -> tuple[int, ...]:

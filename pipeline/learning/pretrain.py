@@ -11,7 +11,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
 from pipeline import methods
-from pipeline.config import PretrainConfig, RuntimeConfig
+from pipeline.config import InvariancesConfig, PretrainConfig, RuntimeConfig
 from pipeline.datasets.batches import InMemoryData
 from pipeline.errors import PipelineError
 from pipeline.learning.checks import check_method, eval_mode
@@ -55,6 +55,7 @@ def split_holdout(settings: PretrainConfig, images: int) -> tuple[Tensor, Tensor
 
 def pretrain(
     settings: PretrainConfig,
+    invariances: InvariancesConfig,
     runtime: RuntimeConfig,
     images: Images,
     checkpoint: Path | None = None,
@@ -66,7 +67,8 @@ def pretrain(
     Seeds the global random generators with ``settings.seed``.
 
     Args:
-        settings: How.
+        settings: The section pretrain.
+        invariances: The changes that leave an image's class as it is.
         runtime: Device and precision; its number of threads is the caller's to set.
         images: uint8 or floats in [0, 1], shape (N, C, H, W); a tensor, or in files.
         checkpoint: File that the training is saved to and goes on from, see ``training.fit``; None for none.
@@ -77,7 +79,7 @@ def pretrain(
         PipelineError: Nothing would be left to pretrain on, the training diverged, the device is not there, or another
             process was lost.
     """
-    backbone, model, result = train(settings, runtime, images, checkpoint, tensorboard)
+    backbone, model, result = train(settings, invariances, runtime, images, checkpoint, tensorboard)
     embeddings = allocate(len(images), backbone.out_features)
     _embed_all(backbone, images, embeddings)
     if not all(part.isfinite().all() for part in torch.split(embeddings, CHUNK)):
@@ -88,6 +90,7 @@ def pretrain(
 
 def train(
     settings: PretrainConfig,
+    invariances: InvariancesConfig,
     runtime: RuntimeConfig,
     images: Images,
     checkpoint: Path | None = None,
@@ -99,7 +102,7 @@ def train(
     shape = (channels, height, width)
     seed_everything(settings.seed)
     backbone = methods.new_backbone(settings, shape)
-    model = methods.new_model(settings, shape, backbone.encoder)
+    model = methods.new_model(settings, invariances, shape, backbone.encoder)
     check_method(settings.method, backbone, model, images)
     batches = InMemoryData(images, torch.full((len(images),), -1), index, settings.batch_size, settings.seed)
     unseen = images[held_out]
@@ -140,16 +143,16 @@ def _embed_all(backbone: Backbone, images: Images, embeddings: Tensor) -> None:
 
 @torch.no_grad()
 def embed_views(backbone: Backbone, images: Images, view: nn.Module, count: int, seed: int) -> Tensor:
-    """Mean of the standardised features of distorted copies of each image, float32, shape (N, features).
+    """Mean of the standardised features of augmented copies of each image, float32, shape (N, features).
 
     Seeds the global random generators.
 
     Args:
         backbone: In eval mode.
         images: uint8 or floats in [0, 1], shape (N, C, H, W); a tensor, or in files.
-        view: Distorts a batch.
+        view: Augments a batch.
         count: Copies of each image.
-        seed: Of the distortions.
+        seed: Seed of the augmentation.
     """
     seed_everything(seed)
     total = torch.zeros(len(images), backbone.out_features)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from pipeline import plugins
-from pipeline.config import NetworkConfig, PretrainConfig, as_dict
+from pipeline.config import InvariancesConfig, NetworkConfig, PretrainConfig, as_dict
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -44,12 +44,14 @@ class Parts:
             ``out_features``.
         shape: Channels, height and width of the images.
         config: The section ``pretrain``: settings that all methods have.
+        invariances: The section ``invariances``: the changes that a corruption is made of.
         settings: The method's own settings, an instance of ``Method.settings``.
     """
 
     encoder: nn.Module
     shape: Shape
     config: PretrainConfig
+    invariances: InvariancesConfig
     settings: Any
 
     def make_decoder(self) -> nn.Module:
@@ -59,10 +61,10 @@ class Parts:
         return make_decoder(self.config.decoder, int(self.encoder.out_features), self.shape)  # type: ignore[arg-type]
 
     def make_corruption(self) -> nn.Module:
-        """The random distortion of the settings, drawn anew for each image of a batch; the identity for none."""
-        from pipeline.training.trainer import make_distortion
+        """The random changes of the encoder's input, drawn anew for each image of a batch; the identity for none."""
+        from pipeline.datasets.invariances import augmentation
 
-        return make_distortion(self.config.corruption)
+        return augmentation(self.invariances, self.config.corruption)
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,11 @@ def _checked(kind: type, given: dict[str, Any]) -> Any:
         raise PipelineError(f"pretrain.args: {error}") from error
 
 
+def corrupts(config: PretrainConfig, invariances: InvariancesConfig) -> bool:
+    """Whether the encoder's input is changed in training."""
+    return find_method(config.method).distorts and bool(invariances.amounts(config.corruption))
+
+
 def resolved(config: PretrainConfig) -> dict[str, Any]:
     """The section pretrain as plain JSON types, with all settings that the method reads and no others."""
     method, settings = find_method(config.method), as_dict(config)
@@ -229,7 +236,7 @@ def new_backbone(config: PretrainConfig, shape: Shape) -> Backbone:
     return find_method(config.method).make_backbone(config.encoder, config.latent, shape)
 
 
-def new_model(config: PretrainConfig, shape: Shape, encoder: nn.Module) -> Pretraining:
+def new_model(config: PretrainConfig, invariances: InvariancesConfig, shape: Shape, encoder: nn.Module) -> Pretraining:
     """The method's model with random weights around an encoder.
 
     Raises:
@@ -239,7 +246,7 @@ def new_model(config: PretrainConfig, shape: Shape, encoder: nn.Module) -> Pretr
 
     method = find_method(config.method)
     expected = Reconstructing if method.decodes else Pretraining
-    model = method.make_model(Parts(encoder, shape, config, own_settings(config)))
+    model = method.make_model(Parts(encoder, shape, config, invariances, own_settings(config)))
     if not isinstance(model, expected):
         raise PipelineError(
             f"pretrain.method: {config.method} made a {type(model).__name__}; expected a "

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.datasets.image_data import ImageData
 
 COLUMNS = 10  # images a row of the contact sheet
+SHOWN, COPIES = 6, 8  # images that are shown augmented, and how often
 
 
 def run(config: Experiment) -> Path:
@@ -30,9 +31,14 @@ def run(config: Experiment) -> Path:
     from pipeline.datasets.contract import examine
 
     card = examine(loading.find_loader(config.data))
-    made_from = {**data_card.inputs(config), "stage": "check-dataset", "data": card.facts["sha256"]}
+    made_from = {
+        **data_card.inputs(config),
+        "stage": "check-dataset",
+        "data": card.facts["sha256"],
+        "invariances": config.invariances.amounts(config.train.augment),
+    }
     folder = Artefact(
-        config.folder, "check-dataset", made_from, lambda folder: _make(card, folder), "run it again"
+        config.folder, "check-dataset", made_from, lambda folder: _make(config, card, folder), "run it again"
     ).build()
     print(_text(card, folder))
     if card.problems:
@@ -40,12 +46,13 @@ def run(config: Experiment) -> Path:
     return folder
 
 
-def _make(card: Card, folder: Path) -> dict[str, Any]:
+def _make(config: Experiment, card: Card, folder: Path) -> dict[str, Any]:
     from pipeline.models.inputs import as_input
     from pipeline.report.contact_sheet import write_contact_sheet
 
     write_contact_sheet(folder / "contact_sheet.png", as_input(_contact_sheet(card.dataset.train)), COLUMNS)
     found = card.facts | {"problems": list(card.problems), "remarks": list(card.remarks)}
+    write_contact_sheet(folder / "augmented.png", _augmented(config, card.dataset.train), 1 + COPIES)
     disk.write_json(folder / "card.json", found)
     return found
 
@@ -60,6 +67,24 @@ def _contact_sheet(train: ImageData) -> torch.Tensor:
         images = train.images[torch.nonzero(train.labels == label).flatten()[:COLUMNS]]
         row[: len(images)] = images
     return sheet.flatten(0, 1)
+
+
+def _augmented(config: Experiment, train: ImageData) -> torch.Tensor:
+    """Images of as many classes as there are, each beside copies of it as training sees them, in rows."""
+    import torch
+
+    from pipeline.datasets.invariances import augmentation
+    from pipeline.models.inputs import as_input
+
+    everything = torch.arange(len(train))
+    first = train.examples(everything, SHOWN)
+    others = everything[~torch.isin(everything, first)]
+    clean = as_input(train.images[torch.cat([first, others])[:SHOWN]])
+    augment = augmentation(config.invariances, config.train.augment)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        copies = [augment(clean) for _ in range(COPIES)]
+    return torch.stack([clean, *copies], 1).flatten(0, 1)
 
 
 def _text(card: Card, folder: Path) -> str:
@@ -84,5 +109,6 @@ def _text(card: Card, folder: Path) -> str:
             f"  suggested   --grid.labels {facts['suggested_budgets']} --pretrain.holdout {facts['suggested_holdout']}"
         )
     lines.append(f"  pictures    {folder / 'contact_sheet.png'}: a class a row, unlabelled last")
+    lines.append(f"  augmented   {folder / 'augmented.png'}: images, and copies of them that count as the same class")
     lines += [f"  remark: {remark}" for remark in card.remarks]
     return "\n".join(lines)

@@ -100,12 +100,13 @@ def _experiment(config: Experiment, folder: Path, made_from: Inputs, place: Path
         raise _foreign(folder, made_from["mode"], f"grid.modes '[\"{made_from['mode']}\"]'")
     home = classifier.home(folder)
     source = data_card.find(home, made_from["data"])["inputs"]
-    encoder, threads = _encoder(home, made_from)
+    encoder, invariances, threads = _encoder(home, made_from)
     try:
         settings = {
             "name": "again",
             "runs": str(place),
             "data": {"dataset": source["dataset"], "args": source["args"], "root": config.data.root},
+            "invariances": {"preset": "none", **made_from.get("invariances", invariances)},
             "pretrain": encoder,
             "train": cell_settings.restored(made_from),
             "runtime": {**as_dict(config.runtime), "precision": made_from["precision"], "threads": threads},
@@ -117,14 +118,14 @@ def _experiment(config: Experiment, folder: Path, made_from: Inputs, place: Path
     return experiment
 
 
-def _encoder(home: Path, made_from: Inputs) -> tuple[dict[str, Any], int]:
-    """The section pretrain, and the number of threads that it was trained with."""
+def _encoder(home: Path, made_from: Inputs) -> tuple[dict[str, Any], dict[str, float], int]:
+    """The section pretrain, the invariances that it used, and the number of threads that it was trained with."""
     if "pretrained" in made_from:
         manifest = encoder.find_manifest(home, made_from["pretrained"])
         settings: dict[str, Any] = manifest["inputs"]["pretrain"]
-        return settings, manifest["outcome"]["threads"]
+        return settings, manifest["inputs"].get("invariances", {}), manifest["outcome"]["threads"]
     settings = as_dict(methods.from_architecture(made_from["encoder"]))
-    return settings | made_from.get("track_unseen_error", {}), 0
+    return settings | made_from.get("track_unseen_error", {}), {}, 0
 
 
 def _refuse_foreign_code(config: Experiment, experiment: Experiment, folder: Path) -> None:

@@ -7,7 +7,6 @@ import signal
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,8 +17,7 @@ from torch import nn
 from torch._dynamo.exc import BackendCompilerFailed
 
 from pipeline import plugins
-from pipeline.config import DistortionConfig, NetworkConfig, RuntimeConfig
-from pipeline.datasets.invariances import RandomDistortion, Sometimes
+from pipeline.config import NetworkConfig, RuntimeConfig
 from pipeline.errors import PipelineError
 from pipeline.models.encoders import Shape
 from pipeline.training.checkpoints import AtomicCheckpoints, SaveEpochs, usable
@@ -69,14 +67,6 @@ def _make_network(part: str, config: NetworkConfig, built_in: dict[str, str], *p
             f"pretrain.encoder: {config.name} has no .out_features; expected how many features it makes"
         )
     return network
-
-
-def make_distortion(config: DistortionConfig | None, clean_fraction: float = 0.0) -> nn.Module:
-    """The batched augmentation with these strengths, of all images of a batch but a share; the identity for none."""
-    if config is None:
-        return nn.Identity()
-    distortion = RandomDistortion(**asdict(config))
-    return Sometimes(distortion, clean_fraction) if clean_fraction else distortion
 
 
 def resolve_precision(runtime: RuntimeConfig) -> Precision:

@@ -143,7 +143,7 @@ data: {dataset: digits, args: {path: x}}
 pretrain:
   latent: 8
   encoder: {name: mlp, widths: [4, 5]}
-  corruption: null
+  corruption: 0
 train: {frozen: {head_lr: 0.1}}
 grid: {labels: [50, 100], draws: 2}
 """

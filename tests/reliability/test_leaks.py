@@ -17,7 +17,7 @@ import torch
 from pipeline import methods
 from pipeline.artefacts import cell as cells
 from pipeline.artefacts.cell_inputs import CellInputs
-from pipeline.config import DataConfig, NetworkConfig, PretrainConfig, RuntimeConfig, TrainConfig
+from pipeline.config import DataConfig, InvariancesConfig, NetworkConfig, PretrainConfig, RuntimeConfig, TrainConfig
 from pipeline.datasets import loading
 from pipeline.datasets.checksums import content_hashes
 from pipeline.datasets.image_data import Dataset, ImageData
@@ -159,7 +159,7 @@ def test_labels_outside_the_draw_change_no_weight(mode: str) -> None:
     digits = loading.load(DataConfig("digits")).train
     images, labels, settings = digits.images, digits.labels, PretrainConfig(encoder=NetworkConfig(widths=(4, 8)))
     brief = TrainConfig(modes={mode: FitChanges(max_epochs=1)})
-    plan = Plan(mode, settings, brief, RuntimeConfig(progress=False), 0)
+    plan = Plan(mode, settings, brief, InvariancesConfig(), RuntimeConfig(progress=False), 0)
     splits = split_budget(plan.train, labels.numpy(), 100, 0, 10)
     torch.manual_seed(0)
     backbone = methods.new_backbone(settings, (1, 8, 8)).eval()

@@ -17,7 +17,7 @@ MODES = ["frozen", "finetune", "propagate", "self_train", "scratch"]
 OWN = (
     *("--train.head_widths=[12]", "--train.val_fraction=0.3", "--train.graph.neighbours=5", "--train.batch_size=20"),
     *(
-        "--train.consistency.clean_fraction=0.25",
+        "--train.consistency.weak=0.25",
         *of_mode("propagate", patience=1),
         *of_mode("self_train", max_epochs=2),
     ),
@@ -51,13 +51,15 @@ def test_a_cell_that_chose_its_settings_chooses_them_again(
 ) -> None:
     """Trials that switch off what the cell's own settings have, and the other way round."""
     tried = (
-        "[{modes: {MODE: {patience: 3, ema_decay: 0.5, augment: false}}, graph: {alpha: 0.5}, clean_fraction: 0, "
+        "[{modes: {MODE: {patience: 3, ema_decay: 0.5}}, augment: 0, graph: {alpha: 0.5}, clean_fraction: 0, "
         "head_widths: [9]}]"
     )
     settings = (
         *(f"--train.trials={{{mode}: {tried.replace('MODE', mode)}}}", f"--train.modes.{mode}.layer_decay=0.5"),
-        *("--train.augment={rotation: 9}", "--train.clean_fraction=0.5", f"--train.modes.{mode}.max_epochs=2"),
+        *("--train.augment=0.7", "--invariances.preset=objects", "--train.clean_fraction=0.5"),
+        *of_mode(mode, max_epochs=2),
     )
+    assert tiny("pretrain", *settings) == 0
     assert tiny("train", f"--mode={mode}", "--labels=50", *settings) == 0
     assert again(cell(runs, mode, labels=50), "--tolerance=0") == 0
     assert "weights: the same to the bit" in capsys.readouterr().out

@@ -51,18 +51,18 @@ def _sentences(evidence: Evidence) -> list[str]:
     assert evidence.pretrained is not None
     outcome, settings = evidence.pretrained["outcome"], evidence.pretrained["inputs"]["pretrain"]
     method = find_method(settings["method"])
-    distorts = settings.get("corruption") is not None
+    corrupted = "invariances" in evidence.pretrained["inputs"]
     name = evidence.comparison["pretraining"]
     sentence = (
         f"The encoder was pretrained as {'an' if name[0] in 'aeiou' else 'a'} {name} for {outcome['epochs']} epochs; "
         f"its {method.loss} ended at {outcome['train_loss']:.2f} an image"
     )
-    if distorts:
-        sentence += " from distorted input"
+    if corrupted:
+        sentence += " from corrupted input"
     if "holdout_loss" in outcome:
         sentence += f", and at {outcome['holdout_loss']:.2f} on training images left out of pretraining"
-        if distorts:
-            sentence += ", undistorted"
+        if corrupted:
+            sentence += ", uncorrupted"
     sentences = [f"{sentence}."]
     if method.explain is not None:
         sentences += method.explain(outcome, settings)
@@ -92,7 +92,7 @@ def _losses(losses: dict[str, list[float]]) -> Picture:
 
 
 def _reconstruct(config: Experiment, train: ImageData) -> dict[str, Floats]:
-    """An image of each class, held out of pretraining if some are: as it is, distorted, and reconstructed from that."""
+    """An image of each class, held out of pretraining if some are: as it is, corrupted, and reconstructed from that."""
     import torch
 
     from pipeline.models.inputs import as_input
@@ -104,10 +104,10 @@ def _reconstruct(config: Experiment, train: ImageData) -> dict[str, Floats]:
     clean = as_input(train.images[shown if len(shown) else candidates[:1]])
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        distorted = model.corruption(clean)
-        rows = {"original": clean, "distorted": distorted, "reconstruction": model(distorted)}
+        corrupted = model.corruption(clean)
+        rows = {"original": clean, "corrupted": corrupted, "reconstruction": model(corrupted)}
     if isinstance(model.corruption, torch.nn.Identity):
-        del rows["distorted"]
+        del rows["corrupted"]
     return {name: images.numpy() for name, images in rows.items()}
 
 
