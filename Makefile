@@ -2,12 +2,13 @@
 #
 #   make                                       the main job of configs/mnist.yaml
 #   make compare CONFIG=configs/digits.yaml    another experiment
-#   make finetune LABELS=1000 SEED=3           one classifier
+#   make train MODE=finetune LABELS=1000 SEED=3    one classifier
 #   make compare ARGS="--grid.draws 10"        any setting; python -m pipeline compare --help lists them
 #   make predict IMAGES=my_images              the best classifier on images of yours; CELL=<folder> names another
-#   make reproduce RUN=<folder of a cell>      train it again, elsewhere, and compare
+#   make reproduce CELL=<folder of a cell>     train it again, elsewhere, and compare
 
 CONFIG ?= configs/mnist.yaml
+MODE ?= frozen
 LABELS ?= 100
 STUDY ?= bottleneck
 SEED ?= 0
@@ -15,12 +16,11 @@ ARGS ?=
 IMAGES ?=
 CELL ?=
 RUNS ?=
-RUN ?=
 PYTHON ?= python3
 
 VENV := .venv
 INSTALLED := $(VENV)/.installed
-PIPELINE := $(VENV)/bin/python -m pipeline
+PIPELINE := FEWLABELS_BY_MAKE=1 $(VENV)/bin/python -m pipeline
 AUDIT := $(VENV)/audit/bin/pip-audit
 SETTINGS = --config $(CONFIG) $(ARGS)
 CHOSEN = $(if $(CELL),--cell "$(CELL)")
@@ -28,11 +28,10 @@ CHOSEN = $(if $(CELL),--cell "$(CELL)")
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-MODES := $(shell sed -n 's/^    "\([a-z_]*\)": Mode.$$/\1/p' pipeline/modes.py)
 STUDIES := bottleneck identity generation balance overfit clusters
 STUDY_CONFIG = configs/studies/$(STUDY).yaml
 
-.PHONY: all install check-dataset data pretrain sample $(MODES) compare report label-efficiency vae study studies predict export reproduce compare-runs doctor test test-slow audit bench lint format clean help
+.PHONY: all install check-dataset data pretrain sample train compare report label-efficiency vae study studies predict export reproduce compare-runs doctor test test-slow audit bench lint format clean help
 
 all: report ## The main job: every stage, ending with the table and the path of the report (default)
 
@@ -57,11 +56,8 @@ pretrain: data ## Pretrain the autoencoder on images without labels
 sample: pretrain ## Draw samples, reconstructions and interpolations from the pretrained latent space
 	@$(PIPELINE) sample $(SETTINGS)
 
-# one target for each mode of the table in pipeline/modes.py
-$(filter-out scratch,$(MODES)): pretrain
-scratch: data  # the same network without pretraining
-$(MODES):
-	@$(PIPELINE) train --mode $@ --labels $(LABELS) --seed $(SEED) $(SETTINGS)
+train: pretrain ## Train one classifier: MODE=frozen, finetune, scratch, ... on LABELS labels, draw SEED
+	@$(PIPELINE) train --mode $(MODE) --labels $(LABELS) --seed $(SEED) $(SETTINGS)
 
 compare: pretrain ## Train the grid of modes x labels x draws; print E_in and E_out side by side
 	@$(PIPELINE) compare $(SETTINGS)
@@ -88,8 +84,8 @@ predict: $(if $(CELL),$(INSTALLED),compare) ## Classify IMAGES (a folder, .npy, 
 export: $(if $(CELL),$(INSTALLED),compare) ## Put the best classifier, or CELL, into a folder: weights, card, ONNX
 	@$(PIPELINE) export $(CHOSEN) $(SETTINGS)
 
-reproduce: $(INSTALLED) ## Train the cell in the folder RUN again, elsewhere, and say whether the two match
-	@$(PIPELINE) reproduce --cell "$(RUN)" $(SETTINGS)
+reproduce: $(INSTALLED) ## Train the cell in the folder CELL again, elsewhere, and say whether the two match
+	@$(PIPELINE) reproduce --cell "$(CELL)" $(SETTINGS)
 
 compare-runs: $(INSTALLED) ## Put the experiments in RUNS="runs/a runs/b ..." side by side
 	@$(PIPELINE) compare-runs $(RUNS)
@@ -132,7 +128,6 @@ clean: ## Remove .venv and caches; data/ and runs/ stay
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z][a-z_ -]*:.*## / { printf "  %-38s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@$(foreach mode,$(MODES),printf '  %-38s %s\n' $(mode) 'Train one classifier of this mode on LABELS labels, draw SEED';)
 	@echo
-	@echo '  CONFIG=$(CONFIG)  LABELS=$(LABELS)  SEED=$(SEED)  STUDY=$(STUDY)  ARGS="--section.field value ..."'
-	@echo '  IMAGES=<path>  CELL=<folder of a cell or an export>  RUN=<folder of a cell>'
+	@echo '  CONFIG=$(CONFIG)  MODE=$(MODE)  LABELS=$(LABELS)  SEED=$(SEED)  STUDY=$(STUDY)  ARGS="--section.field value ..."'
+	@echo '  IMAGES=<path>  CELL=<folder of a cell or an export>'

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipeline import methods, modes, settings_text
 from pipeline.artefacts import classifier
 from pipeline.config import Experiment, from_parsed
 from pipeline.errors import PipelineError
+from pipeline.invocation import program
 from pipeline.stages import (
     check_dataset,
     compare,
@@ -129,6 +131,8 @@ COMMANDS = STAGES | TOOLS
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one stage and return the exit status: 0, 1 or 2 for what the user can mend, 130 and 143 when interrupted."""
+    if threading.current_thread() is not threading.main_thread():
+        return _run(arguments)  # only the main thread may set a signal's handler
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         return _run(arguments)
@@ -205,12 +209,12 @@ def _refuse(message: str, status: int = PipelineError.status) -> int:
 def _commands_parser() -> argparse.ArgumentParser:
     """The parser of the first word alone: making those of all stages would take longer than many a stage."""
     parser = argparse.ArgumentParser(
-        prog="python -m pipeline",
-        usage="python -m pipeline STAGE ...",
+        prog=program(),
+        usage=f"{program()} STAGE ...",
         description="Pretrain an autoencoder on unlabelled images, train classifiers on a few labels, compare E_in "
         "with E_out. Stages in order: " + ", ".join(STAGES) + ". A finished stage is recognised and not run again. "
         "Around them: " + ", ".join(TOOLS) + ".",
-        epilog="python -m pipeline STAGE --help explains a stage and every setting.",
+        epilog=f"{program()} STAGE --help explains a stage and every setting.",
     )
     stages = parser.add_subparsers(title="stages", metavar="STAGE", dest="stage", required=True)
     for name, stage in COMMANDS.items():
@@ -225,9 +229,9 @@ def stage_parser(name: str) -> ArgumentParser:
     own = "".join(f" [--{option} {option.upper()}]" for option in stage.options)
     subject = f"{stage.operands.upper()} ..." if stage.operands else f"[--config FILE]{own} [--section.field value ...]"
     parser = ArgumentParser(
-        prog=f"python -m pipeline {name}",
+        prog=f"{program()} {name}",
         description=stage.summary,
-        usage=f"python -m pipeline {name} {subject}",
+        usage=f"{program()} {name} {subject}",
         parser_mode=settings_text.register(),
         epilog=None if stage.operands else _explain_methods(),
         formatter_class=_Help,

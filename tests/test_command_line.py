@@ -174,7 +174,7 @@ def test_a_finished_stage_takes_under_two_seconds_beyond_start_up(runs: Path, ti
         ("compare", ("--grid.labels=[100,100000]",), "above the 1437 labelled training images"),
         ("compare", ("--grid.labels=[100,100]",), "grid.labels: (100, 100) is not allowed"),
         ("compare", ("--pretrain.seed=5",), "run `python -m pipeline pretrain`"),
-        ("report", (), "`make compare`"),
+        ("report", (), "`python -m pipeline compare`"),
     ],
 )
 def test_bad_input_gets_one_message_and_leaves_everything_as_it_was(

@@ -132,8 +132,11 @@ def test_what_cannot_be_compared_is_refused(
     for folders, message in (
         ([tiny], "expected 2 to 26 different folders"),
         ([tiny, tiny], "expected 2 to 26 different folders"),
-        ([tiny, runs / "nowhere"], "comparison.json does not exist; run `make compare` for it first"),
-        ([tiny, pretrained_runs / "tiny"], "comparison.json does not exist; run `make compare` for it first"),
+        ([tiny, runs / "nowhere"], "comparison.json does not exist; run `python -m pipeline compare` for it first"),
+        (
+            [tiny, pretrained_runs / "tiny"],
+            "comparison.json does not exist; run `python -m pipeline compare` for it first",
+        ),
     ):
         assert main(["compare-runs", *map(str, folders)]) == 2
         assert message in capsys.readouterr().err

@@ -62,7 +62,7 @@ def test_a_flipped_byte_is_noticed_and_the_file_is_left_for_its_owner(unpacked: 
 
 
 def test_a_missing_file_names_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(PipelineError, match="does not exist; run `make data`"):
+    with pytest.raises(PipelineError, match="does not exist; run `python -m pipeline data`"):
         load(DataConfig("mnist", str(tmp_path)))
 
 
@@ -213,7 +213,7 @@ def test_a_download_without_a_network_says_so(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
     with pytest.raises(PipelineError, match=r"(?s)could not be downloaded .* check the network"):
         prepare(DataConfig("fashion_mnist", str(tmp_path)))
-    with pytest.raises(PipelineError, match="run `make data`"):
+    with pytest.raises(PipelineError, match="run `python -m pipeline data`"):
         load(DataConfig("fashion_mnist", str(tmp_path)))
 
 

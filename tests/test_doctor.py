@@ -33,7 +33,7 @@ def test_a_whole_installation_is_ok_and_nothing_is_changed(
     assert {path: path.stat().st_mtime_ns for path in runs.rglob("*")} == before
     assert tiny("doctor", "--name=new", f"--data.root={tmp_path / 'not' / 'yet'}", "--runtime.precision=bf16") == 0
     said = lines(capsys.readouterr().out)
-    assert "not prepared yet; `make data` does it" in said["data"][1]
+    assert "not prepared yet; `python -m pipeline data` does it" in said["data"][1]
     assert said["data folder"][1] == f"{tmp_path / 'not' / 'yet'} can be made in {tmp_path}"
     assert said["precision"][1] == "bf16-mixed: runtime.precision is bf16"
 
@@ -59,7 +59,7 @@ def test_what_is_broken_is_named_with_its_remedy_and_the_status_is_one(
     assert "needs >=99" in said["packages"][1]
     for remedy in (
         "'abacus' cannot be used",
-        "t10k-labels-idx1-ubyte (its SHA-256 differs); check the file out again",
+        "t10k-labels-idx1-ubyte (its SHA-256 differs); install the package again",
         "card.json is not the file that was written",
         "make it writable, or choose another folder",
         "choose another folder with --runs",

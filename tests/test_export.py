@@ -166,7 +166,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
     )
     assert tiny("export", "--mode=frozen", "--labels=100", "--seed=0") == 2
     message = capsys.readouterr().err
-    assert "an ONNX file needs onnxruntime; in the pipeline's folder run `python -m pip install" in message
+    assert "an ONNX file needs onnxruntime; run `python -m pip install" in message
     assert "-e '.[onnx]'`" in message
 
 

@@ -35,10 +35,9 @@ def test_the_default_runs_every_stage_in_order(tmp_path: Path) -> None:
     assert make(tmp_path) == (0, ["data", "pretrain", "compare", "report"])
 
 
-@pytest.mark.parametrize(("target", "before"), [("frozen", ["data", "pretrain"]), ("scratch", ["data"])])
-def test_a_mode_runs_what_it_needs_first(target: str, before: list[str], tmp_path: Path) -> None:
-    assert make(tmp_path, target, "LABELS=600", "SEED=3") == (0, [*before, "train"])
-    assert f"train --mode {target}" in (tmp_path / "log").read_text()
+def test_a_cell_runs_what_it_needs_first(tmp_path: Path) -> None:
+    assert make(tmp_path, "train", "MODE=my_modes:OWN", "SEED=3") == (0, ["data", "pretrain", "train"])
+    assert "train --mode my_modes:OWN" in (tmp_path / "log").read_text()
 
 
 def test_predict_compares_first_unless_a_cell_is_named(tmp_path: Path) -> None:
@@ -57,6 +56,6 @@ def test_make_never_carries_on_after_a_stage_that_failed(failing: str, ran: int,
 
 def test_help_names_every_target() -> None:
     text = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    targets = {*COMMANDS, "all", "frozen", "finetune", "scratch", "test", "lint", "clean", "help"} - {"train"}
+    targets = {*COMMANDS, "all", "test", "lint", "clean", "help"}
     described = {name for line in text.splitlines() if line.startswith("  ") for name in line[2:20].split()}
     assert targets <= described

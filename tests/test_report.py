@@ -319,7 +319,7 @@ def test_missing_comparison_names_the_remedy(settings: list[str], capsys: pytest
     other = [*settings, "--name", "other"]
     assert run(*other, stages=("data",)) == 0
     assert run(*other) == 2
-    assert "make compare" in capsys.readouterr().err
+    assert "python -m pipeline compare" in capsys.readouterr().err
 
 
 def test_grid_without_pretrained_mode_and_without_baselines(settings: list[str], folder: Path) -> None:

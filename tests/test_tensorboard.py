@@ -47,5 +47,5 @@ def test_without_the_package_it_is_refused_before_training(
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     before = weights(runs)
     assert tiny("pretrain", *LOGGED) == 2
-    assert "runtime.tensorboard needs tensorboard; in the pipeline's folder run" in capsys.readouterr().err
+    assert "runtime.tensorboard needs tensorboard; run `python -m pip install" in capsys.readouterr().err
     assert weights(runs) == before

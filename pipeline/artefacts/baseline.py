@@ -16,6 +16,7 @@ from pipeline.artefacts.cell_inputs import CellInputs, pixels
 from pipeline.artefacts.metrics import Metrics, SplitMetrics
 from pipeline.config import Experiment
 from pipeline.datasets.splits import union
+from pipeline.invocation import command
 from pipeline.learning.plan import split_budget
 from pipeline.store import disk, test_access
 from pipeline.store.artefact import Artefact
@@ -67,7 +68,7 @@ class Baseline:
             self.name,
             self.inputs,
             lambda folder: _make(self, shared or CellInputs(self.config), folder),
-            "run `make compare` again",
+            f"run `{command('compare')}` again",
         )
 
 

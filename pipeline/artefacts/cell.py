@@ -23,6 +23,7 @@ from pipeline.artefacts.metrics import Metrics, SplitMetrics
 from pipeline.config import Experiment, check_seed
 from pipeline.datasets.splits import LabelSplit, union
 from pipeline.errors import PipelineError
+from pipeline.invocation import command
 from pipeline.learning.plan import Plan, split_budget
 from pipeline.store import test_access
 from pipeline.store.artefact import Artefact
@@ -111,8 +112,8 @@ class Cell:
             self.name,
             self.inputs,
             lambda folder: _make(self, shared or CellInputs(self.config), folder),
-            f"run `python -m pipeline train --mode {self.mode} --labels {self.labels} --seed {self.seed}` with the "
-            "same settings first",
+            f"run `{command('train', mode=self.mode, labels=self.labels, seed=self.seed)}` "
+            "with the same settings first",
         )
 
 

@@ -21,6 +21,7 @@ from pipeline.artefacts.results import (
 )
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
+from pipeline.invocation import command
 from pipeline.modes import MODES, find_mode, in_order
 from pipeline.store import disk
 from pipeline.store.fingerprints import fingerprint
@@ -46,8 +47,7 @@ def load(config: Experiment) -> Comparison:
         if comparison["fingerprint"] == _fingerprint(entries(config)):
             return comparison
     raise PipelineError(
-        f"{path} is missing or belongs to other settings; run `python -m pipeline compare` with the same settings (or "
-        "`make compare`) first"
+        f"{path} is missing or belongs to other settings; run `{command('compare')}` with the same settings first"
     )
 
 
@@ -62,9 +62,9 @@ def read(folder: Path) -> tuple[Comparison, list[dict[str, str]]]:
     Raises:
         PipelineError: If there is none, or one of the two files was changed.
     """
-    remedy = "run `make compare` for it first"
+    remedy = f"run `{command('compare')}` for it first"
     if (folder / COMPARISON).exists():
-        remedy = f"delete {folder / COMPARISON} and run `make compare` again"
+        remedy = f"delete {folder / COMPARISON} and run `{command('compare')}` again"
     comparison = cast(Comparison, read_record(folder / COMPARISON, remedy))
     return comparison, disk.read_rows(folder / RESULTS)
 

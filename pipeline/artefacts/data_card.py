@@ -12,6 +12,7 @@ from pipeline.config import Experiment, as_dict
 from pipeline.datasets import loading
 from pipeline.datasets.image_data import Dataset
 from pipeline.errors import PipelineError
+from pipeline.invocation import command
 from pipeline.learning.plan import split_budget
 from pipeline.store import disk
 from pipeline.store.artefact import Artefact
@@ -54,7 +55,7 @@ def artefact(config: Experiment) -> Artefact[DataCard]:
         "data",
         inputs(config),
         lambda folder: _make(config, folder),
-        f"run `python -m pipeline data` with the same settings first (or `make data`, for {config.name})",
+        f"run `{command('data')}` with the same settings first",
     )
 
 
@@ -79,10 +80,12 @@ def find(experiment: Path, sha256: str) -> Manifest[DataCard]:
         PipelineError: If the folder has none.
     """
     for folder in sorted(experiment.glob("data-*")):
-        manifest: Manifest[DataCard] = open_artefact(folder, "run `make data` again")
+        manifest: Manifest[DataCard] = open_artefact(folder, f"run `{command('data')}` again")
         if manifest["outcome"]["sha256"] == sha256:
             return manifest
-    raise PipelineError(f"{experiment} holds no card of the data with SHA-256 {sha256[:8]}...; run `make data` for it")
+    raise PipelineError(
+        f"{experiment} holds no card of the data with SHA-256 {sha256[:8]}...; run `{command('data')}` for it"
+    )
 
 
 def check_budgets(config: Experiment) -> None:

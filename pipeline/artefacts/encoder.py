@@ -11,6 +11,7 @@ from pipeline import methods
 from pipeline.artefacts import data_card
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
+from pipeline.invocation import command
 from pipeline.learning.plan import Pretrained
 from pipeline.store import disk
 from pipeline.store.artefact import Artefact, artefact_folder
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.models.pretraining import Pretraining, Reconstructing
 
 _NAME = "pretrain"
-_REMEDY = "run `python -m pipeline pretrain` with the same settings (or `make pretrain`) first"
+_REMEDY = f"run `{command('pretrain')}` with the same settings first"
 
 Outcome = dict[
     str, Any

@@ -19,6 +19,7 @@ from pipeline.artefacts.results import (
     SummaryRow,
     paired_figures,
 )
+from pipeline.invocation import command
 from pipeline.store import disk
 from pipeline.store.artefact import Artefact
 from pipeline.store.manifest import open_artefact
@@ -100,7 +101,7 @@ def _read(letter: str, folder: Path) -> Finished:
 
 
 def _cell(folder: Path, row: dict[str, str], pretraining: Callable[[str], dict[str, Any]]) -> ComparedCell:
-    manifest = open_artefact(folder / row["cell"], "run `make compare` for it again")
+    manifest = open_artefact(folder / row["cell"], f"run `{command('compare')}` for it again")
     protocol = _flat({name: value for name, value in manifest["inputs"].items() if name not in _KEY})
     treatment = {name: protocol.pop(name) for name in list(protocol) if name.startswith("encoder.")}
     if "pretrained" in protocol:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pipeline.artefacts import encoder
 from pipeline.config import Experiment
+from pipeline.invocation import command
 from pipeline.store.artefact import Artefact
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def load(config: Experiment, test: ImageData, most: int) -> Plane:
         "map",
         made_from,
         lambda folder: _make(config, test, images, folder),
-        "delete the folder and run `make report` again",
+        f"delete the folder and run `{command('report')}` again",
     )
     folder = latent_map.build()
     latent_map.open()

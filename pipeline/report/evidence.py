@@ -14,6 +14,7 @@ from pipeline.artefacts.data_card import DataCard
 from pipeline.artefacts.metrics import Metrics
 from pipeline.artefacts.results import Comparison, SummaryRow
 from pipeline.config import Experiment
+from pipeline.invocation import command
 from pipeline.modes import MODES
 from pipeline.store import disk, test_access
 from pipeline.store.manifest import Manifest, open_artefact
@@ -161,14 +162,16 @@ def read(
         manifest=manifests[0],
         pretrained=_manifest(pretrained, "pretrain") if pretrained else None,
         losses=disk.read_columns(pretrained / "history.csv") if pretrained else {},
-        verdicts=[(path.parent, cast(Verdict, read_record(path, "run `make study` again"))) for path in verdicts],
+        verdicts=[
+            (path.parent, cast(Verdict, read_record(path, f"run `{command('study')}` again"))) for path in verdicts
+        ],
         looks=test_access.read(config.folder, card["sha256"]),
     )
 
 
 def _manifest(folder: Path, stage: str) -> Manifest[Any]:
     """The manifest, after every file of the artefact was checked against it."""
-    return open_artefact(folder, f"run `make {stage}` again")
+    return open_artefact(folder, f"run `{command(stage)}` again")
 
 
 def _cell(folder: Path, row: dict[str, str], outcome: Metrics) -> MeasuredCell:

@@ -9,6 +9,7 @@ import pipeline
 from pipeline.artefacts import comparison, data_card, encoder, grid
 from pipeline.artefacts.results import Comparison
 from pipeline.config import Experiment, as_dict
+from pipeline.invocation import command
 from pipeline.modes import MODES
 from pipeline.store import disk, provenance, test_access
 from pipeline.store.fingerprints import Inputs, fingerprint
@@ -61,7 +62,7 @@ def _verdicts(config: Experiment) -> list[Path]:
     images = data_card.load(config)["sha256"]
     found = []
     for path in Path(config.runs).glob(f"*/*/{VERDICT}"):
-        verdict = read_record(path, "run `make study` again")
+        verdict = read_record(path, f"run `{command('study')}` again")
         if verdict["data_sha256"] == images and verdict["study"] in STUDIES:
             found.append((list(STUDIES).index(verdict["study"]), path))
     return [path for _, path in sorted(found)]

@@ -17,8 +17,7 @@ def run(folders: list[str]) -> Path:
     """
     if not 2 <= len({Path(folder).resolve() for folder in folders}) == len(folders) <= 26:
         raise PipelineError(
-            f"folders: {' '.join(folders)!r} is not allowed; expected 2 to 26 different folders of experiments "
-            '(make compare-runs RUNS="runs/a runs/b")'
+            f"folders: {' '.join(folders)!r} is not allowed; expected 2 to 26 different folders of experiments"
         )
     compared = experiments.compare([Path(folder) for folder in folders])
     artefact = experiments.artefact(compared).build()

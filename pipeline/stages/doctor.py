@@ -12,16 +12,15 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-import pipeline
 from pipeline import _torchvision_repair, extras
 from pipeline.artefacts import data_card
 from pipeline.config import Experiment
 from pipeline.datasets import loading
 from pipeline.errors import PipelineError
+from pipeline.invocation import CHECKOUT, command, is_checkout
 from pipeline.store import provenance
 
 NEEDED = 2**30  # bytes; configs/mnist.yaml leaves 0.2 GiB behind, its unpacked images included
-_REINSTALL = "run `make install` again, or `python -m pip install -c constraints.txt -e .` in the pipeline's folder"
 
 
 class UnhealthyError(PipelineError):
@@ -68,7 +67,7 @@ def _attempt(check: Callable[[Experiment], Finding], config: Experiment) -> Find
     except PipelineError as error:
         return Finding("cannot be used", str(error))
     except Exception as error:  # whatever a broken installation raises; the other checks go on
-        return Finding(f"{type(error).__name__}: {error}", _REINSTALL)
+        return Finding(f"{type(error).__name__}: {error}", extras.reinstall())
 
 
 # --- the checks -----------------------------------------------------------------------------------------------
@@ -84,18 +83,18 @@ def _packages(config: Experiment) -> Finding:
         if not requirement.specifier.contains(installed, prereleases=True):
             wrong.append(f"{requirement.name} {installed} (needs {requirement.specifier})")
     if wrong:
-        return Finding(", ".join(wrong), _REINSTALL)
+        return Finding(", ".join(wrong), extras.reinstall())
     main = ", ".join(f"{name} {provenance.version(name)}" for name in ("torch", "pytorch-lightning", "numpy"))
     return Finding(f"Python {sys.version.split()[0]}, {main}; all {len(needed)} packages are recent enough")
 
 
 def _requirements() -> list[str]:
     """What pyproject.toml asks for; of an installed package without it, what it was installed with, less the extras."""
-    path = Path(pipeline.__file__).parent.parent / "pyproject.toml"
-    if path.exists():
-        asked: list[str] = tomllib.loads(path.read_text(encoding="utf-8"))["project"]["dependencies"]
+    if is_checkout():
+        project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        asked: list[str] = project["dependencies"]
         return asked
-    return [line for line in metadata.requires("semisupervised-pipeline") or [] if "extra ==" not in line]
+    return [line for line in metadata.requires(extras.DISTRIBUTION) or [] if "extra ==" not in line]
 
 
 def _extras(config: Experiment) -> Finding:
@@ -103,7 +102,7 @@ def _extras(config: Experiment) -> Finding:
     states = []
     for extra in extras.EXTRAS:
         absent = extras.missing(extra)
-        states.append(f"{extra} is not installed (`{extras.install(extra)}`)" if absent else f"{extra} is installed")
+        states.append(f"{extra} is not installed ({extras.install(extra)})" if absent else f"{extra} is installed")
     return Finding("; ".join(states))
 
 
@@ -141,7 +140,9 @@ def _data(config: Experiment) -> Finding:
     loader = loading.find_loader(config.data)
     folder = data_card.artefact(config).folder
     if not folder.exists():
-        return Finding(f"{config.data.dataset} ({loader.function.__module__}) is not prepared yet; `make data` does it")
+        return Finding(
+            f"{config.data.dataset} ({loader.function.__module__}) is not prepared yet; `{command('data')}` does it"
+        )
     dataset = data_card.load_dataset(config)
     return Finding(f"{config.data.dataset}, SHA-256 {dataset.sha256[:16]}... as recorded in {folder}")
 

@@ -11,6 +11,7 @@ from pipeline.artefacts import classifier
 from pipeline.config import Experiment
 from pipeline.datasets.new_images import Images, open_images
 from pipeline.errors import PipelineError
+from pipeline.invocation import command
 from pipeline.store import disk
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def run(
         PipelineError: The classifier is missing or changed, or the images are missing, broken, or of another shape.
     """
     if not images:
-        raise PipelineError("images: none are named; expected --images PATH (or make predict IMAGES=PATH)")
+        raise PipelineError(f"images: none are named; name them: `{command('predict', images='PATH')}`")
     folder = classifier.find(config, cell, mode, labels, seed)
     description = classifier.describe(folder)
     columns = _columns(description["classes"])

@@ -17,6 +17,7 @@ from pipeline.artefacts.metrics import Metrics
 from pipeline.config import Experiment, as_dict, from_dict
 from pipeline.datasets import loading
 from pipeline.errors import PipelineError
+from pipeline.invocation import command
 from pipeline.modes import find_mode
 from pipeline.report.formats import percent
 from pipeline.store import disk
@@ -41,7 +42,7 @@ def run(config: Experiment, cell: str, tolerance: float) -> Path:
     if not 0 <= tolerance <= 1:
         raise PipelineError(f"tolerance: {tolerance} is not allowed; expected a share of the test images, 0 to 1")
     folder = Path(cell)
-    manifest = open_artefact(folder, "name the folder of a trained cell with --cell (or make reproduce RUN=...)")
+    manifest = open_artefact(folder, f"name the folder of a trained cell: `{command('reproduce', cell='FOLDER')}`")
     made_from = manifest["inputs"]
     if made_from.get("stage") != "train":
         raise PipelineError(

@@ -34,7 +34,7 @@ class Artefact(Generic[Outcome]):
         name: The artefact's place inside it, without the fingerprint, such as "cells/frozen-100-0".
         inputs: All that it is made from; their fingerprint recognises it.
         make: Fills an empty folder; what it returns is written into the manifest as ``outcome``.
-        remedy: What a message advises where the artefact is missing, such as "run `make data` first".
+        remedy: What a message advises where the artefact is missing, such as "run `fewlabels data` first".
     """
 
     experiment: Path

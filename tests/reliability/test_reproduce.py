@@ -116,8 +116,8 @@ def test_other_data_are_refused(runs: Path, tiny: Run, tmp_path: Path, capsys: p
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("--cell=nowhere", "name the folder of a trained cell with --cell"),
-        ("--cell=", "name the folder of a trained cell with --cell"),
+        ("--cell=nowhere", "name the folder of a trained cell: `python -m pipeline reproduce --cell FOLDER`"),
+        ("--cell=", "name the folder of a trained cell: `python -m pipeline reproduce --cell FOLDER`"),
         ("--tolerance=2", "tolerance: 2.0 is not allowed"),
         ("pretrain", "was made by stage pretrain; name a cell"),
     ],

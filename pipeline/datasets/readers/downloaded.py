@@ -15,6 +15,7 @@ from pipeline.datasets.arrays import Array, from_arrays
 from pipeline.datasets.decoding import Gallery, stack
 from pipeline.datasets.image_data import ImageData
 from pipeline.errors import PipelineError
+from pipeline.invocation import command
 from pipeline.store.regular_files import check_tree
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _open(name: str, root: Path, arguments: dict[str, Any], download: bool) -> A
         raise PipelineError(f"data.args: torchvision's {name} was called with {arguments}: {error}") from error
     except (OSError, RuntimeError) as error:
         if not download:
-            raise PipelineError(f"{name} is not whole in {root} ({error}); run `make data`") from error
+            raise PipelineError(f"{name} is not whole in {root} ({error}); run `{command('data')}`") from error
         raise PipelineError(
             f"{name} could not be downloaded to {root} ({error}); check the network, or copy torchvision's files "
             "for it there by hand"

@@ -18,6 +18,7 @@ from pipeline.datasets.decoding import FORMATS, Gallery, stack
 from pipeline.datasets.image_data import ImageData
 from pipeline.datasets.streamed import Storage
 from pipeline.errors import PipelineError
+from pipeline.invocation import command
 from pipeline.store.regular_files import check_tree
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def load(
     size: int | Sequence[int] | None = None,
     storage: Storage | None = None,
 ) -> ImageData | tuple[ImageData, ImageData]:
-    """Images and labels of a data set as ``save_to_disk`` leaves it; one of the hub is there after ``make data``.
+    """Images and labels of a data set as ``save_to_disk`` leaves it; stage data downloads one of the hub.
 
     Args:
         root: Where data sets of the hub are kept, in huggingface/.
@@ -114,7 +115,7 @@ def _open(folder: Path, train: str) -> dict[str, Any]:
     import datasets
 
     if not folder.exists():
-        raise PipelineError(f"data.args.path: {folder} does not exist; correct the path, or run `make data`")
+        raise PipelineError(f"data.args.path: {folder} does not exist; correct the path, or run `{command('data')}`")
     check_tree(folder)
     try:
         found = datasets.load_from_disk(str(folder))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.datasets.image_data import ImageData
 from pipeline.errors import PipelineError
+from pipeline.invocation import command
 from pipeline.store.disk import sha256_file, write_atomic
 
 SHA256 = {
@@ -21,7 +22,7 @@ SHA256 = {
 ARCHIVES = Path(__file__).parent / "archives"
 DEVELOPMENT_IMAGES = 10_000
 
-_REINSTALL = "check the file out again, or install the package again"
+_REINSTALL = "install the package again, or check the file out again"
 
 
 def load(root: Path, development: bool = False) -> tuple[ImageData, ImageData]:
@@ -90,8 +91,8 @@ def _verify(root: Path) -> None:
     for name, expected in SHA256.items():
         path = _raw(root, name)
         if not path.is_file():
-            raise PipelineError(f"{path} does not exist; run `make data`")
+            raise PipelineError(f"{path} does not exist; run `{command('data')}`")
         if sha256_file(path) != expected:
             raise PipelineError(
-                f"{path} is not MNIST's (its SHA-256 differs); delete it and run `make data` to unpack it again"
+                f"{path} is not MNIST's (its SHA-256 differs); delete it and run `{command('data')}` to unpack it again"
             )

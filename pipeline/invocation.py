@@ -1,0 +1,37 @@
+"""How the user runs the pipeline, so that every message names a command that this user can type."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+PROGRAM = "fewlabels"  # the console command; pyproject.toml installs it under this name
+BY_MAKE = "FEWLABELS_BY_MAKE"  # the Makefile sets this variable for the commands that it runs
+CHECKOUT = Path(__file__).parent.parent  # the project's folder, where the package is installed from its source
+
+
+def program() -> str:
+    """The words before a stage's name, as the user typed them: ``fewlabels``, or ``python -m pipeline``."""
+    return PROGRAM if Path(sys.argv[0]).stem == PROGRAM else "python -m pipeline"
+
+
+def command(stage: str, **options: object) -> str:
+    """The command that runs a stage, in the form that the user uses now.
+
+    Args:
+        stage: The stage's name.
+        options: The stage's own options.
+
+    Examples:
+        >>> command("train", mode="frozen", labels=100)
+        'python -m pipeline train --mode frozen --labels 100'
+    """
+    if os.environ.get(BY_MAKE):
+        return " ".join(["make", stage, *(f"{name.upper()}={value}" for name, value in options.items())])
+    return " ".join([program(), stage, *(f"--{name} {value}" for name, value in options.items())])
+
+
+def is_checkout() -> bool:
+    """Whether the package runs from the project's folder, where its dependencies are pinned."""
+    return (CHECKOUT / "constraints.txt").is_file()
