@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,14 +12,20 @@ from torch import Tensor, nn
 
 from pipeline import methods
 from pipeline.config import InvariancesConfig, PretrainConfig, RuntimeConfig
-from pipeline.datasets.batches import InMemoryData
+from pipeline.datasets.batches import Batches, InMemoryData
 from pipeline.errors import PipelineError
 from pipeline.learning.checks import check_method, eval_mode
+from pipeline.models.batch_statistics import reestimate, reestimated
 from pipeline.models.classifier import Backbone
 from pipeline.models.inputs import CHUNK, Images, as_input, chunks, infer
 from pipeline.models.pretraining import Pretraining
 from pipeline.training.recording import FitResult, Monitored
 from pipeline.training.trainer import fit, seed_everything
+
+# clean training images that BatchNorm's statistics are taken from, at most. On MNIST 500 do: reconstruction and linear
+# heads are the same as with 20,000, to 0.1 nats and 0.05 points of error
+FOR_A_MEASUREMENT = 1024
+FOR_GOOD = 10_000
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,10 @@ def train(
     checkpoint: Path | None = None,
     tensorboard: Path | None = None,
 ) -> tuple[Backbone, Pretraining, FitResult]:
-    """The part of ``pretrain`` that several processes share in: all but embedding the images. Same arguments."""
+    """Train an encoder; the part of ``pretrain`` that several processes share in. Same arguments.
+
+    BatchNorm's statistics are in the end those of clean images, and so they are whenever the model is measured.
+    """
     held_out, index = split_holdout(settings, len(images))
     _, channels, height, width = images.shape
     shape = (channels, height, width)
@@ -106,26 +115,40 @@ def train(
     check_method(settings.method, backbone, model, images)
     batches = InMemoryData(images, torch.full((len(images),), -1), index, settings.batch_size, settings.seed)
     unseen = images[held_out]
+
+    def clean_batches(count: int) -> Iterator[Tensor]:
+        unlabelled = torch.full((1,), -1).expand(len(images))
+        for pixels, _ in Batches(images, unlabelled, index[:count], settings.batch_size, settings.seed, lambda: 0):
+            yield pixels.to(model.device)
+
+    def measure() -> dict[str, float]:
+        with isolate_rng():
+            seed_everything(settings.seed)
+            with reestimated(model, model.clean_pass, clean_batches(FOR_A_MEASUREMENT)):
+                return _measure(model, unseen)
+
     [result] = fit(
         model,
         batches,
         runtime,
         settings.epochs,
-        [Monitored(model, lambda: _measure(model, unseen))],
+        [Monitored(model, measure if len(unseen) else dict)],
         description="pretrain",
         checkpoint=checkpoint,
         tensorboard=tensorboard,
     )
-    model.eval()
-    return backbone, model, result
+    seed_everything(settings.seed)
+    reestimate(model, model.clean_pass, clean_batches(FOR_GOOD))
+    if len(unseen):  # what is kept is what is told of
+        last = result.history[-1] | _measure(model, unseen)
+        result = replace(result, history=[*result.history[:-1], last])
+    return backbone, model.eval(), result
 
 
 @torch.no_grad()
 def _measure(model: Pretraining, held_out: Tensor) -> dict[str, float]:
-    """Columns of history on the held-out images, if there are any; the training goes on as if nobody had asked."""
-    if not len(held_out):
-        return {}
-    with eval_mode(model), isolate_rng():
+    """Columns of history on images held out of pretraining."""
+    with eval_mode(model):
         return model.measure(held_out.to(model.device))
 
 

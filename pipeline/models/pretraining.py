@@ -37,6 +37,16 @@ class Pretraining(pl.LightningModule):
         """The latents of clean images, shape (B, features)."""
         return self.embed(images)
 
+    def clean_pass(self, images: Tensor) -> object:
+        """Send clean images through all layers that are kept, as they will be used; what comes out is not read.
+
+        BatchNorm's statistics are taken from this when training has ended, and before each measurement.
+
+        Args:
+            images: uint8 or floats in [0, 1], shape (B, C, H, W).
+        """
+        return self(images)
+
     def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         """The loss of a batch, a single number.
 

@@ -115,6 +115,11 @@ class VAE(Reconstructing):
         logits = self.decoder(draw(mu, logvar, generator))
         return Bound(-self.likelihood.log_prob(logits, clean).mean(), kl_from_prior(mu, logvar).mean(0))
 
+    def clean_pass(self, images: Tensor) -> object:
+        """The decoder sees samples of the posteriors, as it does where the bound is measured."""
+        clean = self.likelihood.target(as_input(images))
+        return self.bound(clean, clean)
+
     def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Loss of a corrupted batch; the labels beside the images are not read."""
         clean = self.likelihood.target(as_input(batch[0]))
