@@ -79,7 +79,7 @@ def test_the_walk_through_works(
                 run += 1
     assert run == 8
     text = capsys.readouterr().out
-    assert "--grid.labels [20, 200] --pretrain.holdout" in text
+    assert "--grid.labels [20, 200]" in text
     assert (tmp_path / "runs" / "pictures" / "report.html").exists()
 
 

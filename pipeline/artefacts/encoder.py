@@ -220,6 +220,7 @@ def _make(config: Experiment, folder: Path) -> Outcome:
         print(f"{config.data.dataset}: {dataset.whereabouts}")
     events = config.folder / "tensorboard" / place.folder.name if config.runtime.tensorboard else None
     held_out, seen = split_holdout(config, len(images))
+    print(f"pretrain: {len(seen)} images, and {len(held_out)} left out to measure it on")
     if not dataset.train.is_streamed:  # those were held against the test set when they were hashed
         check_disjoint(dataset, {"pretraining": seen.numpy()})
     embeddings = functools.partial(tensor_file.create, folder / "embeddings.safetensors", "train")

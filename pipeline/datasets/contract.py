@@ -113,7 +113,6 @@ def _facts(
         "constant_in_train": pixels[0].constant,
         "constant_in_test": pixels[1].constant,
         "suggested_budgets": _budgets(len(names), labelled),
-        "suggested_holdout": min(1000, len(dataset.train) // 10),
     }
 
 

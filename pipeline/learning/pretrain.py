@@ -51,12 +51,27 @@ def split_holdout(settings: PretrainConfig, images: int) -> tuple[Tensor, Tensor
     Raises:
         PipelineError: Nothing would be left to pretrain on.
     """
-    if settings.holdout > images - 2:
+    count = holdout_size(settings, images)
+    if count > images - 2:
         raise PipelineError(
-            f"pretrain.holdout: {settings.holdout} of {images} training images leave nothing to pretrain on; lower it"
+            f"pretrain.holdout: {count} of {images} training images leave nothing to pretrain on; lower it"
         )
     order = torch.randperm(images, generator=torch.Generator().manual_seed(settings.seed))
-    return order[: settings.holdout], order[settings.holdout :]
+    return order[:count], order[count:]
+
+
+def holdout_size(settings: PretrainConfig, images: int) -> int:
+    """Return how many of the training images are held out of pretraining.
+
+    Examples:
+        >>> [holdout_size(PretrainConfig(), images) for images in (60, 240, 1437, 10_000, 60_000)]
+        [12, 32, 32, 200, 1000]
+        >>> holdout_size(PretrainConfig(holdout=7), images=60)
+        7
+    """
+    if settings.holdout is not None:
+        return settings.holdout
+    return min(max(round(0.02 * images), 32), 1000, images // 5)
 
 
 def pretrain(

@@ -105,9 +105,7 @@ def _text(card: Card, folder: Path) -> str:
     rows = zip(facts["classes"], facts["train_per_class"], facts["test_per_class"], strict=True)
     lines += [f"  {name.ljust(width)}  {train:>8}  {test:>8}" for name, train, test in rows]
     if facts["suggested_budgets"]:
-        lines.append(
-            f"  suggested   --grid.labels {facts['suggested_budgets']} --pretrain.holdout {facts['suggested_holdout']}"
-        )
+        lines.append(f"  suggested   --grid.labels {facts['suggested_budgets']}")
     lines.append(f"  pictures    {folder / 'contact_sheet.png'}: a class a row, unlabelled last")
     lines.append(f"  augmented   {folder / 'augmented.png'}: images, and copies of them that count as the same class")
     lines += [f"  remark: {remark}" for remark in card.remarks]
