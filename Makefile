@@ -28,7 +28,7 @@ CHOSEN = $(if $(CELL),--cell "$(CELL)")
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-STUDIES := bottleneck identity generation balance overfit clusters
+STUDIES := $(basename $(notdir $(wildcard configs/studies/*.yaml)))
 STUDY_CONFIG = configs/studies/$(STUDY).yaml
 
 .PHONY: all install check-dataset data pretrain sample train compare report label-efficiency vae study studies predict export reproduce compare-runs doctor test test-slow audit bench lint format clean help
@@ -68,7 +68,7 @@ label-efficiency: ## Frozen, fine-tuned, labels spread, trained on these, from s
 vae: ## The same on a variational autoencoder (configs/mnist_vae.yaml)
 	@$(MAKE) --no-print-directory report CONFIG=configs/mnist_vae.yaml
 
-study: $(INSTALLED) ## Put one claim to the test: STUDY=bottleneck, identity, generation, balance, overfit or clusters
+study: $(INSTALLED) ## Put one claim to the test: STUDY=bottleneck, say; configs/studies/ has the others
 	@$(PIPELINE) data --config $(STUDY_CONFIG) $(ARGS)
 	@$(PIPELINE) study --config $(STUDY_CONFIG) $(ARGS)
 

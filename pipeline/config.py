@@ -393,9 +393,11 @@ class StudyConfig:
     """What stage study compares beyond the grid; no other stage reads it.
 
     Attributes:
-        name: Which study, see the stage's help.
-        arms: By the arm's name, the settings in which it differs from the rest of the experiment, such as
-            {pretrain: {latent: 2}}. Every arm is pretrained once for each draw of the grid, with its seed.
+        name: A study by name, see the stage's help; a name that an installed package adds; or the import path
+            "module:object" of your own.
+        arms: Variants that are trained in place of the study's own: by the arm's name, the settings in which it differs
+            from the rest of the experiment, such as {pretrain: {latent: 2}}. Every arm is pretrained once for each draw
+            of the grid, with its seed.
     """
 
     name: str = ""

@@ -18,10 +18,11 @@ from pipeline.evaluation.clustering import cluster, clustering_accuracy
 from pipeline.evaluation.crossed import Interval
 from pipeline.evaluation.posteriors import overlap
 from pipeline.evaluation.samples import frechet_distance
-from pipeline.studies import STUDIES
+from pipeline.studies import STUDIES, find_study
+from pipeline.studies.definition import above, below, show
 from pipeline.studies.overfit import selected_epoch
 from pipeline.studies.points import arm_settings
-from pipeline.studies.study import above, below, show
+from tests.conftest import Run
 
 CONFIGS = Path(__file__).parent.parent / "configs" / "studies"
 
@@ -90,7 +91,8 @@ def test_every_shipped_arm_is_an_experiment(path: Path) -> None:
     parser = stage_parser("study")
     chosen = parser.instantiate(parser.parse_args([f"--config={path}"]))
     config = from_parsed(chosen)
-    settings = [arm_settings(config, arm) for arm in config.study.arms]
+    arms = find_study(config.study.name).arms
+    settings = [arm_settings(config, arm, changes) for arm, changes in arms.items()]
     assert len(settings) >= 2
     assert len({str(one) for one in settings}) == len(settings)
 
@@ -170,7 +172,11 @@ def tiny_runs_with_study(runs: Path, tiny: object, studied: Path) -> Path:
     [
         ("balance", ["--study.name=nonsense"], "study.name: 'nonsense' is unknown; expected one of bottleneck"),
         ("balance", ["--study.arms={both: {}}"], "study.arms: ['both'] lacks reconstruction, kl"),
-        ("clusters", ["--study.arms={}"], "lacks any arm"),
+        (
+            "clusters",
+            ["--study.name=pipeline.config:PRESETS"],
+            "is a dict; expected a pipeline.studies.definition.Study",
+        ),
         ("clusters", ["--study.arms={a/b: {}}"], "study.arms: 'a/b' is not allowed"),
         ("clusters", ["--study.arms={a: {pretrain: {latnt: 3}}}"], "study.arms.a"),
         ("clusters", ["--study.arms={a: {pretrain: {latent: 0}}}"], "study.arms.a: pretrain.latent: 0"),
@@ -186,6 +192,68 @@ def test_what_cannot_be_studied_is_refused_before_training(
     assert run_study(name, data_runs, *extra) == 2
     assert expected in capsys.readouterr().err
     assert set(data_runs.glob("studies/*")) == before
+
+
+# --- a study of one's own -------------------------------------------------------------------------------------
+
+OWN = """
+from pipeline.studies.definition import Finding, Measured, Study
+
+
+def measure(subject):
+    return Measured({"width": float(subject.embeddings.shape[1])})
+
+
+def conclude(points):
+    narrower = points.difference("narrow", "wide", "width")
+    return [Finding("Narrow is narrower.", "The interval lies below 0.", f"{narrower.mean:.0f}", narrower.mean < 0)]
+
+
+STUDY = Study(
+    "Width <of the latent>",
+    "A narrow latent has fewer dimensions than a wide one.",
+    {"narrow": {"pretrain": {"latent": 2}}, "wide": {"pretrain": {"latent": 5}}},
+    measure,
+    conclude,
+)
+"""
+
+
+@pytest.fixture
+def own_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "my_study_of_width.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "my_study_of_width:STUDY"
+
+
+def test_a_study_from_a_file_of_ones_own_touches_nothing_in_the_package(tiny: Run, runs: Path, own_study: str) -> None:
+    options = ("--grid.labels=[50]", "--grid.modes=[frozen]", "--grid.draws=2", "--grid.baselines=false")
+    assert tiny("study", f"--study.name={own_study}", *options) == 0
+    folder = runs / "tiny" / "my_study_of_width.STUDY"
+    verdict = json.loads((folder / "verdict.json").read_text())
+    assert verdict["holds"]
+    assert verdict["arms"] == ["narrow", "wide"]
+    assert verdict["measured"] == "-3"
+    assert tiny("compare", *options) == 0
+    assert tiny("report", *options) == 0
+    assert "Width &lt;of the latent&gt;: holds" in (runs / "tiny" / "report.html").read_text()
+
+
+def test_other_source_measures_anew_and_trains_nothing_again(
+    tiny: Run, runs: Path, own_study: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = (f"--study.name={own_study}", "--grid.labels=[50]", "--grid.modes=[frozen]", "--grid.draws=1")
+    assert tiny("study", *options, "--grid.baselines=false") == 0
+    folder = runs / "tiny" / "my_study_of_width.STUDY"
+    trained = {path: path.stat().st_mtime_ns for path in (runs / "tiny").glob("*/**/*.safetensors")}
+    measured, verdict = set(folder.glob("points/*/arrays.npz")), (folder / "verdict.json").read_text()
+    assert trained
+    monkeypatch.setattr("pipeline.store.provenance.source_sha256", lambda: "what another release would have")
+    assert tiny("study", *options, "--grid.baselines=false") == 0
+    anew = set(folder.glob("points/*/arrays.npz")) - measured
+    assert len(anew) == len(measured) == 2
+    assert (folder / "verdict.json").read_text() != verdict
+    assert {path: path.stat().st_mtime_ns for path in (runs / "tiny").glob("*/**/*.safetensors")} == trained
 
 
 # --- laws of the measures -------------------------------------------------------------------------------------

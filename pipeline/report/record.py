@@ -63,9 +63,15 @@ def _verdicts(config: Experiment) -> list[Path]:
     found = []
     for path in Path(config.runs).glob(f"*/*/{VERDICT}"):
         verdict = read_record(path, f"run `{command('study')}` again")
-        if verdict["data_sha256"] == images and verdict["study"] in STUDIES:
-            found.append((list(STUDIES).index(verdict["study"]), path))
+        if verdict["data_sha256"] == images:
+            found.append((_rank(verdict["study"]), path))
     return [path for _, path in sorted(found)]
+
+
+def _rank(study: str) -> tuple[int, str]:
+    """A study's place on the page: those of the package in their order, then the user's own by name."""
+    own = list(STUDIES)
+    return (own.index(study), "") if study in own else (len(own), study)
 
 
 def _make(config: Experiment, compared: Comparison, pretrained: Path | None, verdicts: list[Path], wanted: str) -> None:

@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 
 from pipeline.config import Experiment
-from pipeline.studies import VERDICT, find_study, points, verdict
+from pipeline.studies import VERDICT, find_study, points, study_folder, verdict
 from pipeline.studies.verdict import Verdict
 
 
@@ -23,7 +23,7 @@ def run(config: Experiment) -> Path:
         points.train_and_measure(config, planned)
         found = verdict.write(config, planned)
     _print(found)
-    return config.folder / config.study.name / VERDICT
+    return study_folder(config) / VERDICT
 
 
 def _print(found: Verdict) -> None:

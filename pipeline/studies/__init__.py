@@ -1,14 +1,20 @@
-"""The claims of the theory as measured studies. A study is an entry in this table; one file each."""
+"""The claims of the theory as measured studies, a file each; a study of yours is named by its import path."""
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from pipeline import plugins
+from pipeline.config import Experiment
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
-    from pipeline.studies.study import Study
+    from pathlib import Path
+
+    from pipeline.studies.definition import Study
+
+ENTRY_POINTS = "pipeline.studies"
+VERDICT, RESULTS = "verdict.json", "results.csv"  # what a study writes, beside its pictures
 
 # what is asked, for the help; the files are imported when one is run, since they bring scikit-learn and matplotlib
 STUDIES = {
@@ -21,16 +27,26 @@ STUDIES = {
 }
 
 
-VERDICT, RESULTS = "verdict.json", "results.csv"  # what a study writes, beside its pictures
-
-
 def find_study(name: str) -> Study:
-    """The study of this name.
+    """Return the study of this name.
+
+    Args:
+        name: A key of ``STUDIES``, a name that an installed package adds, or the import path "module:object".
 
     Raises:
-        PipelineError: There is none.
+        PipelineError: If there is none, its module cannot be imported, or it is no ``Study``.
     """
-    if name not in STUDIES:
-        raise PipelineError(f"study.name: {name!r} is unknown; expected one of {', '.join(STUDIES)}")
-    study: Study = import_module(f"pipeline.studies.{name}").STUDY
+    from pipeline.studies.definition import Study
+
+    built_in = {own: f"pipeline.studies.{own}:STUDY" for own in STUDIES}
+    study = plugins.find("study.name", name, built_in, ENTRY_POINTS)
+    if not isinstance(study, Study):
+        raise PipelineError(
+            f"study.name: {name!r} is a {type(study).__name__}; expected a pipeline.studies.definition.Study"
+        )
     return study
+
+
+def study_folder(config: Experiment) -> Path:
+    """Return where the study's verdict, pictures and points lie."""
+    return config.folder / config.study.name.replace(":", ".")  # an import path; Windows takes no colon

@@ -8,9 +8,9 @@ import numpy as np
 
 from pipeline.errors import PipelineError
 from pipeline.report.drawing import Picture
-from pipeline.studies import figures
+from pipeline.studies import charts
+from pipeline.studies.definition import Finding, Measured, Points, Study, Subject, above, below, show
 from pipeline.studies.measures import budgets
-from pipeline.studies.study import Finding, Measured, Points, Study, Subject, above, below, show
 
 CLAIM = (
     "Reconstruction alone drives sigma to 0 and the mus apart; the KL divergence alone makes every code the same "
@@ -125,8 +125,8 @@ def _draw(points: Points) -> dict[str, Picture]:
         f"E_out, {many} labels, %": f"frozen_{many}_e_out",
     }
     return {
-        "latent": figures.maps(panels, "mu, first dimension", "mu, second dimension"),
-        "measures": figures.bars(
+        "latent": charts.maps(panels, "mu, first dimension", "mu, second dimension"),
+        "measures": charts.bars(
             {title: {arm: points.interval(arm, name) for arm in points.arms} for title, name in bars.items()}
         ),
     }
@@ -140,7 +140,11 @@ def _plane(mu: Any) -> Any:
 STUDY = Study(
     "Balance: reconstruction against KL divergence",
     CLAIM,
-    ("reconstruction", "kl", "both"),
+    {
+        "reconstruction": {"pretrain": {"args": {"beta": 0}}},
+        "kl": {"pretrain": {"args": {"reconstruction": 0}}},
+        "both": {},
+    },
     _measure,
     _conclude,
     _draw,

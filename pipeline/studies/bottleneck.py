@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from pipeline.report.drawing import Picture, image_rows
-from pipeline.studies import figures
+from pipeline.studies import charts
+from pipeline.studies.definition import (
+    Finding,
+    Measured,
+    Points,
+    Study,
+    Subject,
+    above,
+    below,
+    difference,
+    points_of,
+    show,
+)
 from pipeline.studies.measures import budgets, examples, squared_error
-from pipeline.studies.study import Finding, Measured, Points, Study, Subject, above, below, difference, points_of, show
 
 CLAIM = (
     "A deeper encoder learns higher-level features, a wider bottleneck keeps lower-level detail; between them lies a "
     "trade-off with a best region."
 )
+
+
+def _arms() -> dict[str, dict[str, Any]]:
+    """Three depths by four widths of the latent, each named after what it is."""
+    arms = {}
+    for depth in (1, 2, 3):
+        for latent in (2, 8, 32, 128):
+            layers = {"widths": [256] * depth}
+            arms[f"depth{depth}-latent{latent}"] = {
+                "pretrain": {"latent": latent, "encoder": layers, "decoder": layers}
+            }
+    return arms
 
 
 def _measure(subject: Subject) -> Measured:
@@ -114,11 +139,13 @@ def _draw(points: Points) -> dict[str, Picture]:
     rows = {"original": points.first(deepest[arms.widths[0]])["original"]}
     rows |= {f"{width}": points.first(deepest[width])["reconstruction"] for width in sorted(deepest)}
     return {
-        "map": figures.heatmaps(panels, "hidden layers", arms.depths, "latent dimensions", arms.widths),
+        "map": charts.heatmaps(panels, "hidden layers", arms.depths, "latent dimensions", arms.widths),
         "reconstructions": image_rows(
             rows, f"Held-out images and their reconstructions by number of latent dimensions, {arms.depths[-1]} layers;"
         ),
     }
 
 
-STUDY = Study("Bottleneck: width against depth", CLAIM, (), _measure, _conclude, _draw, decodes=True)
+STUDY = Study(
+    "Bottleneck: width against depth", CLAIM, _arms(), _measure, _conclude, _draw, any_arms=True, decodes=True
+)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from pipeline.report.drawing import Picture
-from pipeline.studies import figures
-from pipeline.studies.study import Finding, Measured, Points, Study, Subject, above, difference, points_of
+from pipeline.studies import charts
+from pipeline.studies.definition import Finding, Measured, Points, Study, Subject, above, difference, points_of
 
 CLAIM = "Without any label, an autoencoder learns to group the digits in its latent space."
+ARMS: dict[str, dict[str, Any]] = {
+    "autoencoder": {},
+    "denoising": {"pretrain": {"corruption": 1.0}},
+    "vae": {"pretrain": {"method": "vae"}},
+}
 CLUSTERED, SHOWN = 10_000, 1000  # images; the map of more takes minutes and shows no more
 PCA_PIXELS = 50  # components that stand for pixels: clustering 784 of them takes minutes and finds no more
 
@@ -74,9 +81,9 @@ def _draw(points: Points) -> dict[str, Picture]:
         for name, title in names.items()
     }
     return {
-        "map": figures.maps({arm: (found["plane"], found["labels"]) for arm, found in first.items()}, "t-SNE", ""),
-        "agreement": figures.bars(bars),
+        "map": charts.maps({arm: (found["plane"], found["labels"]) for arm, found in first.items()}, "t-SNE", ""),
+        "agreement": charts.bars(bars),
     }
 
 
-STUDY = Study("Clusters: what a latent space groups", CLAIM, (), _measure, _conclude, _draw)
+STUDY = Study("Clusters: what a latent space groups", CLAIM, ARMS, _measure, _conclude, _draw, any_arms=True)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.evaluation.crossed import Interval
 from pipeline.methods import find_method
 from pipeline.report.drawing import Picture
-from pipeline.studies import figures
-from pipeline.studies.study import Finding, Measured, Points, Study, Subject, above, below, difference, show
+from pipeline.studies import charts
+from pipeline.studies.definition import Finding, Measured, Points, Study, Subject, above, below, difference, show
 
 if TYPE_CHECKING:
     from pipeline.models.generation import LatentGaussian
@@ -19,6 +19,15 @@ CLAIM = (
     "An autoencoder maps images to scattered points, and what it decodes from anywhere else is mostly no digit; a "
     "variational autoencoder's samples are digits."
 )
+CLASSIC: dict[str, Any] = {
+    "latent": 20,
+    "encoder": {"name": "mlp", "widths": [400]},
+    "decoder": {"name": "mlp", "widths": [400]},
+    "corruption": 0,
+    "epochs": 8,
+    "batch_size": 256,
+    "learning_rate": 0.003,
+}
 SAMPLES = 5000  # judged
 SHOWN = 64  # in a picture
 PRIOR = "prior"
@@ -142,24 +151,27 @@ def _draw(points: Points) -> dict[str, Picture]:
     }
     histograms["test images"] = first["vae"]["shares_real"]
     return {
-        "samples": figures.image_grids(
+        "samples": charts.image_grids(
             {name: first[name][f"images_{way}"] for name, (_, way) in drawn.items()}, 8, "Decoded samples."
         ),
-        "judgement": figures.bars(
+        "judgement": charts.bars(
             {
                 "Fréchet distance": panel("frechet", "train / test", "frechet_floor"),
                 "judge's mean confidence, %": panel("confidence", "test images", "confidence_real"),
                 f"share at least {100 * DIGIT:.0f} % sure, %": panel("sure", "test images", "sure_real"),
             }
         ),
-        "classes": figures.histograms(histograms),
+        "classes": charts.histograms(histograms),
     }
 
 
 STUDY = Study(
     "Generation: sampling the latent space",
     CLAIM,
-    ("autoencoder", "vae"),
+    {
+        "autoencoder": {"pretrain": {**CLASSIC, "method": "autoencoder"}},
+        "vae": {"pretrain": {**CLASSIC, "method": "vae"}},
+    },
     _measure,
     _conclude,
     _draw,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pipeline.report.drawing import Picture, image_rows
-from pipeline.studies import figures
+from pipeline.studies import charts
+from pipeline.studies.definition import Finding, Measured, Points, Study, Subject, below, difference, points_of
 from pipeline.studies.measures import budgets, examples, squared_error
-from pipeline.studies.study import Finding, Measured, Points, Study, Subject, below, difference, points_of
 
 CLAIM = (
     "An autoencoder without a bottleneck copies its input: it reconstructs almost perfectly, and its features are no "
@@ -85,7 +85,7 @@ def _draw(points: Points) -> dict[str, Picture]:
         errors["pixels"] = points.interval(points.arms[0], f"{PIXELS}_{labels}_e_out")
         panels[f"E_out, {labels} labels, %"] = errors
     return {
-        "errors": figures.bars(panels),
+        "errors": charts.bars(panels),
         "reconstructions": image_rows(rows, "Held-out images and what each arm makes of them;"),
     }
 
@@ -93,7 +93,7 @@ def _draw(points: Points) -> dict[str, Picture]:
 STUDY = Study(
     "Identity: without a bottleneck",
     CLAIM,
-    ("overcomplete", "bottleneck", "denoising"),
+    {"overcomplete": {}, "bottleneck": {"pretrain": {"latent": 32}}, "denoising": {"pretrain": {"corruption": 1.0}}},
     _measure,
     _conclude,
     _draw,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.report.drawing import Floats
-from pipeline.studies.study import Points, Subject
+from pipeline.studies.definition import Points, Subject
 
 EXAMPLES = 10  # images, one a class
 

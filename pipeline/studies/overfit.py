@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from pipeline.evaluation.crossed import Interval
 from pipeline.report.drawing import Picture
-from pipeline.studies import figures
-from pipeline.studies.study import Finding, Measured, Points, Study, Subject, above, difference, points_of
+from pipeline.studies import charts
+from pipeline.studies.definition import Finding, Measured, Points, Study, Subject, above, difference, points_of
 
 CLAIM = (
     "A frozen encoder has the larger E_in and the smaller gap to E_out; fine-tuning has the smaller E_in and the "
     "larger gap, and early stopping recovers what training to the end loses."
 )
 PATIENCE = 20  # epochs; what early stopping would have waited, in cells that were trained to the end
+ARMS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "plain": {  # a small autoencoder without corruption, whose 20 features a head cannot fit perfectly
+        "pretrain": {
+            "latent": 20,
+            "encoder": {"name": "mlp", "widths": [400]},
+            "decoder": {"name": "mlp", "widths": [400]},
+            "corruption": 0,
+            "epochs": 8,
+            "learning_rate": 0.003,
+        }
+    },
+    # a random head, and a fast encoder
+    "naive": {"train": {"modes": {"finetune": {"encoder_lr": 0.001, "head_first": False}}}},
+}
 FROZEN, FINETUNE = "frozen", "finetune"
 QUANTITIES = {"e_in": "E_in", "e_unseen": "unseen images"}
 
@@ -106,7 +122,7 @@ def _errors(points: Points, arm: str, labels: int, name: str) -> str:
 
 def _draw(points: Points) -> dict[str, Picture]:
     return {
-        f"curves_{labels}": figures.curves(
+        f"curves_{labels}": charts.curves(
             {
                 arm: {mode: _curves(points, arm, f"{mode}_{labels}") for mode in (FROZEN, FINETUNE)}
                 for arm in points.arms
@@ -117,9 +133,9 @@ def _draw(points: Points) -> dict[str, Picture]:
     }
 
 
-def _curves(points: Points, arm: str, cell: str) -> figures.Curves:
+def _curves(points: Points, arm: str, cell: str) -> charts.Curves:
     stored = [point.arrays() for point in points.of(arm)]
-    return figures.Curves(
+    return charts.Curves(
         {label: np.mean([arrays[f"{cell}_{name}"] for arrays in stored], axis=0) for name, label in QUANTITIES.items()},
         [int(epoch) for epoch in points.values(arm, f"{cell}_selected_epoch")],
     )
@@ -128,10 +144,11 @@ def _curves(points: Points, arm: str, cell: str) -> figures.Curves:
 STUDY = Study(
     "Overfitting and early stopping",
     CLAIM,
-    (),
+    ARMS,
     _measure,
     _conclude,
     _draw,
+    any_arms=True,
     track_unseen_error=True,
     one_encoder=True,
     modes=(FROZEN, FINETUNE),

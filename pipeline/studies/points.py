@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,14 +22,14 @@ from pipeline.errors import PipelineError
 from pipeline.methods import find_method, own_settings
 from pipeline.modes import BASELINES, find_mode
 from pipeline.parallel import Task, fan_out
-from pipeline.store import disk
+from pipeline.store import disk, provenance
 from pipeline.store.artefact import Artefact
 from pipeline.store.fingerprints import Inputs
-from pipeline.studies import find_study
+from pipeline.studies import find_study, study_folder
 
 if TYPE_CHECKING:
     from pipeline.models.deployed import Deployed
-    from pipeline.studies.study import Study
+    from pipeline.studies.definition import Study
 
 ARM_SECTIONS = ("pretrain", "train")  # what an arm may change
 
@@ -64,14 +65,19 @@ class Point:
     @property
     def place(self) -> str:
         """The point's place inside the experiment's folder, without the fingerprint."""
-        return f"{self.base.study.name}/points/{self.arm}-{self.seed}"
+        return f"{study_folder(self.base).name}/points/{self.arm}-{self.seed}"
 
     @functools.cached_property
     def inputs(self) -> Inputs:
-        """What the point is made from."""
+        """What the point is made from.
+
+        Measuring takes moments beside training, and any module may change what is measured: the source is among the
+        inputs, and a change of it measures all points anew. What was trained is recognised by itself, and stays.
+        """
         return {
             "stage": "study",
             "study": self.base.study.name,
+            "source": _source(self.base.study.name),
             "seed": self.seed,
             "pretrained": encoder.artefact(self.config).fingerprint,
             "cells": [entry.inputs for entry in self.entries if isinstance(entry, Cell)],
@@ -97,23 +103,32 @@ class Point:
         self.artefact().build()
 
 
+def _source(study: str) -> dict[str, str]:
+    """Digests of the code that measures: of the package, and of the study's own file where that lies outside of it."""
+    own = inspect.getsourcefile(find_study(study).measure)
+    if own is None or Path(own).is_relative_to(provenance.PACKAGE):
+        return {"package": provenance.source_sha256()}
+    return {"package": provenance.source_sha256(), "study": disk.sha256_file(Path(own))}
+
+
 def plan(config: Experiment, study: Study) -> list[Point]:
-    """All points, arm by arm.
+    """Return all points, arm by arm.
 
     Raises:
-        PipelineError: An arm is missing or not what it may be, the grid is impossible, or stage data has not run.
+        PipelineError: If an arm is missing or not what it may be, the grid is impossible, or stage data has not run.
     """
-    missing = [arm for arm in study.arms if arm not in config.study.arms]
-    if missing or not config.study.arms:
+    arms = config.study.arms or study.arms
+    missing = [] if study.any_arms else [arm for arm in study.arms if arm not in arms]
+    if missing or not arms:
         raise PipelineError(
-            f"study.arms: {list(config.study.arms)} lacks {', '.join(missing) or 'any arm'}; configs/studies/ has a "
-            f"complete example of {config.study.name}"
+            f"study.arms: {list(arms)} lacks {', '.join(missing) or 'any arm'}; leave study.arms out to train the "
+            f"study's own: {', '.join(study.arms)}"
         )
     _check_grid(config, study)
     judge = Cell(_settle(config), "scratch", max(config.grid.labels), 0) if study.judged else None
     points = []
-    for arm in config.study.arms:
-        settings = arm_settings(config, arm)
+    for arm, changes in arms.items():
+        settings = arm_settings(config, arm, changes)
         _check_method(settings, study, arm)
         for seed in range(config.grid.draws):
             own = settings.pretrain.seed + (0 if study.one_encoder else seed)
@@ -135,13 +150,12 @@ def _entries(study: Study, settings: Experiment, seed: int) -> list[Entry]:
     return cells + [Baseline(settings, name, labels, seed) for name in BASELINES for labels in grid.labels]
 
 
-def arm_settings(config: Experiment, arm: str) -> Experiment:
-    """The experiment with an arm's changes, to be trained beside others on one thread.
+def arm_settings(config: Experiment, arm: str, changes: dict[str, Any]) -> Experiment:
+    """Return the experiment with an arm's changes, to be trained beside others on one thread.
 
     Raises:
-        PipelineError: The arm changes what it may not, or a setting to what it cannot be.
+        PipelineError: If the arm changes what it may not, or a setting to what it cannot be.
     """
-    changes = config.study.arms[arm]
     foreign = [section for section in changes if section not in ARM_SECTIONS]
     if foreign:
         raise PipelineError(
@@ -202,7 +216,7 @@ def _train_judge(judge: Cell) -> None:
 
 def _measure(point: Point, folder: Path) -> dict[str, float]:
     """Fill a point's folder; all its numbers are the outcome."""
-    from pipeline.studies.study import Subject
+    from pipeline.studies.definition import Subject
     from pipeline.training.trainer import threads
 
     cell_inputs = CellInputs(point.config)

@@ -12,14 +12,14 @@ from pipeline.store import disk, provenance
 from pipeline.store.fingerprints import fingerprint
 from pipeline.store.provenance import Provenance
 from pipeline.store.records import find_record, write_record
-from pipeline.studies import RESULTS, VERDICT, find_study
+from pipeline.studies import RESULTS, VERDICT, find_study, study_folder
 
 if TYPE_CHECKING:
-    from pipeline.studies import points, study
+    from pipeline.studies import definition, points
 
 
 class FindingRecord(TypedDict):
-    """One claim put to the test, see ``study.Finding``."""
+    """One claim put to the test, see ``definition.Finding``."""
 
     claim: str
     criterion: str
@@ -41,7 +41,7 @@ class Verdict(TypedDict):
         study: Which study, see ``STUDIES``.
         title: What it is about, in a few words.
         claim: What is claimed, in a sentence.
-        measured: What was found, with figures.
+        measured: What was found, with charts.
         holds: Whether all of its findings hold.
         findings: The parts of the claim, one by one.
         pictures: Pictures beside the verdict.
@@ -68,12 +68,11 @@ class Verdict(TypedDict):
 
 def find(config: Experiment, planned: Sequence[points.Point]) -> Verdict | None:
     """The study's verdict on these points, if it is there and whole; else None."""
-    return cast(Verdict | None, find_record(config.folder / config.study.name / VERDICT, _fingerprint(planned)))
+    return cast(Verdict | None, find_record(study_folder(config) / VERDICT, _fingerprint(planned)))
 
 
 def _fingerprint(planned: Sequence[points.Point]) -> str:
-    made_from = [point.inputs for point in planned]
-    return fingerprint({"stage": "study", "points": made_from, "source": provenance.source_sha256()})
+    return fingerprint({"stage": "study", "points": [point.inputs for point in planned]})
 
 
 def write(config: Experiment, planned: Sequence[points.Point]) -> Verdict:
@@ -105,22 +104,24 @@ def write(config: Experiment, planned: Sequence[points.Point]) -> Verdict:
     }
     files: dict[str, bytes | str] = {name: picture.content for name, picture in pictures.items()}
     files[RESULTS] = disk.as_csv(_rows(measured))
-    path = config.folder / config.study.name / VERDICT
+    path = study_folder(config) / VERDICT
     return cast(Verdict, write_record(path, _fingerprint(planned), verdict, files))
 
 
-def _open(planned: Sequence[points.Point]) -> study.Points:
+def _open(planned: Sequence[points.Point]) -> definition.Points:
     """What was measured, after every file was checked."""
-    from pipeline.studies import study
+    from pipeline.studies import definition
 
     measured = [
-        study.Point(point.arm, point.seed, point.artefact().open()["outcome"], point.artefact().folder / "arrays.npz")
+        definition.MeasuredPoint(
+            point.arm, point.seed, point.artefact().open()["outcome"], point.artefact().folder / "arrays.npz"
+        )
         for point in planned
     ]
-    return study.Points(measured, {point.arm: point.config for point in planned})
+    return definition.Points(measured, {point.arm: point.config for point in planned})
 
 
-def _rows(measured: study.Points) -> list[dict[str, object]]:
+def _rows(measured: definition.Points) -> list[dict[str, object]]:
     """One row a point; arms of different methods have different numbers, and a blank where others have one."""
     columns = list(dict.fromkeys(name for point in measured.points for name in point.values))
     return [

@@ -14,14 +14,14 @@ FIGURES: Counter[str] = Counter()
 
 
 class Count(Protocol):
-    """Adds to one of the figures."""
+    """Adds to one of the charts."""
 
     def __call__(self, name: str, number: int = 1) -> None: ...
 
 
 @pytest.fixture
 def count() -> Count:
-    """Add to one of the figures."""
+    """Add to one of the charts."""
 
     def add(name: str, number: int = 1) -> None:
         FIGURES[name] += number

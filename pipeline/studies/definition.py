@@ -76,7 +76,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Point:
+class MeasuredPoint:
     """One arm under one seed, measured.
 
     Attributes:
@@ -107,7 +107,7 @@ class Points:
         settings: The arms' settings, in the order of the config file.
     """
 
-    points: Sequence[Point]
+    points: Sequence[MeasuredPoint]
     settings: Mapping[str, Experiment]
 
     @property
@@ -115,7 +115,7 @@ class Points:
         """Names of the arms, in the order of the config file."""
         return tuple(self.settings)
 
-    def of(self, arm: str) -> list[Point]:
+    def of(self, arm: str) -> list[MeasuredPoint]:
         """An arm's points, by seed."""
         return [point for point in self.points if point.arm == arm]
 
@@ -147,7 +147,7 @@ class Finding:
     Attributes:
         claim: What is claimed, in a sentence.
         criterion: What decides, in a sentence that could be written before anything was measured.
-        measured: What was found, with figures.
+        measured: What was found, with charts.
         holds: Whether the claim held.
     """
 
@@ -157,18 +157,25 @@ class Finding:
     holds: bool
 
 
+def _draw_nothing(points: Points) -> dict[str, Picture]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Study:
     """A claim of the theory, and how it is tested.
 
     Attributes:
         title: What it is about, in a few words.
-        claim: In a sentence.
-        arms: Arms that the config has to define; none where it may define any.
-        measure: A subject's numbers.
-        conclude: What they say.
-        draw: Pictures by file name without its ending.
-        judged: Whether a judge is needed: the file's own network from scratch, on the grid's largest budget.
+        claim: What is claimed, in a sentence.
+        arms: The variants that are trained: by name, the settings in which each differs from the rest of the
+            experiment, such as {"narrow": {"pretrain": {"latent": 2}}}. Where the config has ``study.arms``, those are
+            trained instead.
+        measure: Returns the numbers of one arm under one seed.
+        conclude: Returns what the numbers of all points say.
+        draw: Returns pictures by file name without its ending; none if there is nothing to show.
+        any_arms: Whether the config may name any arms; otherwise ``conclude`` refers to those above by name.
+        judged: Whether a judge is needed: the experiment's own network from scratch, on the grid's largest budget.
         track_unseen_error: Whether its cells watch unseen images, see ``Cell``.
         one_encoder: Whether all seeds share one encoder, as in a comparison, and differ in the draw of labels alone.
         modes: Modes that the grid has to hold.
@@ -178,10 +185,11 @@ class Study:
 
     title: str
     claim: str
-    arms: tuple[str, ...]
+    arms: Mapping[str, dict[str, Any]]
     measure: Callable[[Subject], Measured]
     conclude: Callable[[Points], list[Finding]]
-    draw: Callable[[Points], dict[str, Picture]]
+    draw: Callable[[Points], dict[str, Picture]] = _draw_nothing
+    any_arms: bool = False
     judged: bool = False
     track_unseen_error: bool = False
     one_encoder: bool = False
