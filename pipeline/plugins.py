@@ -11,8 +11,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from pipeline.errors import PipelineError
@@ -44,6 +45,35 @@ def find(setting: str, name: str, built_in: Mapping[str, str], group: str) -> An
         return pkgutil.resolve_name(path)
     except Exception as error:  # the module is the user's: whatever it raises is what they have to see
         raise PipelineError(f"{setting}: {path!r} cannot be imported\n{own_traceback(error)}") from error
+
+
+def check_trusted(made: Path, name: str, named: Collection[str], option: str) -> None:
+    """Refuse code that only a file names: an import path has to be named by the settings, too.
+
+    What is built in is trusted, and so is what an installed package adds, for installing it has already run its code.
+
+    Args:
+        made: The folder whose files name the code.
+        name: What the files name.
+        named: What the settings name.
+        option: The command-line option that would name it, such as "--pretrain.encoder.name nets:Net".
+
+    Raises:
+        PipelineError: If the name is an import path that the settings do not name.
+
+    Examples:
+        >>> check_trusted(Path("cell"), "conv", (), "--pretrain.encoder.name conv")
+        >>> check_trusted(Path("cell"), "nets:Net", ("nets:Net",), "--pretrain.encoder.name nets:Net")
+        >>> check_trusted(Path("cell"), "nets:Net", ("conv",), "--pretrain.encoder.name nets:Net")
+        Traceback (most recent call last):
+        ...
+        pipeline.errors.PipelineError: cell was made with 'nets:Net', which is code of its maker's; if you trust it, \
+say so with --pretrain.encoder.name nets:Net
+    """
+    if ":" in name and name not in named:
+        raise PipelineError(
+            f"{made} was made with {name!r}, which is code of its maker's; if you trust it, say so with {option}"
+        )
 
 
 def own_traceback(error: BaseException, *machinery: str) -> str:

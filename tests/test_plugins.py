@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from pipeline.cli import main
 from pipeline.modes import BUILT_IN
 from pipeline.store.disk import read_columns
 from tests.conftest import Run
@@ -71,6 +74,23 @@ def install(
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
 
 
+@pytest.mark.parametrize("path", [False, True], ids=["entry point", "import path"])
+def test_code_that_only_a_file_names_is_run_if_it_is_installed(
+    path: bool, site: Path, tiny: Run, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Predict and reproduce keep the same rule: installing a package already runs its code."""
+    encoder = "flowers_package:Thin" if path else "thin"
+    assert (
+        tiny("train", "--mode=scratch", "--train.modes.scratch.max_epochs=1", f"--pretrain.encoder.name={encoder}") == 0
+    )
+    [cell] = runs.glob("tiny/cells/scratch-100-0-*")
+    np.save(tmp_path / "images.npy", np.zeros((2, 8, 8), dtype=np.uint8))
+    for command in (["predict", f"--images={tmp_path / 'images.npy'}"], ["reproduce"]):
+        status = main([*command, f"--cell={cell}", f"--runs={runs}", f"--data.root={runs / 'raw'}"])
+        assert status == (2 if path else 0), command
+        assert path == (f"if you trust it, say so with --pretrain.encoder.name {encoder}" in capsys.readouterr().err)
+
+
 def test_an_installed_package_adds_a_data_set_and_an_encoder(site: Path, tiny: Run, tmp_path: Path) -> None:
     settings = ("--data.dataset=flowers", "--data.args={n: 90}", f"--runs={tmp_path / 'runs'}", "--pretrain.holdout=9")
     own = ("--pretrain.encoder.name=thin", "--grid.labels=[20]", "--train.modes.finetune.max_epochs=1")
@@ -116,6 +136,16 @@ def test_an_installed_package_adds_a_mode(
         f"expected one of {', '.join(BUILT_IN)}, smooth, wrong, or the import path 'module:OBJECT' of your own"
         in capsys.readouterr().err
     )
+
+
+def test_a_mode_that_only_a_file_names_is_run_with_the_option_that_the_message_advises(
+    site: Path, tiny: Run, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tiny("train", f"--mode={PATH}", "--labels=50") == 0
+    [cell] = runs.glob("tiny/cells/flowers_package.SMOOTH-50-0-*")
+    assert main(["reproduce", f"--cell={cell}", f"--data.root={runs / 'raw'}"]) == 2
+    advised = capsys.readouterr().err.rsplit("say so with ", 1)[1]
+    assert main(["reproduce", f"--cell={cell}", f"--data.root={runs / 'raw'}", *shlex.split(advised)]) == 0
 
 
 def test_a_name_that_two_packages_add_is_refused(

@@ -11,6 +11,7 @@ from pipeline.artefacts.cell import CELLS, Cell
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
 from pipeline.modes import BUILT_IN
+from pipeline.plugins import check_trusted
 from pipeline.store import disk
 from pipeline.store.fingerprints import FORMAT
 from pipeline.store.manifest import Manifest, open_artefact
@@ -140,12 +141,10 @@ def home(folder: Path) -> Path:
 
 
 def restore(config: Experiment, folder: Path, description: dict[str, Any]) -> Deployed:
-    """The classifier in eval mode.
-
-    Code that only a file names is never run: an encoder of the user's own is built if the settings name it, too.
+    """Rebuild the classifier, in eval mode.
 
     Raises:
-        PipelineError: The encoder is the user's and the settings do not name it, or the weights do not fit it.
+        PipelineError: If only the files name the encoder's code (see ``check_trusted``), or the weights do not fit it.
     """
     import torch
     from safetensors import SafetensorError
@@ -154,17 +153,9 @@ def restore(config: Experiment, folder: Path, description: dict[str, Any]) -> De
     from pipeline.training.trainer import ENCODERS
 
     settings = methods.from_architecture(description["encoder"])
-    name, method = settings.encoder.name, settings.method
-    if name not in ENCODERS and name != config.pretrain.encoder.name:
-        raise PipelineError(
-            f"{folder} has the encoder {name!r}, which is code of its maker's; if you trust it, say so with "
-            f"--pretrain.encoder.name {name}"
-        )
-    if method not in methods.BUILT_IN and method != config.pretrain.method:
-        raise PipelineError(
-            f"{folder} has an encoder of the method {method!r}, which is code of its maker's; if you trust it, say so "
-            f"with --pretrain.method {method}"
-        )
+    name = settings.encoder.name
+    check_trusted(folder, name, (config.pretrain.encoder.name,), f"--pretrain.encoder.name {name}")
+    check_trusted(folder, settings.method, (config.pretrain.method,), f"--pretrain.method {settings.method}")
     try:
         weights = load_file(folder / WEIGHTS)
         if name in ENCODERS:  # however large the description says it is, no memory is taken before the weights are

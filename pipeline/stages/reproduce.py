@@ -19,6 +19,7 @@ from pipeline.datasets import loading
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
 from pipeline.modes import find_mode
+from pipeline.plugins import check_trusted
 from pipeline.report.formats import percent
 from pipeline.store import disk
 from pipeline.store.fingerprints import Inputs
@@ -96,9 +97,8 @@ def _experiment(config: Experiment, folder: Path, made_from: Inputs, place: Path
 
     Code that only a manifest names is never run: it has to be named by the settings, too.
     """
-    own = {*config.grid.modes, *config.train.modes}
-    if ":" in made_from["mode"] and made_from["mode"] not in own:
-        raise _foreign(folder, made_from["mode"], f"grid.modes '[\"{made_from['mode']}\"]'")
+    mode = made_from["mode"]
+    check_trusted(folder, mode, {*config.grid.modes, *config.train.modes}, f"--grid.modes '[\"{mode}\"]'")
     home = classifier.home(folder)
     source = data_card.find(home, made_from["data"])["inputs"]
     encoder, invariances, threads = _encoder(home, made_from)
@@ -115,7 +115,13 @@ def _experiment(config: Experiment, folder: Path, made_from: Inputs, place: Path
     except KeyError as error:
         raise PipelineError(f"{folder}: its manifest lacks {error}; it was made by another version") from error
     experiment = from_dict(settings, str(folder / MANIFEST))
-    _refuse_foreign_code(config, experiment, folder)
+    for setting, name, named in (
+        ("data.dataset", experiment.data.dataset, config.data.dataset),
+        ("pretrain.method", experiment.pretrain.method, config.pretrain.method),
+        ("pretrain.encoder.name", experiment.pretrain.encoder.name, config.pretrain.encoder.name),
+        ("pretrain.decoder.name", experiment.pretrain.decoder.name, config.pretrain.decoder.name),
+    ):
+        check_trusted(folder, name, (named,), f"--{setting} {name}")
     return experiment
 
 
@@ -127,23 +133,6 @@ def _encoder(home: Path, made_from: Inputs) -> tuple[dict[str, Any], dict[str, f
         return settings, manifest["inputs"].get("invariances", {}), manifest["outcome"]["threads"]
     settings = as_dict(methods.from_architecture(made_from["encoder"]))
     return settings | made_from.get("track_unseen_error", {}), {}, 0
-
-
-def _refuse_foreign_code(config: Experiment, experiment: Experiment, folder: Path) -> None:
-    for setting, name, named in (
-        ("data.dataset", experiment.data.dataset, config.data.dataset),
-        ("pretrain.method", experiment.pretrain.method, config.pretrain.method),
-        ("pretrain.encoder.name", experiment.pretrain.encoder.name, config.pretrain.encoder.name),
-        ("pretrain.decoder.name", experiment.pretrain.decoder.name, config.pretrain.decoder.name),
-    ):
-        if ":" in name and name != named:
-            raise _foreign(folder, name, f"{setting} {name}")
-
-
-def _foreign(folder: Path, name: str, setting: str) -> PipelineError:
-    return PipelineError(
-        f"{folder} was made with {name!r}, which is code of its maker's; if you trust it, say so with --{setting}"
-    )
 
 
 # --- the two, side by side ------------------------------------------------------------------------------------
