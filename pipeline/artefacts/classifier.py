@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pipeline import methods
 from pipeline.artefacts import comparison, data_card, encoder, grid
 from pipeline.artefacts.cell import CELLS, Cell
+from pipeline.artefacts.description import Description, check, input_shape
+from pipeline.artefacts.metrics import Metrics
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
 from pipeline.modes import BUILT_IN
@@ -75,11 +77,11 @@ def _validation(cell: Cell) -> tuple[float, float]:
     return measured["error"], measured["loss"]
 
 
-def describe(folder: Path) -> dict[str, Any]:
-    """All that a classifier is rebuilt from and known by, after every file was checked against its manifest.
+def describe(folder: Path) -> Description:
+    """Describe a classifier, after every file was checked against its manifest.
 
     Raises:
-        PipelineError: The folder is neither a cell nor an export, or a file was changed.
+        PipelineError: If the folder is neither a cell nor an export, or a file was changed.
     """
     manifest = open_artefact(folder, "name the folder of a trained cell or of an export")
     try:
@@ -92,15 +94,17 @@ def describe(folder: Path) -> dict[str, Any]:
     return description
 
 
-def _described(folder: Path, manifest: Manifest[Any]) -> dict[str, Any]:
-    made_from, outcome = manifest["inputs"], manifest["outcome"]
+def _described(folder: Path, manifest: Manifest[Any]) -> Description:
+    made_from = manifest["inputs"]
     if made_from["stage"] == "export":
-        description: dict[str, Any] = disk.read_json(folder / DESCRIPTION, "export it again")
+        description: Description = disk.read_json(folder / DESCRIPTION, "export it again")
         return description
     if made_from["stage"] != "train":
         raise PipelineError(f"{folder} was made by stage {made_from['stage']}; name a cell, as stage train makes them")
-    experiment = home(folder)
-    card: Any = data_card.find(experiment, made_from["data"])["outcome"]
+    experiment, metrics = home(folder), cast(Metrics, manifest["outcome"])
+    card = data_card.find(experiment, made_from["data"])["outcome"]
+    if metrics["e_val"] is None:
+        raise ValueError("it has no validation error")
     return {
         "format": FORMAT,
         "fingerprint": manifest["fingerprint"],
@@ -114,24 +118,22 @@ def _described(folder: Path, manifest: Manifest[Any]) -> dict[str, Any]:
         "classes": card["classes"],
         "encoder": made_from.get("encoder") or encoder.find_architecture(experiment, made_from["pretrained"]),
         "head_widths": (made_from["graph"] if "graph" in made_from else made_from["train"])["head_widths"],
-        "data": {name: card[name] for name in ("dataset", "sha256", "train", "test")},
-        "trained": {name: outcome[name] for name in ("mode", "labels", "seed", "e_in", "e_val", "e_out")},
+        "data": {
+            "dataset": card["dataset"],
+            "sha256": card["sha256"],
+            "train": card["train"],
+            "test": card["test"],
+        },
+        "trained": {
+            "mode": metrics["mode"],
+            "labels": metrics["labels"],
+            "seed": metrics["seed"],
+            "e_in": metrics["e_in"],
+            "e_val": metrics["e_val"],
+            "e_out": metrics["e_out"],
+        },
         "provenance": manifest["provenance"],
     }
-
-
-def check(description: dict[str, Any]) -> None:
-    """Hold the parts that a network is built from against what they have to be; an export may come from anywhere.
-
-    Raises:
-        KeyError, TypeError, ValueError, AttributeError, PipelineError: They are something else.
-    """
-    shape, classes, widths = description["input"]["shape"], description["classes"], description["head_widths"]
-    if not (len(shape) == 3 and all(type(size) is int and size > 0 for size in (*shape, *widths))):
-        raise ValueError(f"input.shape {shape}, head_widths {widths}")
-    if not (isinstance(classes, list) and all(isinstance(name, str) and name.isprintable() for name in classes)):
-        raise ValueError(f"classes {classes}")
-    methods.from_architecture(description["encoder"])
 
 
 def home(folder: Path) -> Path:
@@ -140,7 +142,7 @@ def home(folder: Path) -> Path:
     return parent.parent if parent.name == CELLS else parent
 
 
-def restore(config: Experiment, folder: Path, description: dict[str, Any]) -> Deployed:
+def restore(config: Experiment, folder: Path, description: Description) -> Deployed:
     """Rebuild the classifier, in eval mode.
 
     Raises:
@@ -168,11 +170,11 @@ def restore(config: Experiment, folder: Path, description: dict[str, Any]) -> De
     return model.eval()
 
 
-def _build(description: dict[str, Any]) -> Deployed:
+def _build(description: Description) -> Deployed:
     """The network with random weights."""
     from pipeline.models.classifier import make_head
     from pipeline.models.deployed import Deployed
 
     settings = methods.from_architecture(description["encoder"])
-    backbone = methods.new_backbone(settings, tuple(description["input"]["shape"]))
+    backbone = methods.new_backbone(settings, input_shape(description))
     return Deployed(backbone, make_head(backbone.out_features, len(description["classes"]), description["head_widths"]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import cast
 
 from pipeline.artefacts import encoder
 from pipeline.artefacts.cell import CELLS, Cell
@@ -25,7 +24,7 @@ from pipeline.invocation import command
 from pipeline.modes import MODES, find_mode, in_order
 from pipeline.store import disk
 from pipeline.store.fingerprints import fingerprint
-from pipeline.store.records import find_record, read_record, write_record
+from pipeline.store.records import Record
 
 RESULTS, COMPARISON = "results.csv", "comparison.json"
 QUANTITIES: tuple[Quantity, ...] = ("e_in", "e_out")
@@ -53,7 +52,7 @@ def load(config: Experiment) -> Comparison:
 
 def find(config: Experiment) -> Comparison | None:
     """The finished comparison, if it was made with these settings and is whole; else None."""
-    return cast(Comparison | None, find_record(config.folder / COMPARISON, _fingerprint(entries(config))))
+    return _record(config.folder).find(_fingerprint(entries(config)))
 
 
 def read(folder: Path) -> tuple[Comparison, list[dict[str, str]]]:
@@ -62,11 +61,13 @@ def read(folder: Path) -> tuple[Comparison, list[dict[str, str]]]:
     Raises:
         PipelineError: If there is none, or one of the two files was changed.
     """
-    remedy = f"run `{command('compare')}` for it first"
-    if (folder / COMPARISON).exists():
-        remedy = f"delete {folder / COMPARISON} and run `{command('compare')}` again"
-    comparison = cast(Comparison, read_record(folder / COMPARISON, remedy))
-    return comparison, disk.read_rows(folder / RESULTS)
+    return _record(folder).read(), disk.read_rows(folder / RESULTS)
+
+
+def _record(folder: Path) -> Record[Comparison]:
+    path = folder / COMPARISON
+    missing, changed = f"run `{command('compare')}` for it first", f"delete {path} and run `{command('compare')}` again"
+    return Record(path, changed if path.exists() else missing)
 
 
 def find_summary(folder: Path, cell: str) -> SummaryRow | None:
@@ -114,7 +115,7 @@ def write(config: Experiment) -> Comparison:
         "paired": _paired(rows),
     }
     files = {RESULTS: disk.as_csv(rows)}
-    return cast(Comparison, write_record(config.folder / COMPARISON, _fingerprint(grid), comparison, files))
+    return _record(config.folder).write(_fingerprint(grid), comparison, files)
 
 
 def _row(config: Experiment, entry: Entry) -> ResultRow:

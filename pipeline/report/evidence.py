@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,8 @@ from pipeline.invocation import command
 from pipeline.modes import MODES
 from pipeline.store import disk, test_access
 from pipeline.store.manifest import Manifest, open_artefact
-from pipeline.store.records import read_record
 from pipeline.store.test_access import Looks
+from pipeline.studies import verdict
 from pipeline.studies.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -162,9 +162,7 @@ def read(
         manifest=manifests[0],
         pretrained=_manifest(pretrained, "pretrain") if pretrained else None,
         losses=disk.read_columns(pretrained / "history.csv") if pretrained else {},
-        verdicts=[
-            (path.parent, cast(Verdict, read_record(path, f"run `{command('study')}` again"))) for path in verdicts
-        ],
+        verdicts=[(path.parent, verdict.record(path.parent).read()) for path in verdicts],
         looks=test_access.read(config.folder, card["sha256"]),
     )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from pipeline.artefacts.description import Description
+from pipeline.artefacts.metrics import SplitMetrics
 from pipeline.artefacts.results import SummaryRow
 from pipeline.evaluation.statistics import clopper_pearson
 from pipeline.modes import MODES
@@ -14,7 +14,7 @@ TEMPLATE = "model_card.md.jinja"
 LEVEL = 0.95
 
 
-def write(description: dict[str, Any], summary: SummaryRow | None, onnx: str | None) -> str:
+def write(description: Description, summary: SummaryRow | None, onnx: str | None) -> str:
     """The card as Markdown; names that come from the data are escaped.
 
     Args:
@@ -27,13 +27,13 @@ def write(description: dict[str, Any], summary: SummaryRow | None, onnx: str | N
         TEMPLATE,
         **description,
         mode=MODES[trained["mode"]],
-        errors=[_row(name, trained[key]) for name, key in (("E_in", "e_in"), ("E_val", "e_val"), ("E_out", "e_out"))],
+        errors=[_row("E_in", trained["e_in"]), _row("E_val", trained["e_val"]), _row("E_out", trained["e_out"])],
         summary=summary,
         onnx=onnx,
     )
 
 
-def _row(name: str, measured: dict[str, Any]) -> dict[str, str]:
+def _row(name: str, measured: SplitMetrics) -> dict[str, str]:
     """Errors on one split, in %; only those on the test set make an interval that holds for new images."""
     limits = [percent(limit) for limit in clopper_pearson(measured["errors"], measured["n"], LEVEL)]
     return {

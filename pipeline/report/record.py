@@ -14,8 +14,8 @@ from pipeline.modes import MODES
 from pipeline.store import disk, provenance, test_access
 from pipeline.store.fingerprints import Inputs, fingerprint
 from pipeline.store.manifest import MANIFEST
-from pipeline.store.records import find_record, read_record, write_record
-from pipeline.studies import STUDIES, VERDICT
+from pipeline.store.records import Record
+from pipeline.studies import STUDIES, VERDICT, verdict
 
 HTML, MARKDOWN, RECORD = "report.html", "report.md", "report.json"
 
@@ -31,7 +31,7 @@ def write(config: Experiment) -> Path:
     pretrained = encoder.artefact(config).check() if pretrains else None
     verdicts = _verdicts(config)
     wanted = fingerprint(_inputs(config, pretrained, verdicts))
-    if find_record(config.folder / RECORD, wanted) is None:
+    if _record(config).find(wanted) is None:
         _make(config, compared, pretrained, verdicts, wanted)
     return config.folder / HTML
 
@@ -62,9 +62,9 @@ def _verdicts(config: Experiment) -> list[Path]:
     images = data_card.load(config)["sha256"]
     found = []
     for path in Path(config.runs).glob(f"*/*/{VERDICT}"):
-        verdict = read_record(path, f"run `{command('study')}` again")
-        if verdict["data_sha256"] == images:
-            found.append((_rank(verdict["study"]), path))
+        read = verdict.record(path.parent).read()
+        if read["data_sha256"] == images:
+            found.append((_rank(read["study"]), path))
     return [path for _, path in sorted(found)]
 
 
@@ -83,4 +83,8 @@ def _make(config: Experiment, compared: Comparison, pretrained: Path | None, ver
     found = evidence.read(config, dataset, card, compared, pretrained, verdicts)
     first_screen, sections = opening(found), write_sections(found)
     pages = {MARKDOWN: page.markdown(first_screen, sections), HTML: page.html(first_screen, sections)}
-    write_record(config.folder / RECORD, wanted, {}, pages)
+    _record(config).write(wanted, {}, pages)
+
+
+def _record(config: Experiment) -> Record[dict[str, object]]:
+    return Record(config.folder / RECORD, f"run `{command('report')}` again")

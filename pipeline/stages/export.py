@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from pipeline import extras
 from pipeline.artefacts import classifier, comparison
+from pipeline.artefacts.description import Description, input_shape
 from pipeline.artefacts.results import SummaryRow
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
@@ -62,7 +63,7 @@ def run(
 def _make(
     config: Experiment,
     source: Path,
-    description: dict[str, Any],
+    description: Description,
     summary: SummaryRow | None,
     onnx: bool,
     folder: Path,
@@ -74,7 +75,7 @@ def _make(
         from pipeline.artefacts import onnx_file
 
         model = classifier.restore(config, source, description)
-        deviation = onnx_file.save(model, tuple(description["input"]["shape"]), description["classes"], folder / ONNX)
+        deviation = onnx_file.save(model, input_shape(description), description["classes"], folder / ONNX)
     shutil.copyfile(source / classifier.WEIGHTS, folder / classifier.WEIGHTS)
     disk.write_json(folder / classifier.DESCRIPTION, description)
     disk.write_atomic(folder / CARD, model_card.write(description, summary, ONNX if onnx else None))

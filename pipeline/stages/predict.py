@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts import classifier
+from pipeline.artefacts.description import input_shape
 from pipeline.config import Experiment
 from pipeline.datasets.new_images import Images, open_images
 from pipeline.errors import PipelineError
@@ -40,7 +41,7 @@ def run(
     folder = classifier.find(config, cell, mode, labels, seed)
     description = classifier.describe(folder)
     columns = _columns(description["classes"])
-    source = open_images(Path(images), tuple(description["input"]["shape"]), resize)
+    source = open_images(Path(images), input_shape(description), resize)
     model = classifier.restore(config, folder, description)
     default = classifier.home(folder) / "predictions" / f"{Path(images).resolve().name}-{folder.resolve().name}.csv"
     target, counts = Path(out) if out else default, Counter[str]()

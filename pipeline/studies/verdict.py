@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, cast
 
 from pipeline.artefacts import data_card
 from pipeline.config import Experiment
+from pipeline.invocation import command
 from pipeline.store import disk, provenance
 from pipeline.store.fingerprints import fingerprint
 from pipeline.store.provenance import Provenance
-from pipeline.store.records import find_record, write_record
+from pipeline.store.records import Record
 from pipeline.studies import RESULTS, VERDICT, find_study, study_folder
 
 if TYPE_CHECKING:
@@ -66,9 +68,14 @@ class Verdict(TypedDict):
     provenance: Provenance
 
 
+def record(folder: Path) -> Record[Verdict]:
+    """The verdict in a study's folder."""
+    return Record(folder / VERDICT, f"run `{command('study')}` again")
+
+
 def find(config: Experiment, planned: Sequence[points.Point]) -> Verdict | None:
     """The study's verdict on these points, if it is there and whole; else None."""
-    return cast(Verdict | None, find_record(study_folder(config) / VERDICT, _fingerprint(planned)))
+    return record(study_folder(config)).find(_fingerprint(planned))
 
 
 def _fingerprint(planned: Sequence[points.Point]) -> str:
@@ -104,8 +111,7 @@ def write(config: Experiment, planned: Sequence[points.Point]) -> Verdict:
     }
     files: dict[str, bytes | str] = {name: picture.content for name, picture in pictures.items()}
     files[RESULTS] = disk.as_csv(_rows(measured))
-    path = study_folder(config) / VERDICT
-    return cast(Verdict, write_record(path, _fingerprint(planned), verdict, files))
+    return record(study_folder(config)).write(_fingerprint(planned), verdict, files)
 
 
 def _open(planned: Sequence[points.Point]) -> definition.Points:

@@ -24,7 +24,7 @@ from pipeline.store import disk, test_access
 from pipeline.store.artefact import Artefact
 from pipeline.store.fingerprints import fingerprint
 from pipeline.store.manifest import MANIFEST, is_whole, open_artefact
-from pipeline.store.records import find_record, read_record, write_record
+from pipeline.store.records import Record
 from tests.reliability.conftest import Count
 from tests.test_data import idx as idx_bytes
 
@@ -102,12 +102,12 @@ def parse_manifest(path: Path, content: bytes) -> None:
 
 def parse_record(path: Path, content: bytes) -> None:
     """results.csv, changed beside the record that vouches for it."""
-    record = path.parent / "comparison.json"
-    if not record.exists():
-        write_record(record, "mark", {}, {"results.csv": RESULTS})
+    record: Record[dict[str, object]] = Record(path.parent / "comparison.json", "make it again")
+    if not record.path.exists():
+        record.write("fingerprint", {}, {"results.csv": RESULTS})
     (path.parent / "results.csv").write_bytes(content)
-    assert (find_record(record, "mark") is None) == (content != RESULTS)
-    read_record(record, "make it again")
+    assert (record.find("fingerprint") is None) == (content != RESULTS)
+    record.read()
     assert content == RESULTS
 
 
