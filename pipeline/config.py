@@ -51,12 +51,15 @@ class DataConfig:
         streaming: "auto" reads images into memory unless they would take more than half of what is available, and else
             leaves them in files (.npy, or pictures that are converted once into data.root) and reads a batch at a time;
             "always" and "never" force it. The results are the same.
+        labels: A CSV file with the label of each image, by the name of its file or its number, in place of the labels
+            that the source has; images that are not in it have none. "" keeps the source's.
     """
 
     dataset: str = "mnist"
     root: str = "data"
     args: dict[str, Any] = field(default_factory=dict, hash=False)
     streaming: Literal["auto", "always", "never"] = "auto"
+    labels: str = ""
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,9 @@ def array(root):
 def failing(root):
     with open(root / "nowhere.npy") as file:
         return file
+
+def empty_test(root):
+    return one(root), one(root, 0)
 """
 
 NO_PYTHON = "def load(root):\n    return images[\n"
@@ -170,6 +173,7 @@ def test_a_training_image_that_lies_in_the_test_set_is_left_out(plug_in: str) ->
         ("their_images:one", {"m": 3}, "unexpected keyword argument 'm'"),
         ("their_images:array", {}, "returned a ndarray; expected ImageData"),
         ("their_images:the_same", {}, "every training image also lies in the test set"),
+        ("their_images:empty_test", {}, "the test set has no image; return the training images alone"),
         ("their_images:unlabelled_test", {}, "the test set holds unlabelled images"),
         ("digits", {"development": True}, "unexpected keyword argument 'development'"),
     ],
@@ -186,7 +190,7 @@ def test_a_data_set_that_breaks_the_contract_is_refused_in_words(
     [
         (torch.zeros(3, 1, 8, 8), torch.zeros(3).long(), "expected uint8 of shape"),
         (torch.zeros(3, 8, 8).byte(), torch.zeros(3).long(), "expected uint8 of shape"),
-        (torch.zeros(0, 1, 8, 8).byte(), torch.zeros(0).long(), "at least one image"),
+        (torch.zeros(3, 1, 0, 8).byte(), torch.zeros(3).long(), "at least one pixel"),
         (torch.zeros(3, 1, 8, 8).byte(), torch.zeros(3), "expected int64"),
         (torch.zeros(3, 1, 8, 8).byte(), torch.zeros(2).long(), r"of shape \(3,\), one for each image"),
         (torch.zeros(3, 1, 8, 8).byte(), torch.tensor([0, 1, 2]), "run from 0 to 2; expected -1"),

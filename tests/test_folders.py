@@ -102,6 +102,11 @@ def test_files_of_other_kinds_are_counted_by_kind(tmp_path: Path) -> None:
     assert note == ("5 files of kinds that are not read were passed over: 2 .heic, 1 without an ending, 1 .svg, 1 .xml")
 
 
+def test_pictures_beside_their_masks_have_no_label(tmp_path: Path) -> None:
+    layout = find_layout(write(tmp_path, "images", "masks"), {})
+    assert [name for _, name in layout.train] == [""] * 6
+
+
 def test_folders_of_a_class_count_as_the_class(tmp_path: Path) -> None:
     write(tmp_path, "cat/2020", "cat/2021/may", "dog")
     assert [name for _, name in find_layout(tmp_path, {}).train] == ["cat"] * 12 + ["dog"] * 6
@@ -142,7 +147,6 @@ def test_the_owner_can_say_that_every_folder_is_a_class(tmp_path: Path) -> None:
         (("test/cat", "test/dog", "cat", "dog"), "has a folder test but none named train; name the training folder"),
         (("train1/cat", "train2/dog"), "has train1 and train2, which may both be meant for train; name the right one"),
         (("cat", "unlabelled"), "holds cat; expected a folder of pictures for each of two classes or more"),
-        (("images", "masks"), "images holds no folder of pictures; expected a folder of pictures for each of two"),
         (("train/cat", "train/dog", "test/cat", "test/bird"), "test_labels: 'bird' is none of the 2 classes"),
         (("train/cat", "train/dog", "test/cat", "test/unlabelled"), "without a label in the test set; move them"),
     ],

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.config import Experiment, as_dict
 from pipeline.datasets import loading
+from pipeline.datasets.decoding import existing_file
 from pipeline.datasets.image_data import Dataset
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
@@ -26,6 +27,7 @@ class DataCard(TypedDict):
     Attributes:
         dataset: The name or import path that the config gives it.
         sha256: The digest of all images, labels and class names, before copies were left out.
+        images_sha256: The digest of the training images alone.
         shape: Channels, height and width of an image.
         classes: The classes' names, in the order of the labels.
         train: Number of training images.
@@ -38,6 +40,7 @@ class DataCard(TypedDict):
 
     dataset: str
     sha256: str
+    images_sha256: str
     shape: list[int]
     classes: list[str]
     train: int
@@ -60,8 +63,15 @@ def artefact(config: Experiment) -> Artefact[DataCard]:
 
 
 def inputs(config: Experiment) -> Inputs:
-    """What the card is made from. Where the raw files lie does not matter to what is in them."""
-    return {"stage": "data", "dataset": config.data.dataset, "args": as_dict(config.data)["args"]}
+    """What the card is made from. Where the raw files lie does not matter to what is in them.
+
+    Raises:
+        PipelineError: If the file of labels is missing.
+    """
+    made_from = {"stage": "data", "dataset": config.data.dataset, "args": as_dict(config.data)["args"]}
+    if config.data.labels:
+        made_from["labels"] = disk.sha256_file(existing_file(config.data.labels, "data.labels"))
+    return made_from
 
 
 def load(config: Experiment) -> DataCard:
@@ -124,6 +134,7 @@ def _make(config: Experiment, folder: Path) -> DataCard:
     card: DataCard = {
         "dataset": config.data.dataset,
         "sha256": dataset.sha256,
+        "images_sha256": dataset.images_sha256,
         "shape": list(dataset.train.shape),
         "classes": list(names),
         "train": len(dataset.train),

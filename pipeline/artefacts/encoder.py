@@ -42,7 +42,7 @@ def inputs(config: Experiment) -> Inputs:
     """What the encoder is made from."""
     made_from = {
         "stage": "pretrain",
-        "data": data_card.load(config)["sha256"],
+        "images": data_card.load(config)["images_sha256"],
         "pretrain": methods.resolved(config.pretrain),
         "precision": config.runtime.precision,
     }

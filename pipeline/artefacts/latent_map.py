@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artefacts import encoder
+from pipeline.artefacts import data_card, encoder
 from pipeline.config import Experiment
 from pipeline.invocation import command
 from pipeline.store.artefact import Artefact
@@ -53,6 +53,7 @@ def load(config: Experiment, test: ImageData, most: int) -> Plane:
     images = min(SHOWN, most, len(test))
     made_from = {
         "stage": "map",
+        "data": data_card.load(config)["sha256"],
         "pretrained": encoder.artefact(config).fingerprint,
         "images": images,
         "perplexity": PERPLEXITY,

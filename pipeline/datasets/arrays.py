@@ -38,7 +38,7 @@ def from_arrays(
     Args:
         images: Shape (N, H, W), (N, C, H, W), (N, H, W, C) with 1, 3 or 4 channels, or rows of pixels, (N, pixels).
             Booleans, whole numbers from 0 to 255, or floats from 0 to 1 or from 0 to 255.
-        labels: Shape (N,) or (N, 1), whole numbers or strings; -1 or "" where there is no label.
+        labels: Shape (N,) or (N, 1), whole numbers or strings; -1 or "" where there is no label. None if none is known.
         unlabelled: Further images without labels, laid out in the same way.
         test_images: The official test set's.
         test_labels: The official test set's.
@@ -61,7 +61,11 @@ def from_arrays(
         storage = None
     scale = find_scale({name: find_values(part, storage) for name, part in found.items()}, white)
     given_labels = {"labels": labels, "test_labels": test_labels}
-    names, codes = _encode({n: _plain_labels(n, v) for n, v in given_labels.items() if v is not None}, class_names)
+    plain = {name: _plain_labels(name, value) for name, value in given_labels.items() if value is not None}
+    if labels is None:
+        strings = any(part.dtype.kind == "U" for part in plain.values())
+        plain["labels"] = np.full(len(found["images"]), "" if strings else -1)
+    names, codes = _encode(plain, class_names)
     for name, owner in (("labels", "images"), ("test_labels", "test_images")):
         if name in codes and len(codes[name]) != len(found[owner]):
             raise PipelineError(

@@ -137,7 +137,7 @@ def _look(images: Images) -> _Pixels:
         low, high = min(low, int(darkest.min())), max(high, int(brightest.max()))
         total += int(chunk.sum())
         constant += int((darkest == brightest).sum())
-    return _Pixels(low, high, total / math.prod(images.shape), constant)
+    return _Pixels(low, high, total / max(1, math.prod(images.shape)), constant)
 
 
 def _budgets(classes: int, labelled: int) -> list[int]:
@@ -154,7 +154,11 @@ def _problems(dataset: Dataset, again: str) -> list[str]:
             "loading it twice gave different data: order files by name, and seed any random choice with a fixed number"
         )
     labels = dataset.train.labels
-    empty = [name for c, name in enumerate(dataset.train.class_names) if not (labels == c).any()]
+    empty = (
+        []
+        if (labels < 0).all()
+        else [name for c, name in enumerate(dataset.train.class_names) if not (labels == c).any()]
+    )
     if empty:
         problems.append(
             f"no labelled training image of {_names(empty)}: label some, or take the name out of the class names"
@@ -193,6 +197,12 @@ def _remarks_on_images(facts: dict[str, Any]) -> Iterator[str]:
 
 def _remarks_on_classes(facts: dict[str, Any]) -> Iterator[str]:
     counts = facts["train_per_class"]
+    if not any(counts):
+        yield (
+            "no training image has a label: pretraining needs none, a comparison does; name those that you know in a "
+            "file, data.labels"
+        )
+        return
     untested = [name for name, n in zip(facts["classes"], facts["test_per_class"], strict=True) if not n]
     if untested:
         yield f"the test set has no image of {_names(untested)}: E_out says nothing of it"

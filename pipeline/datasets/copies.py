@@ -19,11 +19,13 @@ class Copies:
 
     Attributes:
         sha256: Checksum of all images, labels and class names.
+        images_sha256: Checksum of the training images that the test set does not hold, in their order.
         in_test: Indices of the training images that the test set holds too.
         repeated: Indices of the labelled training images that equal a labelled one before them.
     """
 
     sha256: str
+    images_sha256: str
     in_test: list[int]
     repeated: list[int]
 
@@ -46,13 +48,13 @@ def _search(train: ImageData, test: ImageData) -> Copies:
         hashes.append(checksums.content_hashes(part.images, digest.update))
         digest.update(part.labels.contiguous().numpy().data)
     in_train, in_test = hashes
-    in_test.sort()
-    nearest = np.searchsorted(in_test, in_train).clip(max=len(in_test) - 1)
+    copied = np.isin(in_train, in_test)
     labelled = np.flatnonzero(train.labels.numpy() >= 0)
     firsts = np.unique(in_train[labelled], return_index=True)[1]
     return Copies(
         digest.hexdigest(),
-        np.flatnonzero(in_test[nearest] == in_train).tolist(),
+        hashlib.sha256(repr(train.shape).encode() + in_train[~copied].tobytes()).hexdigest(),
+        np.flatnonzero(copied).tolist(),
         np.delete(labelled, firsts).tolist(),
     )
 

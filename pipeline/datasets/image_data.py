@@ -64,10 +64,10 @@ class ImageData:
                     f"{name}: got a {type(value).__name__}; expected a tensor. "
                     "For arrays, use pipeline.datasets.arrays.from_arrays"
                 )
-        if self.images.dtype != torch.uint8 or len(self.images.shape) != 4 or 0 in self.images.shape:
+        if self.images.dtype != torch.uint8 or len(self.images.shape) != 4 or 0 in self.images.shape[1:]:
             raise PipelineError(
                 f"images: got {self.images.dtype} of shape {tuple(self.images.shape)}; "
-                "expected uint8 of shape (N, C, H, W) with at least one image"
+                "expected uint8 of shape (N, C, H, W) with at least one pixel"
             )
 
     def _check_labels(self) -> None:
@@ -84,6 +84,8 @@ class ImageData:
                 f"class_names: {strange[0][:LONGEST_NAME]!r} is not allowed; expected 1 to {LONGEST_NAME} letters that "
                 "can be shown"
             )
+        if not len(self.labels):
+            return
         low, high = int(self.labels.min()), int(self.labels.max())
         if low < -1 or high >= len(self.class_names):
             raise PipelineError(
@@ -147,8 +149,9 @@ class Dataset:
 
     Attributes:
         train: Labelled and unlabelled training images.
-        test: Images that E_out is measured on; all of them have a label.
+        test: Images that E_out is measured on; all of them have a label. There are none if no image has a label.
         sha256: Checksum of all images, labels and class names, before duplicates were left out.
+        images_sha256: Checksum of the training images alone, in their order: what a pretraining is made from.
         duplicates: How many training images were left out because the test set holds the same image.
         repeats: How many labels were left out because another labelled training image is the same, so that no image is
             both trained on and validated on. The image stays, without its label.
@@ -157,6 +160,7 @@ class Dataset:
     train: ImageData
     test: ImageData
     sha256: str
+    images_sha256: str
     duplicates: int
     repeats: int
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -168,7 +168,9 @@ class _Finder:
     """Finds names of files of which folders above, and the ending, may be left out."""
 
     def __init__(self, known: Sequence[str]) -> None:
-        self.exact = {plain_name(name): position for position, name in enumerate(known)}
+        names = [plain_name(name) for name in known]
+        counts = Counter(names)
+        self.exact = {name: position for position, name in enumerate(names) if counts[name] == 1}
         self.by_file: dict[str, list[str]] = defaultdict(list)
         for name in self.exact:
             file = PurePosixPath(name).name

@@ -26,7 +26,9 @@ from pipeline import plugins
 from pipeline.config import DataConfig
 from pipeline.datasets.arrays import as_image_data
 from pipeline.datasets.copies import find_copies
+from pipeline.datasets.decoding import existing_file
 from pipeline.datasets.image_data import Dataset, ImageData
+from pipeline.datasets.relabelling import name_rows, relabel
 from pipeline.datasets.streamed import Storage
 from pipeline.errors import PipelineError
 
@@ -63,6 +65,7 @@ class Loader:
         arguments: Keyword arguments of the function.
         storage: Decides which images are streamed.
         white: The value that is white in the arrays that the function returns; None leaves it to their numbers.
+        labels: A CSV file of labels that replace those that the function returns; "" keeps these.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Loader:
     arguments: dict[str, Any]
     storage: Storage
     white: float | None = None
+    labels: str = ""
 
     def __call__(self) -> Any:
         """Call the function and return what it returns.
@@ -102,7 +106,8 @@ def find_loader(config: DataConfig) -> Loader:
         PipelineError: If there is no such name and no such import path, or it does not take these arguments.
     """
     function = plugins.find("data.dataset", config.dataset, BUILT_IN, ENTRY_POINTS)
-    return bind(config.dataset, function, Storage(Path(config.root), config.streaming), config.args)
+    loader = bind(config.dataset, function, Storage(Path(config.root), config.streaming), config.args)
+    return replace(loader, labels=config.labels)
 
 
 def bind(name: str, function: Any, storage: Storage, args: dict[str, Any]) -> Loader:
@@ -149,14 +154,16 @@ def load_parts(loader: Loader) -> tuple[ImageData, ImageData]:
         PipelineError: If the loader failed, or returned something that the contract does not allow.
     """
     loaded = as_image_data(loader(), loader.storage, loader.white)
-    if isinstance(loaded, ImageData):
-        loaded = hold_out_test(loaded)
-    if not (isinstance(loaded, tuple) and len(loaded) == 2 and all(isinstance(x, ImageData) for x in loaded)):
+    is_pair = isinstance(loaded, tuple) and len(loaded) == 2 and all(isinstance(x, ImageData) for x in loaded)
+    if not (is_pair or isinstance(loaded, ImageData)):
         raise PipelineError(
             f"data.dataset: {loader.name} returned a {type(loaded).__name__}; "
             "expected ImageData or a pair of ImageData (train, test); or arrays: (X, y), or (X, y), (X_test, y_test)"
         )
-    train, test = loaded
+    parts = name_rows(loaded)
+    if loader.labels:
+        parts = relabel(parts, existing_file(loader.labels, "data.labels"))
+    train, test = hold_out_test(parts) if isinstance(parts, ImageData) else parts
     if loader.storage.streaming == "always" and not train.is_streamed:
         raise PipelineError(
             f"data.streaming: {loader.name} has its images in memory already, they cannot be streamed; give .npy files "
@@ -166,7 +173,7 @@ def load_parts(loader: Loader) -> tuple[ImageData, ImageData]:
 
 
 def hold_out_test(data: ImageData) -> tuple[ImageData, ImageData]:
-    """Split off a stratified fifth of the labelled images as the test set, always the same one.
+    """Split off a stratified fifth of the labelled images as the test set, always the same one; none if there are none.
 
     Raises:
         PipelineError: If there are too few labelled images.
@@ -177,7 +184,7 @@ def hold_out_test(data: ImageData) -> tuple[ImageData, ImageData]:
     labelled = torch.nonzero(data.labels >= 0).flatten()
     classes = data.labels[labelled]
     if not len(labelled):
-        raise PipelineError("labels: no image has one (all are -1); expected some of two classes or more")
+        return data, data[labelled]
     counts = torch.bincount(classes, minlength=len(data.class_names))
     size, present = math.ceil(TEST_FRACTION * len(labelled)), int((counts > 0).sum())
     scarce = [f"{name!r} ({n})" for name, n in zip(data.class_names, counts.tolist(), strict=True) if n < 2]
@@ -225,7 +232,7 @@ def assemble(train: ImageData, test: ImageData, storage: Storage) -> Dataset:
         train = replace(train, labels=train.labels.masked_fill(repeated, -1))
     duplicates = len(copies.in_test)
     kept = train[fresh] if duplicates else train
-    return Dataset(kept, test, copies.sha256, duplicates, int(repeated.sum()))
+    return Dataset(kept, test, copies.sha256, copies.images_sha256, duplicates, int(repeated.sum()))
 
 
 def _check_parts(train: ImageData, test: ImageData) -> None:
@@ -234,9 +241,13 @@ def _check_parts(train: ImageData, test: ImageData) -> None:
             f"training images are {train.shape} in classes {train.class_names}, test images "
             f"{test.shape} in classes {test.class_names}; expected the same"
         )
-    if int(test.labels.min()) < 0:
+    if not len(train):
+        raise PipelineError("images: there is no training image; expected at least one image")
+    if not len(test) and (train.labels >= 0).any():
+        raise PipelineError("the test set has no image; return the training images alone, and one is held out")
+    if (test.labels < 0).any():
         raise PipelineError("the test set holds unlabelled images (-1); expected a label for each")
-    if len(set(train.labels.tolist()) - {-1}) < 2:
+    if len(set(train.labels.tolist()) - {-1}) == 1:
         raise PipelineError(
-            "labels: the labelled training images are all of one class, or there are none; expected two classes or more"
+            "labels: the labelled training images are all of one class; expected two classes or more, or no label"
         )

@@ -113,6 +113,8 @@ def union(splits: Sequence[LabelSplit]) -> LabelSplit:
 
 
 def _check_budget(counts: Indices, budget: int, classes: int) -> None:
+    if not counts.any():
+        raise PipelineError("labels: no training image has one; label some, and name them in a file as data.labels")
     empty = np.flatnonzero(counts == 0)
     if len(empty):
         raise PipelineError(f"labels: class {empty[0]} has no labelled training image; every class needs one")

@@ -124,7 +124,8 @@ def find_table(path: Path, label: str | None = None) -> TextTable:
     with open_text(path, encoding) as file:
         lines = [line for line in itertools.islice(file, _SAMPLE) if line.strip()]
         parsed = {delimiter: list(csv.reader(lines, delimiter=delimiter)) for delimiter in _DELIMITERS}
-    delimiter = max(_DELIMITERS, key=lambda candidate: min((len(row) for row in parsed[candidate]), default=0))
+    counts = {delimiter: [len(row) for row in rows] or [0] for delimiter, rows in parsed.items()}
+    delimiter = max(_DELIMITERS, key=lambda candidate: (min(counts[candidate]), counts[candidate][0]))
     rows = [[cell.strip() for cell in row] for row in parsed[delimiter]]
     first = rows[0] if rows else []
     if len(first) < 2:

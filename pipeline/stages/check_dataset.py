@@ -90,7 +90,7 @@ def _augmented(config: Experiment, train: ImageData) -> torch.Tensor:
 def _text(card: Card, folder: Path) -> str:
     """The card, for a terminal."""
     facts = card.facts
-    width = max(len(name) for name in facts["classes"])
+    width = max((len(name) for name in facts["classes"]), default=5)
     channels, height, side = facts["shape"]
     lines = [
         f"{facts['dataset']}: {facts['train']} training and {facts['test']} test images",

@@ -106,7 +106,12 @@ def _experiment(config: Experiment, folder: Path, made_from: Inputs, place: Path
         settings = {
             "name": "again",
             "runs": str(place),
-            "data": {"dataset": source["dataset"], "args": source["args"], "root": config.data.root},
+            "data": {
+                "dataset": source["dataset"],
+                "args": source["args"],
+                "root": config.data.root,
+                "labels": config.data.labels,
+            },
             "invariances": {"preset": "none", **made_from.get("invariances", invariances)},
             "pretrain": encoder,
             "train": cell_settings.restored(made_from),

@@ -55,7 +55,13 @@ def run(config: Experiment, count: int, seed: int) -> Path:
         )
     pretrained = encoder.artefact(config)
     pretrained.check()
-    made_from = {"stage": "sample", "pretrained": pretrained.fingerprint, "count": count, "seed": seed}
+    made_from = {
+        "stage": "sample",
+        "data": data_card.load(config)["sha256"],
+        "pretrained": pretrained.fingerprint,
+        "count": count,
+        "seed": seed,
+    }
     pictures: Artefact[Outcome] = Artefact(
         config.folder, "sample", made_from, lambda folder: _make(config, count, seed, folder), "run it again"
     )
@@ -124,8 +130,7 @@ def _draw(
 def _evaluate(config: Experiment, model: Reconstructing, dataset: Dataset) -> dict[str, float] | None:
     """What the method measures on the test images, opened here once, when nothing is left to be chosen."""
     evaluate = methods.find_method(config.pretrain.method).evaluate
-    if evaluate is None:
+    if evaluate is None or not len(dataset.test):
         return None
-    pretrained = encoder.artefact(config)
-    test_access.take(config.folder, "sample", pretrained.fingerprint, pretrained.inputs["data"])
+    test_access.take(config.folder, "sample", encoder.artefact(config).fingerprint, dataset.sha256)
     return evaluate(methods.own_settings(config.pretrain), model, dataset.test.images)

@@ -79,6 +79,7 @@ class Point:
             "study": self.base.study.name,
             "source": _source(self.base.study.name),
             "seed": self.seed,
+            "data": data_card.load(self.config)["sha256"],
             "pretrained": encoder.artefact(self.config).fingerprint,
             "cells": [entry.inputs for entry in self.entries if isinstance(entry, Cell)],
             "baselines": [entry.inputs for entry in self.entries if isinstance(entry, Baseline)],

@@ -35,7 +35,7 @@ def find_columns(table: TextTable, label: Label, size: int | None, needs_labels:
         table: The table.
         label: The column of the labels, if it is known.
         size: How many pixels an image has; None takes images for square.
-        needs_labels: Whether a table without labels is refused.
+        needs_labels: Whether a table that clearly has no labels is refused, too.
 
     Raises:
         PipelineError: If the labels' column is not there, or it cannot be told which it is.
@@ -52,12 +52,16 @@ def find_columns(table: TextTable, label: Label, size: int | None, needs_labels:
     else:
         found = _unnamed_label(table, index, size)
     if found is None and needs_labels:
-        shown = f"named {', '.join(table.names[:2])}, ..., {table.names[-1]}" if table.names else "without names"
-        raise PipelineError(
-            f"data.args.label: {table.path} has no column {label or 'label'!r}; it has {table.columns} columns {shown}"
-            ". Name the labels' column, or give its number from 0; images without labels are data.args.unlabelled"
-        )
+        raise _no_label(table, label)
     return Columns(found, index, _in_order(table, [n for n in range(table.columns) if n not in (found, index)]))
+
+
+def _no_label(table: TextTable, label: Label) -> PipelineError:
+    shown = f"named {', '.join(table.names[:2])}, ..., {table.names[-1]}" if table.names else "without names"
+    return PipelineError(
+        f"data.args.label: {table.path} has no column {label or 'label'!r}; it has {table.columns} columns {shown}. "
+        "Name the labels' column, or give its number from 0; images without labels are data.args.unlabelled"
+    )
 
 
 def _index_column(table: TextTable, size: int | None) -> int | None:
@@ -79,7 +83,9 @@ def _named_label(table: TextTable, label: str | None, index: int | None) -> int 
     if found is not None:
         return found
     plain = [n for n, name in enumerate(table.names) if n != index and not re.search(r"\d", name)]
-    return plain[0] if len(plain) == 1 else None
+    if len(plain) > 1:
+        raise _no_label(table, label)
+    return plain[0] if plain else None
 
 
 def _unnamed_label(table: TextTable, index: int | None, size: int | None) -> int | None:

@@ -45,7 +45,8 @@ def load(
         test: The official test set, laid out in the same way; one is held out if None.
         unlabelled: Further training images, laid out in the same way, with or without labels: they are not looked at.
         label: Name of the labels' column, or its number from 0. None finds it: it is called label, class, target or the
-            like, or holds words, or is the first or the last. An empty label or -1 means unlabelled.
+            like, or holds words, or is the first or the last; if all columns are pixels, no image has a label. An empty
+            label or -1 means unlabelled.
         shape: (H, W) or (C, H, W) of an image in pixels; None takes images for square and grey.
         white: The value of the brightest possible pixel, if it is not 255, nor 1 among floats.
         images: The folder of the picture files; None takes that of the CSV file, with the folders in it.
@@ -82,7 +83,7 @@ def _names_files(path: Path, label: Label) -> bool:
 
 def _load_pixels(tables: dict[str, Path], label: Label, shape: Sequence[int] | None, white: float | None) -> Parts:
     size = None if shape is None else math.prod(shape)
-    train = read_pixel_rows(tables["path"], label, size)
+    train = read_pixel_rows(tables["path"], label, size, needs_labels=label is not None)
     rows = {"path": train}
     for part in tables.keys() - {"path"}:
         rows[part] = read_pixel_rows(tables[part], label, train.pixels.shape[1], needs_labels=part == "test")

@@ -27,7 +27,8 @@ def load(
     """Read pictures (PNG, JPEG, BMP, GIF, PPM, TIFF, WebP) from a folder for each class. Grey if all are, else colour.
 
     What a folder is, is decided by what lies in it: one that holds pictures is a class; one that holds such folders and
-    is called train, Training, test, val or the like is a part. See ``docs/datasets.md``.
+    is called train, Training, test, val or the like is a part. Pictures that lie in no class have no label. See
+    ``docs/datasets.md``.
 
     Args:
         path: The folder of the data set.
@@ -50,7 +51,7 @@ def load(
     labels, test_labels = (np.array([label for _, label in part]) for part in (layout.train, layout.test))
     arrays: dict[str, Any] = {"images": images, "labels": labels}
     if layout.test:
-        classes = sorted({label for _, label in layout.train if label})
+        classes = sorted({label for _, label in layout.train if label}) or None
         arrays |= {"test_images": test_images, "test_labels": test_labels, "class_names": classes}
     names = [[_shown(file.relative_to(base)) for file, _ in part] for part in (layout.train, layout.test)]
     return describe(from_arrays(**arrays, storage=storage), names, layout.notes)

@@ -51,7 +51,7 @@ def find_layout(base: Path, named: Mapping[str, str | None]) -> Layout:
             them; None leaves the part to be found. "." is the folder itself: every folder in it is a class.
 
     Raises:
-        PipelineError: If there are not two classes, a folder is empty, or it cannot be told what a folder is.
+        PipelineError: If there is a single class, a folder is empty, or it cannot be told what a folder is.
     """
     if not base.is_dir():
         raise PipelineError(f"data.args.path: {base} is a file; expected a folder of folders, one for each class")
@@ -61,6 +61,7 @@ def find_layout(base: Path, named: Mapping[str, str | None]) -> Layout:
     parts = _find_parts(root, given)
     classes = _class_folders(parts)
     pool = _unlabelled_folders(root, parts)
+    loose = [] if classes else _unwrap(parts["train"], "train").files
     _refuse_empty(root, parts)
     layout = Layout(_labelled(classes), _labelled(_classes_in(parts, "test")))
     validation = _labelled(_classes_in(parts, "validation"))
@@ -73,7 +74,10 @@ def find_layout(base: Path, named: Mapping[str, str | None]) -> Layout:
             f"{len(validation)} pictures of {parts['validation'].path} join the training set: what validates is drawn "
             "within each budget of labels"
         )
+    layout.train += [(file, "") for file in loose]
     layout.train += [(file, "") for folder in pool for file in folder.all_files()]
+    if not layout.train:
+        raise PipelineError(f"data.args.path: {base} holds no picture; expected a folder of pictures for each class")
     layout.notes += _notes(tree, layout, classes)
     return _spelt_alike(layout)
 
@@ -196,18 +200,19 @@ def _classes_in(parts: Mapping[str, PictureTree], part: str) -> list[PictureTree
 
 
 def _class_folders(parts: Mapping[str, PictureTree]) -> list[PictureTree]:
-    """The class folders of the training set.
+    """The class folders of the training set; none if its pictures have no labels.
 
     Raises:
-        PipelineError: If there are fewer than two.
+        PipelineError: If there is one alone.
     """
     inside = _unwrap(parts["train"], "train")
     others = [folder for part, folder in parts.items() if part != "train"]
     classes = [f for f in inside.folders if f not in others and part_of(f.name) != "unlabelled"]
-    if len(classes) < 2:
+    if len(classes) == 1:
+        name = classes[0].name
         raise PipelineError(
-            f"data.args.path: {inside.path} holds {_list(classes) or 'no folder of pictures'}; expected a folder of "
-            "pictures for each of two classes or more"
+            f"data.args.path: {inside.path} holds {name}; expected a folder of pictures for each of two classes or "
+            f"more, or none: data.args.unlabelled: {name} takes its pictures as having no label"
         )
     return classes
 

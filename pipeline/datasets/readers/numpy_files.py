@@ -37,7 +37,7 @@ def load(
     Args:
         path: The archive, or the folder.
         images: What the array is called, in the archive or as a file without its ending.
-        labels: Likewise.
+        labels: Likewise; if there are no arrays but images, these have no labels.
         unlabelled: Likewise; None takes the array "unlabelled" if there is one.
         test_images: Likewise.
         test_labels: Likewise.
@@ -54,6 +54,9 @@ def load(
     given = zip(OPTIONAL, (unlabelled, test_images, test_labels, class_names), strict=True)
     there = array_names(source)
     names |= {role: name or role for role, name in given if name or role in there}
+    has_labels = labels in there or labels != "labels" or bool(set(there) - set(names.values()))
+    if not has_labels:
+        del names["labels"]
     for role, name in names.items():
         if name not in there:
             raise PipelineError(
@@ -61,6 +64,8 @@ def load(
                 f"name the right one with data.args.{role}"
             )
     arrays: dict[str, Any] = {role: read_array(source, name) for role, name in names.items()}
+    if not has_labels:
+        arrays["labels"] = None
     return from_arrays(**arrays, shape=shape, white=white, storage=storage)
 
 

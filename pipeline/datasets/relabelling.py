@@ -1,0 +1,91 @@
+"""Labels from a CSV file in place of those that a data set brings: what ``data.labels`` does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.datasets.image_data import ImageData, Parts
+from pipeline.datasets.label_table import SHOWN, LabelTable, find_images, read_label_table, rows_by_image
+from pipeline.datasets.text_table import is_number
+from pipeline.errors import PipelineError
+
+
+def name_rows(parts: Parts) -> Parts:
+    """Name images whose source has no names by their number, from 0; those of an official test set are "test 0" ..."""
+    if isinstance(parts, ImageData):
+        return _numbered(parts, "")
+    train, test = parts
+    return _numbered(train, ""), _numbered(test, "test ")
+
+
+def _numbered(part: ImageData, prefix: str) -> ImageData:
+    if part.names is not None:
+        return part
+    return replace(part, names=tuple(f"{prefix}{number}" for number in range(len(part))))
+
+
+def relabel(parts: Parts, path: Path) -> Parts:
+    """Replace the labels of all training images by those in a CSV file; an image that is not in it has none.
+
+    Images of an official test set keep their labels, unless the file names them.
+
+    Args:
+        parts: Training images, and maybe test images; all have names.
+        path: A table of labels; see ``label_table``.
+
+    Raises:
+        PipelineError: If the file cannot be read, names an image that is not there, gives an image two labels, or
+            a class that the official test set does not know. The message names the lines.
+    """
+    import torch
+
+    table = read_label_table(path)
+    train, test = (parts, None) if isinstance(parts, ImageData) else parts
+    known = list(train.names or ())
+    if test is not None and not table.are_numbers:
+        known += test.names or ()
+    rows = rows_by_image(table, find_images(table, known))
+    assert table.labels is not None
+    given = ["" if label in ("-1", "") else label for label in table.labels.astype(str).tolist()]
+    classes = _classes(table, given, train.class_names, is_fixed=test is not None and bool((test.labels >= 0).any()))
+    codes = {name: code for code, name in enumerate(classes)} | {"": -1}
+    labels = np.full(len(train), -1) if test is None else np.append(np.full(len(train), -1), test.labels.numpy())
+    for position, row in rows.items():
+        labels[position] = codes[given[row]]
+    train = replace(train, labels=torch.from_numpy(labels[: len(train)]), class_names=classes)
+    if test is None:
+        return train
+    return train, replace(test, labels=torch.from_numpy(labels[len(train) :]), class_names=classes)
+
+
+def _classes(table: LabelTable, given: list[str], source: tuple[str, ...], is_fixed: bool) -> tuple[str, ...]:
+    """The classes: those of the source that are used, in its order, or else those of the table.
+
+    Args:
+        table: The table.
+        given: The class of each of its rows, "" for none.
+        source: The classes' names that the data set brings.
+        is_fixed: Whether there are test images of those classes, so that there can be no others.
+
+    Raises:
+        PipelineError: If the table has another class, and they are fixed.
+    """
+    used = dict.fromkeys(sorted({*given} - {""}, key=_naturally))
+    others = [row for row, name in enumerate(given) if name and name not in source]
+    if is_fixed:
+        if others:
+            row = others[0]
+            raise PipelineError(
+                f"{table.path}, line {table.lines[row]}: the class {given[row]!r} is none of those of the test set, "
+                f"{', '.join(source[:SHOWN])}{', ...' * (len(source) > SHOWN)}; name the classes as the data set does"
+            )
+        return source
+    return tuple(used) if others else tuple(name for name in source if name in used)
+
+
+def _naturally(name: str) -> tuple[bool, float, str]:
+    """What names of classes are sorted by: numbers first, by their value."""
+    return (False, float(name), name) if is_number(name) else (True, 0.0, name)

@@ -1,0 +1,168 @@
+"""Labels from a CSV file in place of the source's own, and data sets without any label."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.config import DataConfig
+from pipeline.datasets.image_data import Dataset
+from pipeline.datasets.loading import load
+from pipeline.errors import PipelineError
+from tests.conftest import Run
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+
+
+def pictures(base: Path, folders: list[str]) -> Path:
+    for n, image in enumerate(IMAGES):
+        folder = base / folders[n % len(folders)]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{n}.png")
+    return base
+
+
+def table(path: Path, *lines: str) -> str:
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+def classes_by_name(dataset: Dataset) -> dict[str, str]:
+    """The class of each image that has a label, by the image's name."""
+    found: dict[str, str] = {}
+    for part in (dataset.train, dataset.test):
+        assert part.names is not None
+        labelled = zip(part.names, part.labels.tolist(), strict=True)
+        found |= {name: part.class_names[label] for name, label in labelled if label >= 0}
+    return found
+
+
+def read(reader: str, path: Path, labels: str = "", **args: Any) -> Dataset:
+    return load(DataConfig(reader, args={"path": str(path), **args}, labels=labels))
+
+
+def test_labels_by_file_replace_those_of_the_folders(tmp_path: Path) -> None:
+    base = pictures(tmp_path / "p", ["cat", "dog"])
+    own = read("folder", base)
+    rows = [f"{n}.png,{('even', 'odd')[n % 3 % 2]}" for n in range(20)]
+    given = read("folder", base, table(tmp_path / "labels.csv", "file,label", *rows))
+    wanted = {f"{('cat', 'dog')[n % 2]}/{n}.png": ("even", "odd")[n % 3 % 2] for n in range(20)}
+    assert classes_by_name(given) == wanted
+    assert len(given.train) + len(given.test) == 40
+    assert given.sha256 != own.sha256
+
+
+@pytest.mark.parametrize("reader", ["numpy", "csv"])
+def test_labels_by_index_count_the_images_of_the_source(reader: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", images=IMAGES, labels=np.arange(40) % 2)
+    np.savetxt(tmp_path / "x.csv", np.column_stack([np.arange(40) % 2, IMAGES.reshape(40, 64)]), "%d", ",")
+    labels = table(tmp_path / "labels.csv", "index,label", *(f"{n},{10 - n % 2}" for n in range(30)))
+    given = read(reader, tmp_path / ("x.npz" if reader == "numpy" else "x.csv"), labels)
+    assert given.train.class_names == ("9", "10")
+    assert classes_by_name(given) == {str(n): str(10 - n % 2) for n in range(30)}
+    rows = {str(n): image.tobytes() for n, image in enumerate(IMAGES)}
+    assert [image.numpy().tobytes() for image in given.train.images] == [rows[n] for n in given.train.names or ()]
+
+
+def test_an_official_test_set_keeps_its_labels_and_its_classes(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", images=IMAGES[:30], test_images=IMAGES[30:], test_labels=np.arange(10) % 2)
+    labels = table(tmp_path / "labels.csv", "index;label", "3;0", "7;1", "8;", "9;-1")
+    given = read("numpy", tmp_path / "x.npz", labels)
+    assert (len(given.train), given.test.labels.tolist()) == (30, [0, 1] * 5)
+    assert {n: c for n, c in classes_by_name(given).items() if "test" not in n} == {"3": "0", "7": "1"}
+    with pytest.raises(PipelineError, match=r"labels.csv, line 3: the class 'seven' is none of those of the test set,"):
+        read("numpy", tmp_path / "x.npz", table(tmp_path / "labels.csv", "index,label", "3,0", "7,seven"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["file,label", "0.png,a", "x/1.png,b", "41.png,a"], r"'x/1.png' \(line 3\), '41.png' \(line 4\): no image"),
+        (["index,label", "0,a", "40,b"], r"'40' \(line 3\): no image of this number; expected 0 to 39"),
+        (["file,label", "0.png,a", "cat/0.png,b"], "lines 2 and 3: cat/0.png is labelled a and b; correct one"),
+        (["file,label", "0.png,a,b"], "line 2: 3 columns; the first line has 2"),
+        (["file,label", *(f"{n}.jpg,a" for n in range(9))], r"'4.jpg' \(line 6\) and 4 more: no image of this name"),
+        (["rank,label", "x", "y"], "line 2: 1 columns"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused_by_line(lines: list[str], message: str, tmp_path: Path) -> None:
+    base = pictures(tmp_path / "p", ["cat", "dog"])
+    with pytest.raises(PipelineError, match=message):
+        read("folder", base, table(tmp_path / "labels.csv", *lines))
+
+
+def test_a_file_name_that_several_images_have_is_refused(tmp_path: Path) -> None:
+    for folder in ("cat", "dog"):
+        pictures(tmp_path / "p", [folder])
+    with pytest.raises(PipelineError, match=r"'3.png' \(line 3\): no image of this name, or several"):
+        read("folder", tmp_path / "p", table(tmp_path / "labels.csv", "file,label", "cat/1.png,a", "3.png,b"))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match=r"data.labels: .*nowhere.csv does not exist"):
+        read("folder", pictures(tmp_path / "p", ["cat", "dog"]), str(tmp_path / "nowhere.csv"))
+
+
+# --- no label at all ------------------------------------------------------------------------------------------
+
+
+def flat(base: Path) -> tuple[str, Path]:
+    return "folder", pictures(base / "p", ["."])
+
+
+def pool_alone(base: Path) -> tuple[str, Path]:
+    return "folder", pictures(base, ["unlabelled"])
+
+
+def images_alone(base: Path) -> tuple[str, Path]:
+    np.save(base / "images.npy", IMAGES)
+    return "numpy", base
+
+
+def pixels_alone(base: Path) -> tuple[str, Path]:
+    np.savetxt(base / "x.csv", IMAGES.reshape(40, 64), "%d", ",")
+    return "csv", base / "x.csv"
+
+
+@pytest.mark.parametrize("write", [flat, pool_alone, images_alone, pixels_alone])
+def test_images_without_labels_are_a_data_set(write: Any, tmp_path: Path) -> None:
+    dataset = read(*write(tmp_path))
+    assert (len(dataset.train), len(dataset.test), dataset.train.class_names) == (40, 0, ())
+    assert dataset.train.labels.tolist() == [-1] * 40
+
+
+def test_an_array_that_may_hold_labels_is_asked_about(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", images=IMAGES, y=np.arange(40) % 2)
+    with pytest.raises(PipelineError, match=r"data.args.labels: .* holds no array 'labels'; it holds images, y"):
+        read("numpy", tmp_path / "x.npz")
+
+
+def test_without_labels_all_works_but_the_comparison(
+    tiny: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "images.npy", np.random.default_rng(1).integers(0, 256, (300, 8, 8), dtype=np.uint8))
+    runs = tmp_path / "mine"
+    settings = ("--data.dataset=numpy", f"--data.args.path={tmp_path}", f"--runs={runs}", "--pretrain.epochs=1")
+    for stage in ("check-dataset", "data", "pretrain", "sample"):
+        assert tiny(stage, *settings) == 0, capsys.readouterr().err
+    assert "remark: no training image has a label: pretraining needs none" in capsys.readouterr().out
+    for stage in ("compare", "train"):
+        assert tiny(stage, *settings, *(("--mode=frozen", "--labels=10", "--seed=0") if stage == "train" else ())) == 2
+        assert "labels: no training image has one; label some, and name them" in capsys.readouterr().err
+
+    # labels come later, and others after that: what was pretrained stays
+    [encoder] = runs.glob("tiny/pretrain-*")
+    test = np.random.default_rng(2).integers(0, 256, (20, 8, 8), dtype=np.uint8)
+    np.save(tmp_path / "test_images.npy", test)
+    np.save(tmp_path / "test_labels.npy", np.arange(20) % 2)
+    for shift in (0, 1):
+        labels = table(tmp_path / "labels.csv", "index,label", *(f"{n},{(n + shift) % 2}" for n in range(20)))
+        grid = ("--grid.labels=[20]", "--grid.draws=1", "--grid.modes=[frozen]", "--grid.baselines=false")
+        for stage in ("data", "pretrain", "compare"):
+            assert tiny(stage, *settings, f"--data.labels={labels}", *grid) == 0, capsys.readouterr().err
+        assert len([*runs.glob("tiny/cells/frozen-*")]) == shift + 1
+    assert [*runs.glob("tiny/pretrain-*")] == [encoder]
