@@ -23,7 +23,7 @@ from PIL import Image
 from pipeline.cli import main
 from pipeline.config import DataConfig
 from pipeline.datasets.loading import load
-from pipeline.datasets.new_images import open_images
+from pipeline.datasets.new_images import Reading, open_images
 from pipeline.datasets.readers.mnist import ARCHIVES
 from pipeline.errors import PipelineError
 from tests.conftest import Run, in_both_precisions, tiny_arguments
@@ -114,7 +114,7 @@ def test_every_kind_of_file_holds_the_same_images(test_images: Pixels, tmp_path:
     files += [save_idx(tmp_path / "idx3-ubyte", images[:, 0]), save_idx(tmp_path / "idx4-ubyte.gz", images)]
     files += [save_pictures(tmp_path / "pictures", images)]
     for file in files:
-        found = open_images(file, (1, 8, 8), resize=False)
+        found = open_images(file, Reading((1, 8, 8)))
         assert len(found.names) == 50
         for start, stop in ((0, 7), (40, 60)):
             expected = torch.from_numpy(images[start:stop])
@@ -221,6 +221,14 @@ def picture(image: Image.Image) -> Callable[[Path], Path]:
     return save
 
 
+def tiff(image: Image.Image) -> Callable[[Path], Path]:
+    def save(folder: Path) -> Path:
+        image.save(folder / "picture.tif")
+        return folder / "picture.tif"
+
+    return save
+
+
 def content(name: str, written: bytes) -> Callable[[Path], Path]:
     def save(folder: Path) -> Path:
         (folder / name).write_bytes(written)
@@ -250,16 +258,19 @@ GREY = Image.new("L", (8, 8))
 
 WRONG: dict[str, tuple[Callable[[Path], Path], str]] = {
     "nothing": (lambda folder: folder / "nowhere", "nowhere does not exist; name a folder"),
-    "an empty folder": (empty, "holds no PNG or JPEG file"),
-    "a truncated picture": (truncated_among_others, "0001.png cannot be"),
-    "a text called png": (content("a.png", b"no picture"), "a.png cannot be read as a picture (PNG, JPEG)"),
-    "a text": (content("a.txt", b"no picture"), "a.txt is no PNG, JPEG, .npy, .npz or IDX file"),
-    "16 bits": (picture(Image.fromarray(np.zeros((8, 8), np.uint16))), "convert it to 8 bits a channel"),
+    "an empty folder": (empty, "holds no picture; name a folder of pictures"),
+    "a truncated picture": (truncated_among_others, "1 of 3 files cannot be read as a picture; mend them"),
+    "a text called png": (content("a.png", b"no picture"), "a.png: its content is none of PNG, JPEG, BMP"),
+    "a text": (content("a.txt", b"no picture"), "a.txt: its first line has 1 columns; expected"),
+    "a word processor's": (
+        content("a.doc", b"no picture"),
+        "a.doc is no IDX file; name a folder of pictures, a picture",
+    ),
+    "floats": (tiff(Image.fromarray(np.zeros((8, 8), np.float32))), "its pixels are floating-point numbers; convert"),
     "colour": (
         picture(GREY.convert("RGB")),
         "8 x 8 pixels of 3 channels, the classifier takes 8 x 8 pixels of 1 channel; convert",
     ),
-    "transparent": (picture(GREY.convert("LA")), "8 x 8 pixels of 2 channels"),
     "idx labels": (content("a", b"\0\0\x08\x01\0\0\0\x01\0"), "IDX file of labels; name the one of images"),
     "idx cut short": (
         content("a", b"\0\0\x08\x03\0\0\0\x02\0\0\0\x08\0\0\0\x08\0"),
@@ -270,19 +281,19 @@ WRONG: dict[str, tuple[Callable[[Path], Path], str]] = {
     "two arrays": (two_arrays, "holds a, b; call the array of images `images`"),
     "broken npz": (content("a.npz", b"PK\x03\x04 and no more"), "is no .npz archive"),
     "objects": (array(np.array([{"no": "code"}], dtype=object)), "holds Python objects, which are not read"),
-    "channels last": (array(np.zeros((2, 8, 8, 1), np.uint8)), "store images.transpose(0, 3, 1, 2)"),
     "another size": (
         array(np.zeros((2, 1, 9, 9), np.uint8)),
         "9 x 9 pixels of 1 channel, the classifier takes 8 x 8 pixels of 1 channel; convert",
     ),
-    "floats to 255": (
-        array(np.arange(128, dtype=np.float32).reshape(2, 1, 8, 8)),
-        "holds float32 from 0.0 to 127.0; expected integers from 0 to 255, or floats from 0 to 1",
+    "floats to 383": (
+        array(np.arange(384, dtype=np.float32).reshape(6, 1, 8, 8)),
+        "pixels run from 0 to 383; expected 0 (black) to 255 (white). Undo any standardisation, or say which value is "
+        "white with --white",
     ),
-    "not a number": (array(np.full((2, 1, 8, 8), np.nan)), "from nan to nan"),
-    "negative": (array(np.full((2, 1, 8, 8), -1)), "from -1 to -1"),
-    "truth values": (array(np.ones((2, 1, 8, 8), bool)), "holds bool"),
-    "a vector": (array(np.zeros(8)), "holds an array of shape (8,)"),
+    "not a number": (array(np.full((2, 1, 8, 8), np.nan)), "2 of 2 hold NaN or infinite pixels"),
+    "negative": (array(np.full((2, 1, 8, 8), -1)), "run from -1 to -1"),
+    "words": (array(np.full((2, 1, 8, 8), "a")), "got an array of <U1; expected images of one size as numbers"),
+    "a vector": (array(np.zeros(8)), "an array of shape (8,)"),
     "no image": (array(np.zeros((0, 1, 8, 8), np.uint8)), "at least one image"),
 }
 
@@ -348,8 +359,9 @@ def test_resizing_gives_the_shape_asked_for_and_stays_within_the_range_of_the_pi
     tmp_path_factory: pytest.TempPathFactory, images: Pixels, shape: tuple[int, int, int]
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "law.npy"
+    images[0, 0, 0, 0] = 255  # so that none are taken for black and white
     np.save(path, images)
-    fitted = open_images(path, shape, resize=True).read(0, len(images))
+    fitted = open_images(path, Reading(shape, resize=True)).read(0, len(images))
     assert fitted.shape == (len(images), *shape)
     assert fitted.dtype == torch.float32
     assert float(fitted.min()) >= images.min() / 255 - 1e-3
@@ -360,5 +372,5 @@ def test_resizing_gives_the_shape_asked_for_and_stays_within_the_range_of_the_pi
 
 def test_two_channels_have_no_rule(tmp_path: Path) -> None:
     np.save(tmp_path / "two.npy", np.zeros((2, 2, 8, 8), np.uint8))
-    with pytest.raises(PipelineError, match="has 2 channels, the classifier takes 1; only grey and colour"):
-        open_images(tmp_path / "two.npy", (1, 8, 8), resize=True)
+    with pytest.raises(PipelineError, match=r"an array of shape \(2, 2, 8, 8\); expected"):
+        open_images(tmp_path / "two.npy", Reading((1, 8, 8), resize=True))

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.config import Experiment, as_dict
 from pipeline.datasets import loading
-from pipeline.datasets.decoding import existing_file
+from pipeline.datasets.files import existing_file
 from pipeline.datasets.image_data import Dataset
 from pipeline.errors import PipelineError
 from pipeline.invocation import command

@@ -1,279 +1,264 @@
-"""What the readers of files share: paths that must exist, sizes that must fit, and pictures as arrays.
+"""The one way from a picture to an array: upright, without transparency, 8 bits, grey or colour, of one size.
 
-Files are taken for hostile: what one declares is believed no further than memory reaches, and nothing in it is run.
+Every reader and ``predict`` decode pictures here, so that a file is the same image wherever it is read. The rules are a
+table in ``docs/datasets.md``.
 """
 
 from __future__ import annotations
 
-import gzip
-import math
-import os
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.datasets.streamed import CHUNK, Rows, Storage
 from pipeline.errors import PipelineError
-from pipeline.store.regular_files import check_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Pictures = npt.NDArray[np.uint8]
-Content = IO[bytes] | gzip.GzipFile
+Pixels = npt.NDArray[np.uint8]
+Colour = tuple[int, int, int]  # red, green and blue, 0 to 255
 
 # of what Pillow reads, the formats whose decoders start no other program
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 
-_CHUNK = 2**20  # bytes that are unpacked at a time
+DEEP = 65535  # white in pictures of 16 bits
 
-_GREY = ("1", "L", "LA")  # Pillow's names of pixels without colour
-_ORIENTATION, _LYING = 0x0112, (5, 6, 7, 8)  # what a camera says of itself: these swap height and width
-
-
-def existing(path: Any, setting: str = "data.args.path") -> Path:
-    """The path, if a regular file or a folder is there. A relative one starts at the working directory.
-
-    Raises:
-        PipelineError: If nothing is there, or a pipe, a device or a socket.
-    """
-    found = Path(str(path)).expanduser()
-    if not found.exists():
-        raise PipelineError(f"{setting}: {found} does not exist (looked in {Path.cwd()}); correct the path")
-    check_regular(found, setting, folder_allowed=True)
-    return found
-
-
-def existing_file(path: Any, setting: str = "data.args.path") -> Path:
-    """The same for a path that must be a file.
-
-    Raises:
-        PipelineError: If no regular file is there.
-    """
-    found = existing(path, setting)
-    check_regular(found, setting)
-    return found
-
-
-def check_room(name: str, needed: int) -> None:
-    """Refuse what would not fit into half of the machine's memory; reading makes a copy.
-
-    Args:
-        name: What the message calls it.
-        needed: Bytes.
-
-    Raises:
-        PipelineError: It would not.
-    """
-    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    if needed > room:
-        raise PipelineError(
-            f"{name} would take {min(needed, 2**80) / 2**30:,.0f} GiB of memory, where {room / 2**30:.1f} GiB may be "
-            "used; get the file again, or take fewer or smaller images"
-        )
-
-
-@contextmanager
-def unpacked(path: Path) -> Iterator[Content]:
-    """Open a file's content, unpacked if it is gzipped, whatever the file is called.
-
-    Raises:
-        PipelineError: If it is no regular file.
-    """
-    check_regular(path)
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        if packed:
-            with gzip.GzipFile(fileobj=file) as content:
-                yield content
-        else:
-            yield file
-
-
-def read_most(file: Content, most: int) -> bytearray:
-    """So many bytes, or all if there are fewer; memory is taken as they come."""
-    content = bytearray()
-    while len(content) < most and (chunk := file.read(min(_CHUNK, most - len(content)))):
-        content += chunk
-    return content
-
-
-def unpacked_size(path: Path) -> int:
-    """Bytes of a file's content, at a chunk's memory.
-
-    Raises:
-        PipelineError: They would not fit into memory.
-    """
-    size = 0
-    with unpacked(path) as file:
-        while chunk := file.read(_CHUNK):
-            size += len(chunk)
-            check_room(str(path), size)
-    return size
-
-
-@contextmanager
-def picture(path: Path, formats: tuple[str, ...] = FORMATS) -> Iterator[Image]:
-    """Open a picture, to be decoded inside the block.
-
-    Raises:
-        PipelineError: It is none of these formats, broken, or declares more pixels than Pillow thinks sound.
-    """
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=formats) as found:
-                yield found
-    except (PipelineError, MemoryError):
-        raise
-    except Exception as error:  # decoders raise whatever comes to them of broken and hostile files
-        reason = str(error).replace(str(path), "it")
-        raise PipelineError(
-            f"{path} cannot be read as a picture ({', '.join(formats)}): {reason}; mend it or take it away"
-        ) from error
+_GREY = ("1", "L", "LA", "La")  # Pillow's names of pixels without colour
+_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")  # ... with an alpha channel
+_ORIENTATION, _LYING = 0x0112, (5, 6, 7, 8)  # a camera's note how to turn the picture; these swap height and width
+_WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
+_FAINT = 32  # grey levels between the darkest and the brightest pixel: with fewer, nothing is to be seen
 
 
 @dataclass(frozen=True)
-class Gallery:
-    """Pictures that are opened one by one.
+class Decoding:
+    """The choices that are left to whoever decodes pictures; new ones are decoded as those of the training were.
 
     Attributes:
-        names: What messages call them.
-        open: Gives the picture of a number, of which Pillow has read the header alone if it comes from a file.
+        background: The colour that transparent pictures are laid on. None takes white, and black for a picture of which
+            nothing would be seen on white.
+        white: The value of a white pixel in pictures of 16 bits.
+        resized: Whether pictures of any size are resized to the one that is needed.
     """
 
-    names: Sequence[str]
-    open: Callable[[int], Image]
+    background: Colour | None = None
+    white: float = DEEP
+    resized: bool = False
 
-    @contextmanager
-    def picture(self, number: int) -> Iterator[Image]:
-        """One of them, opened.
-
-        Raises:
-            PipelineError: It cannot be read, or has more than 8 bits.
-        """
-        name = self.names[number]
-        try:
-            with self.open(number) as picture:
-                if picture.mode.startswith(("I", "F")):
-                    raise PipelineError(
-                        f"{name}: its pixels have more than 8 bits (mode {picture.mode}); convert it to 8 bits"
-                    )
-                yield picture
-        except (PipelineError, MemoryError):
-            raise
-        except Exception as error:  # decoders raise whatever comes to them of broken and hostile files
-            reason = str(error).replace(name, "it")
-            raise PipelineError(f"{name} cannot be read as a picture ({reason}); replace or remove it") from error
-
-    def survey(self, size: tuple[int, int] | None) -> tuple[int, int, int]:
-        """Channels, 1 if all are grey, else 3, height and width of all of them; nothing is decoded.
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Decoding:
+        """The inverse of ``as_dict``.
 
         Raises:
-            PipelineError: Sizes differ and ``size`` is None, a picture cannot be read, or declares more pixels than
-                Pillow thinks sound.
+            KeyError, TypeError, ValueError, PipelineError: If it is something else.
         """
-        from PIL import Image
+        white = float(content["white"])
+        if not 0 < white < float("inf"):
+            raise ValueError(f"white {white}")
+        return cls(as_colour(content["background"]), white, bool(content["resized"]))
 
-        with warnings.catch_warnings():  # here, and not while decoding: filters are shared by all threads
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return self._survey(size)
-
-    def _survey(self, size: tuple[int, int] | None) -> tuple[int, int, int]:
-        colour, sizes = False, []
-        for number in range(len(self.names)):
-            with self.picture(number) as picture:
-                colour = colour or picture.mode not in _GREY
-                width, height = picture.size
-                lying = picture.getexif().get(_ORIENTATION) in _LYING
-            sizes.append((width, height) if lying else (height, width))
-            if size is None and sizes[-1] != sizes[0]:
-                first, other = (" x ".join(map(str, sides)) for sides in (sizes[0], sizes[-1]))
-                raise PipelineError(
-                    f"images differ in size: {self.names[0]} is {first} (height x width), {self.names[number]} is "
-                    f"{other}; resize them all to one with data.args.size, such as {list(sizes[0])}"
-                )
-        return (3 if colour else 1, *(size or sizes[0]))
-
-    def decode(self, number: int, shape: tuple[int, int, int]) -> Pictures:
-        """One of them, upright, of this shape (C, H, W)."""
-        from PIL import Image, ImageOps
-
-        channels, height, width = shape
-        with self.picture(number) as picture:
-            upright = ImageOps.exif_transpose(picture)  # cameras store upright pictures lying on their side
-            # those that are grey are resized as grey, whatever the others are
-            plain = upright.convert("L" if upright.mode in _GREY else "RGB")
-            if plain.size != (width, height):
-                plain = plain.resize((width, height), Image.Resampling.BILINEAR)
-            pixels = np.atleast_3d(np.asarray(plain)).transpose(2, 0, 1)
-        return np.broadcast_to(pixels, (channels, height, width))
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON, which ``from_dict`` reads."""
+        return asdict(self)
 
 
-def stack(
-    gallery: Gallery,
-    counts: Sequence[int],
-    size: int | Sequence[int] | None = None,
-    storage: Storage | None = None,
-    made_from: Any = None,
-) -> list[Pictures | Rows]:
-    """Pictures as uint8 of shape (N, C, H, W): grey if all of them are, else colour.
+@dataclass(frozen=True)
+class Header:
+    """What is known of a picture before it is decoded.
 
-    Args:
-        gallery: All pictures.
-        counts: How many of them make each of the arrays that come out, in order.
-        size: Side, or height and width, that every picture is resized to; None expects them to have one size.
-        storage: Says whether they are decoded into a file instead; None never does.
-        made_from: What tells whether such a file is still that of these pictures, as JSON takes it.
+    Attributes:
+        height: In pixels, of the upright picture.
+        width: Likewise.
+        is_grey: Whether it has no colour.
+        is_transparent: Whether it has an alpha channel or a transparent colour.
+        is_deep: Whether it has more than 8 bits.
+    """
+
+    height: int
+    width: int
+    is_grey: bool
+    is_transparent: bool
+    is_deep: bool
+
+
+class BrokenPictureError(PipelineError):
+    """A picture cannot be read.
+
+    Attributes:
+        reason: Why, in words.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name} cannot be read as a picture ({reason}); mend it or take it away")
+        self.reason = reason
+
+
+@contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Turn whatever decoders raise of broken and hostile files into one kind of error.
 
     Raises:
-        PipelineError: Sizes differ and ``size`` is None, a picture cannot be read, or ``size`` is no size.
+        BrokenPictureError: If any error was raised inside; ``name`` is what the message calls the picture.
     """
-    shape = gallery.survey(_as_size(size))
-    total = len(gallery.names) * math.prod(shape)
-    if storage is not None and storage.streams(total):
-        whole: Pictures | Rows = storage.keep(
-            [made_from, shape], (len(gallery.names), *shape), lambda: _decoded(gallery, shape)
-        )
+    from PIL import UnidentifiedImageError
+
+    try:
+        yield
+    except (PipelineError, MemoryError):
+        raise
+    except UnidentifiedImageError as error:
+        raise BrokenPictureError(name, f"its content is none of {', '.join(FORMATS)}") from error
+    except Exception as error:
+        raise BrokenPictureError(name, str(error) or type(error).__name__) from error
+
+
+def read_header(picture: Image) -> Header:
+    """What is known of a picture that was opened; nothing is decoded.
+
+    Raises:
+        ValueError: If its pixels are floating-point numbers, of which nobody knows which are black and white.
+    """
+    if picture.mode.startswith("F"):
+        raise ValueError("its pixels are floating-point numbers; convert it to 8 or 16 bits")
+    width, height = picture.size
+    if _orientation(picture) in _LYING:
+        width, height = height, width
+    is_deep = _is_deep(picture)
+    is_transparent = not is_deep and (picture.mode in _ALPHA or "transparency" in picture.info)
+    return Header(height, width, is_deep or _is_grey(picture), is_transparent, is_deep)
+
+
+def decode(picture: Image, shape: tuple[int, int, int], how: Decoding) -> Pixels:
+    """The pixels of a picture that was opened.
+
+    Args:
+        picture: In any of the ``FORMATS``.
+        shape: (C, H, W) of the array to return: colour becomes grey where C is 1, grey becomes colour where it is 3,
+            and other sizes are scaled, not keeping proportions.
+        how: The choices that are left.
+
+    Returns:
+        Intensities 0 to 255 of this shape.
+
+    Raises:
+        Exception: Whatever Pillow raises of a broken file, see ``readable``.
+    """
+    from PIL import Image, ImageOps
+
+    channels, height, width = shape
+    header = read_header(picture)
+    upright = ImageOps.exif_transpose(picture) if _orientation(picture) != 1 else picture
+    if header.is_deep:
+        plain = Image.fromarray(_as_bytes(deep_pixels(upright), how.white))
+    elif header.is_transparent:
+        plain = _laid_on(upright, how.background)
     else:
-        check_room(f"{len(gallery.names)} pictures of {shape[1]} x {shape[2]} pixels", total)
-        whole = np.empty((len(gallery.names), *shape), np.uint8)
-        start = 0
-        for piece in _decoded(gallery, shape):
-            whole[start : start + len(piece)] = piece
-            start += len(piece)
-    ends = np.cumsum(counts).tolist()
-    bounds = zip([0, *ends[:-1]], ends, strict=True)
-    return [whole.cut(a, b) if isinstance(whole, Rows) else whole[a:b] for a, b in bounds]
+        plain = upright
+    # grey pictures are resized as grey, whatever the others are
+    is_grey = channels == 1 or (header.is_grey and _is_grey_colour(how.background))
+    plain = plain.convert("L" if is_grey else "RGB")
+    if plain.size != (width, height):
+        plain = plain.resize((width, height), Image.Resampling.BILINEAR)
+    pixels = np.atleast_3d(np.asarray(plain)).transpose(2, 0, 1)
+    return np.broadcast_to(pixels, shape)
 
 
-def _decoded(gallery: Gallery, shape: tuple[int, int, int]) -> Iterator[Pictures]:
-    """All pictures in order, a few megabytes at a time, by all cores."""
-    from tqdm import tqdm
+def deep_pixels(picture: Image) -> npt.NDArray[Any]:
+    """The numbers of a picture of 16 bits, shape (H, W).
 
-    total, count = len(gallery.names), max(1, CHUNK // math.prod(shape))
-    with ThreadPoolExecutor() as pool, tqdm(desc="reading images", total=total, disable=None, leave=False) as bar:
-        for start in range(0, total, count):
-            numbers = range(start, min(start + count, total))
-            yield np.stack(list(pool.map(lambda number: gallery.decode(number, shape), numbers)))
-            bar.update(len(numbers))
+    Raises:
+        ValueError: If there are numbers of more bits.
+    """
+    numbers = np.asarray(picture)
+    if numbers.min() < 0 or numbers.max() > DEEP:
+        raise ValueError(f"its pixels run from {numbers.min()} to {numbers.max()}; convert it to 8 or 16 bits")
+    return numbers
 
 
-def _as_size(size: int | Sequence[int] | None) -> tuple[int, int] | None:
-    if size is None:
+def as_colour(given: str | Sequence[int] | None, setting: str = "data.args.background") -> Colour | None:
+    """The colour of a name, such as "black" or "#ff8800", or of three numbers from 0 to 255.
+
+    Raises:
+        PipelineError: If it is no colour; the message starts with the setting.
+    """
+    from PIL import ImageColor
+
+    if given is None:
         return None
-    sides = [size, size] if isinstance(size, int) else size
-    if not (isinstance(sides, Sequence) and len(sides) == 2 and all(isinstance(n, int) and n > 0 for n in sides)):
-        raise PipelineError(f"data.args.size: {size!r} is not allowed; expected a side or [height, width], in pixels")
-    height, width = sides
-    return height, width
+    try:
+        numbers = ImageColor.getrgb(given)[:3] if isinstance(given, str) else tuple(given)
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) != 3 or not all(isinstance(n, int) and 0 <= n <= 255 for n in numbers):
+        raise PipelineError(
+            f"{setting}: {given!r} is no colour; expected a name such as black, #ff8800, or [red, green, blue], each 0 "
+            "to 255"
+        )
+    red, green, blue = numbers
+    return red, green, blue
+
+
+def is_colour(header: Header, how: Decoding) -> bool:
+    """Whether a picture has colour after it was decoded."""
+    return not header.is_grey or (header.is_transparent and not _is_grey_colour(how.background))
+
+
+# --- kinds of pixels ------------------------------------------------------------------------------------------
+
+
+def _orientation(picture: Image) -> int:
+    """How Pillow's pixels are to be turned, as a number of EXIF; 1 for not at all."""
+    if picture.format == "TIFF":
+        return 1  # Pillow turns these itself
+    if picture.format == "PNG" and not {"exif", "Raw profile type exif"} & picture.info.keys():
+        return 1  # Pillow would decode the whole picture to look for it behind the pixels
+    return int(picture.getexif().get(_ORIENTATION, 1))
+
+
+def _is_deep(picture: Image) -> bool:
+    return picture.mode.startswith("I")
+
+
+def _is_grey(picture: Image) -> bool:
+    if picture.mode in ("P", "PA"):
+        palette = np.array(picture.getpalette() or [], np.uint8).reshape(-1, 3)
+        return bool((palette == palette[:, :1]).all())
+    return picture.mode in _GREY
+
+
+def _is_grey_colour(colour: Colour | None) -> bool:
+    return colour is None or len(set(colour)) == 1
+
+
+def _as_bytes(numbers: npt.NDArray[Any], white: float) -> Pixels:
+    return np.rint(numbers * (255 / white)).clip(0, 255).astype(np.uint8)
+
+
+# --- transparency ---------------------------------------------------------------------------------------------
+
+
+def _laid_on(picture: Image, background: Colour | None) -> Image:
+    """The picture without transparency. What colours lie where it cannot be seen does not matter."""
+    rgba = picture.convert("RGBA")
+    if background is not None:
+        return _composite(rgba, background)
+    on_white = _composite(rgba, _WHITE)
+    if _contrast(on_white) < _FAINT <= _contrast(rgba.getchannel("A")):
+        return _composite(rgba, _BLACK)
+    return on_white
+
+
+def _composite(rgba: Image, colour: Colour) -> Image:
+    from PIL import Image
+
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, (*colour, 255)), rgba).convert("RGB")
+
+
+def _contrast(picture: Image) -> int:
+    """Levels between the darkest and the brightest pixel of any channel."""
+    limits = np.array(picture.getextrema()).reshape(-1, 2)
+    return int((limits[:, 1] - limits[:, 0]).max())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.datasets.checksums import content_hashes
+from pipeline.datasets.decoding import Decoding
 from pipeline.datasets.scale import BYTES, Scale
 from pipeline.datasets.streamed import Streamed, available_memory, show
 from pipeline.errors import PipelineError
@@ -35,6 +36,7 @@ class ImageData:
         notes: What the owner of the data should know of how they were read, such as files that were passed over; a
             sentence each.
         scale: How the numbers of the source became intensities.
+        decoding: How pictures were decoded; None if the source is no pictures.
 
     Raises:
         PipelineError: If a tensor has another type or shape, a label is out of range, or a class's name cannot be
@@ -47,6 +49,7 @@ class ImageData:
     names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     scale: Scale = BYTES
+    decoding: Decoding | None = None
 
     def __post_init__(self) -> None:
         self._check_images()
@@ -129,18 +132,24 @@ class ImageData:
 Parts = ImageData | tuple[ImageData, ImageData]  # training images alone, or with those of an official test set
 
 
-def describe(parts: Parts, names: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> Parts:
-    """Say where the images of each part come from, and what their owner should know.
+def describe(
+    parts: Parts,
+    names: Sequence[Sequence[str]] | None = None,
+    notes: Sequence[str] = (),
+    decoding: Decoding | None = None,
+) -> Parts:
+    """Say where the images of each part come from, how they were decoded, and what their owner should know.
 
     Args:
         parts: Training images, and maybe test images.
-        names: Of the images of each part.
+        names: The names of the images of each part; None if they have none.
         notes: Sentences about both, which the training images carry.
+        decoding: How pictures were decoded; None if they are no pictures.
     """
-    if isinstance(parts, ImageData):
-        return replace(parts, names=tuple(names[0]), notes=tuple(notes))
-    train, test = parts
-    return replace(train, names=tuple(names[0]), notes=tuple(notes)), replace(test, names=tuple(names[1]))
+    train, *test = [parts] if isinstance(parts, ImageData) else parts
+    own = [None, None] if names is None else [tuple(given) for given in names]
+    train = replace(train, names=own[0], notes=tuple(notes), decoding=decoding)
+    return (train, replace(test[0], names=own[1], decoding=decoding)) if test else train
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,8 @@ def find_layout(name: str, value: Any, shape: Sequence[int] | None = None) -> Ar
     Args:
         name: What messages call the images.
         value: Numbers of shape (N, H, W), (N, C, H, W), (N, H, W, C) with 1, 3 or 4 channels, or (N, pixels).
-        shape: (H, W) or (C, H, W) of an image in a row of pixels; None takes rows for square grey images.
+        shape: (H, W) or (C, H, W) of an image, for rows of pixels and for other numbers of channels; None takes rows
+            for square grey images.
 
     Raises:
         PipelineError: If it is no array of images.
@@ -78,15 +79,15 @@ def find_layout(name: str, value: Any, shape: Sequence[int] | None = None) -> Ar
         return ArrayImages(name, images, _row_shape(name, images.shape[1], shape))
     if images.ndim == 3:
         return ArrayImages(name, images, (1, images.shape[1], images.shape[2]))
-    if images.ndim == 4 and images.shape[1] in _CHANNELS:
+    if images.ndim == 4 and (images.shape[1] in _CHANNELS or images.shape[1:] == tuple(shape or ())):
         channels, height, width = images.shape[1:]
         return ArrayImages(name, images, (channels, height, width))
     if images.ndim == 4 and images.shape[3] in _CHANNELS:
         height, width, channels = images.shape[1:]
         return ArrayImages(name, images, (channels, height, width), channels_last=True)
     raise PipelineError(
-        f"{name}: shape {images.shape}; expected (N, H, W), (N, C, H, W) or (N, H, W, C) with 1, 3 or 4 channels, or "
-        "rows (N, pixels). For other channels, return ImageData with images of (N, C, H, W)"
+        f"{name}: they are an array of shape {images.shape}; expected (N, H, W), (N, C, H, W) or (N, H, W, C) with 1, "
+        "3 or 4 channels, or rows (N, pixels). For (N, C, H, W) with others, say so: data.args.shape [C, H, W]"
     )
 
 

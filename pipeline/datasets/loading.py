@@ -26,7 +26,7 @@ from pipeline import plugins
 from pipeline.config import DataConfig
 from pipeline.datasets.arrays import as_image_data
 from pipeline.datasets.copies import find_copies
-from pipeline.datasets.decoding import existing_file
+from pipeline.datasets.files import existing_file
 from pipeline.datasets.image_data import Dataset, ImageData
 from pipeline.datasets.relabelling import name_rows, relabel
 from pipeline.datasets.streamed import Storage

@@ -1,35 +1,61 @@
-"""Images to be classified, from where people keep them: picture files, NumPy arrays, IDX files.
+"""Images to be classified, read as those of the training were: pictures, NumPy arrays, CSV and IDX files.
 
 Whatever is wrong with them is said before the first one is classified, as far as it can be known without decoding.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.datasets.arrays import Array
-from pipeline.datasets.decoding import picture
+from pipeline.datasets.decoding import FORMATS, Decoding, is_colour
+from pipeline.datasets.gallery import Gallery, all_broken_named, list_broken, note_broken
+from pipeline.datasets.label_table import find_images, read_label_table, rows_by_image
+from pipeline.datasets.layout import Array, ArrayImages, find_layout, find_values
 from pipeline.datasets.readers import idx
+from pipeline.datasets.readers.csv_file import names_files
+from pipeline.datasets.readers.csv_pixels import read_pixel_rows
 from pipeline.datasets.readers.numpy_files import array_names, read_array
+from pipeline.datasets.readers.picture_tree import is_picture, read_tree, show_counts
+from pipeline.datasets.scale import BYTES, Scale, find_scale_like
 from pipeline.errors import PipelineError
 from pipeline.store.regular_files import check_regular
 
 if TYPE_CHECKING:
     import torch
-    from PIL.Image import Image
 
 Shape = tuple[int, int, int]  # channels, height, width
 
-PICTURES = (".png", ".jpg", ".jpeg")
-_FORMATS = ("PNG", "JPEG")
-# Pillow's names of 8-bit pixels, with the channels they stand for: a palette is colour, one bit is grey
-_CHANNELS = {"1": 1, "L": 1, "LA": 2, "P": 3, "RGB": 3, "RGBA": 4, "CMYK": 4}
-_GREY = ("1", "L", "LA")
+WHITE, SKIP_BROKEN = "--white", "--skip-broken true"  # options of stage predict, as messages call them
+KINDS = "a folder of pictures, a picture, a .npy, .npz, CSV or IDX file"
+_TABLES = (".csv", ".tsv", ".txt")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How new images are read: as those were that a classifier was trained on, unless the user says otherwise.
+
+    Attributes:
+        shape: (C, H, W) that the classifier takes.
+        scale: How the numbers of the training images became intensities.
+        decoding: How the pictures of the training were decoded.
+        resize: Whether images of another size are scaled, not keeping their proportions, and colour and grey are turned
+            into each other, instead of being refused.
+        white: The value that the user says is white; None leaves it to the training and the numbers.
+        skip_broken: Whether pictures that cannot be read are left out instead of being refused.
+    """
+
+    shape: Shape
+    scale: Scale = BYTES
+    decoding: Decoding = field(default_factory=Decoding)
+    resize: bool = False
+    white: float | None = None
+    skip_broken: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,122 +64,124 @@ class Images:
 
     Attributes:
         key: What ``names`` are: "file" or "index".
-        names: Of each image, in order.
-        read: The images from one position up to another, shape (n, C, H, W): uint8 as they are stored, or float32 in
-            [0, 1].
+        names: The name of each image, in order.
+        read: Reads the images from one position up to another, shape (n, C, H, W): uint8, or float32 in [0, 1].
+        notes: What the user should know of how they are read, a sentence each.
     """
 
     key: str
     names: Sequence[str | int]
     read: Callable[[int, int], torch.Tensor]
+    notes: list[str]
 
 
-def open_images(path: Path, shape: Shape, resize: bool) -> Images:
+def open_images(path: Path, reading: Reading) -> Images:
     """Find the images at a path and check that a classifier can take them.
 
     Args:
-        path: A folder of PNG and JPEG files (with the folders in it) or one such file; a ``.npy`` or ``.npz`` array of
-            shape (N, H, W) or (N, C, H, W), integers 0 to 255 or floats 0 to 1; an IDX file, plain or gzipped.
-        shape: (C, H, W) that the classifier takes.
-        resize: Scale images of another size, not keeping their proportions, and turn colour into grey or grey into
-            colour, instead of refusing them.
+        path: A folder of pictures, with the folders in it, or one picture; an array as ``.npy`` or ``.npz``; a CSV file
+            of pixels or of names of pictures; an IDX file. All may be gzipped that are elsewhere.
+        reading: How they are read.
 
     Raises:
-        PipelineError: There is no image, it cannot be read, or it is not of that shape and is not to be resized.
+        PipelineError: If there is no image, one cannot be read, or is not of the shape and is not to be resized.
     """
+    path = path.expanduser()
     if not path.exists():
-        raise PipelineError(f"images: {path} does not exist; name a folder, a picture, a .npy, .npz or IDX file")
+        raise PipelineError(f"images: {path} does not exist; name {KINDS}")
     check_regular(path, "images", folder_allowed=True)
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURES and file.is_file())
-        if not files:
-            raise PipelineError(f"images: {path} holds no PNG or JPEG file")
-        names = [file.relative_to(path).as_posix() for file in files]
-        foreign = [name for name in names if not name.isprintable()]  # nor can it be shown, or written as UTF-8
-        if foreign:
-            raise PipelineError(f"images: {foreign[0]!a} in {path} has letters that cannot be shown; rename it")
-        return _pictures(files, names, shape, resize)
-    if path.suffix.lower() in PICTURES:
-        return _pictures([path], [path.name], shape, resize)
-    array = _load_numpy(path) if path.suffix.lower() in (".npy", ".npz") else _load_idx(path)
-    return _array(path, array, shape, resize)
+        return _open_folder(path, reading)
+    ending = Path(path.stem).suffix.lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
+    if is_picture(path):
+        return _open_pictures([path], [path.name], reading, [])
+    if ending in _TABLES:
+        return _open_table(path, reading)
+    array = _load_numpy(path) if ending in (".npy", ".npz") else _load_idx(path)
+    return _open_array(path, array, reading)
 
 
-# --- picture files --------------------------------------------------------------------------------------------
+# --- pictures -------------------------------------------------------------------------------------------------
 
 
-def _pictures(files: list[Path], names: list[str], shape: Shape, resize: bool) -> Images:
-    for file in files:  # headers alone: a wrong file among thousands is found before any work
-        with picture(file, _FORMATS) as found:
-            if found.mode not in _CHANNELS:
-                raise PipelineError(f"images: {file} has pixels of kind {found.mode!r}; convert it to 8 bits a channel")
-            channels = len(_plain_mode(found)) if resize else _CHANNELS[found.mode]
-            _check_shape(file, (channels, found.height, found.width), shape, resize)
+def _open_folder(path: Path, reading: Reading) -> Images:
+    tree = read_tree(path)
+    files, others = tree.all_files(), tree.all_others()
+    if not files:
+        found = f" but {show_counts(others)}" if others else ""
+        raise PipelineError(f"images: {path} holds no picture{found}; name {KINDS}")
+    notes = [f"{others.total()} files of kinds that are not read were passed over: {show_counts(others)}"]
+    names = [file.relative_to(path).as_posix() for file in files]
+    return _open_pictures(files, names, reading, notes if others else [])
+
+
+def _open_pictures(files: list[Path], names: list[str], reading: Reading, notes: list[str]) -> Images:
+    from PIL import Image
+
+    foreign = [name for name in names if not name.isprintable()]  # nor can it be shown, or written as UTF-8
+    if foreign:
+        raise PipelineError(f"images: {foreign[0]!a} has letters that cannot be shown; rename the file")
+    gallery = Gallery([str(file) for file in files], lambda number: Image.open(files[number], formats=FORMATS))
+    how, scale = _find_decoding(reading)
+    if reading.skip_broken and (broken := gallery.find_broken()):
+        notes = [note_broken(gallery, broken), *notes]
+        sound = [number for number in range(len(files)) if number not in broken]
+        if not sound:
+            raise PipelineError(list_broken(gallery, broken, SKIP_BROKEN))
+        gallery, names = gallery.only(sound), [names[number] for number in sound]
+    with all_broken_named(gallery, SKIP_BROKEN):
+        for name, header in zip(gallery.names, gallery.headers(), strict=True):
+            # grey pictures among colour ones became colour in the training, too
+            channels = 3 if is_colour(header, how) or reading.shape[0] == 3 else 1
+            _check_shape(name, (channels, header.height, header.width), reading, resized=how.resized)
 
     def read(start: int, stop: int) -> torch.Tensor:
         import torch
 
-        decoded = [_decode(file) for file in files[start:stop]]
-        return torch.stack([_fitted(image, shape) for image in decoded] if resize else decoded)
+        numbers = range(start, min(stop, len(gallery)))
+        with all_broken_named(gallery, SKIP_BROKEN):
+            pixels = gallery.decode_all(numbers, reading.shape, how)
+        if pixels.max() > scale.white:
+            raise PipelineError(
+                f"{gallery.names[start]}: in it or one of the next pictures, pixels run to {pixels.max()}, where the "
+                f"training's white is {scale.white:g}; say which value is white with {WHITE}, such as 255"
+            )
+        return torch.from_numpy(scale.to_bytes(pixels))
 
-    return Images("file", names, read)
+    return Images("file", names, read, notes)
 
 
-def _plain_mode(image: Image) -> str:
-    """What it is decoded to: "L" or "RGB", a letter a channel, without transparency."""
-    return "L" if image.mode in _GREY else "RGB"
-
-
-def _decode(file: Path) -> torch.Tensor:
-    """Its pixels, uint8, shape (1, h, w) or (3, h, w)."""
-    import torch
-
-    with picture(file, _FORMATS) as found:
-        pixels = np.array(found.convert(_plain_mode(found)))
-    return torch.from_numpy(np.atleast_3d(pixels)).permute(2, 0, 1)
+def _find_decoding(reading: Reading) -> tuple[Decoding, Scale]:
+    """How pictures are decoded, and which value is white in those of 8 bits."""
+    if reading.white is not None:
+        scale = replace(BYTES, white=reading.white, given=True) if reading.white <= 255 else BYTES
+        return replace(reading.decoding, white=reading.white), scale
+    return reading.decoding, reading.scale if reading.scale.values.dtype == "uint8" else BYTES
 
 
 # --- arrays ---------------------------------------------------------------------------------------------------
 
 
-def _array(path: Path, array: Array, shape: Shape, resize: bool) -> Images:
-    if array.ndim == 3:
-        array = array[:, np.newaxis]
-    if array.ndim != 4 or array.size == 0:
-        raise PipelineError(
-            f"images: {path} holds an array of shape {array.shape}; expected (N, H, W) or (N, C, H, W) with at least "
-            "one image"
-        )
-    if array.shape[1:] == (*shape[1:], shape[0]) != shape:
-        raise PipelineError(f"images: {path} has its channels last; store images.transpose(0, 3, 1, 2)")
-    _check_shape(path, array.shape[1:], shape, resize)
-    stored = _check_values(path, array)
+def _open_array(path: Path, array: Any, reading: Reading) -> Images:
+    images = find_layout(f"images: {path}", array, reading.shape)
+    return Images("index", range(len(images)), *_reader(images, reading))
+
+
+def _reader(images: ArrayImages, reading: Reading) -> tuple[Callable[[int, int], torch.Tensor], list[str]]:
+    """What reads images of an array, and what is to be said of their scale."""
+    _check_shape(images.name.removeprefix("images: "), images.shape, reading)
+    scale = find_scale_like(reading.scale, images.name, find_values(images), reading.white, WHITE)
 
     def read(start: int, stop: int) -> torch.Tensor:
         import torch
 
-        images = torch.from_numpy(array[start:stop].astype(stored))  # a copy: what lies in a file is read-only
-        return _fitted(images, shape) if resize else images
+        pixels = torch.from_numpy(np.array(scale.to_bytes(images[start:stop])))  # what lies in a file is read-only
+        return _fitted(pixels, reading.shape) if reading.resize else pixels
 
-    return Images("index", range(len(array)), read)
-
-
-def _check_values(path: Path, array: Array) -> type[np.generic]:
-    """The type to hand on: integers from 0 to 255 as uint8, floats from 0 to 1 as float32."""
-    if array.dtype == np.uint8:
-        return np.uint8
-    if array.dtype.kind in "iuf":
-        stored, limit = (np.float32, 1) if array.dtype.kind == "f" else (np.uint8, 255)
-        low, high = array.min(), array.max()
-        if low >= 0 and high <= limit:  # NaN is neither
-            return stored
-        found = f"{array.dtype} from {low} to {high}"
-    else:
-        found = str(array.dtype)
-    raise PipelineError(f"images: {path} holds {found}; expected integers from 0 to 255, or floats from 0 to 1")
+    return read, [scale.text]
 
 
-def _load_numpy(path: Path) -> Array:
+def _load_numpy(path: Path) -> Any:
     if path.suffix.lower() == ".npy":
         return read_array(path, path.name)
     names = array_names(path)
@@ -167,33 +195,63 @@ def _load_idx(path: Path) -> Array:
     try:
         array = idx.read(path)
     except idx.NoIDXError as error:
-        raise PipelineError(
-            f"images: {path} is no PNG, JPEG, .npy, .npz or IDX file of images; convert it to one of these"
-        ) from error
+        raise PipelineError(f"images: {path} is no IDX file; name {KINDS}") from error
     if array.ndim == 1:
         raise PipelineError(f"images: {path} is an IDX file of labels; name the one of images")
     return array
 
 
+# --- CSV ------------------------------------------------------------------------------------------------------
+
+
+def _open_table(path: Path, reading: Reading) -> Images:
+    if names_files(path, None):
+        return _open_listed(path, reading)
+    rows = read_pixel_rows(path, None, math.prod(reading.shape), needs_labels=False)
+    images = find_layout(f"images: {path}", rows.pixels, reading.shape)
+    read, notes = _reader(images, reading)
+    if rows.labels is not None:
+        notes.append(f"the labels in {path} are not looked at")
+    return Images("index", rows.names, read, [*rows.notes, *notes])
+
+
+def _open_listed(path: Path, reading: Reading) -> Images:
+    """The pictures that a table names."""
+    files = read_tree(path.parent).all_files()
+    known = [file.relative_to(path.parent).as_posix() for file in files]
+    table = read_label_table(path, needs_labels=False)
+    chosen = list(rows_by_image(table, find_images(table, known)))
+    return _open_pictures([files[n] for n in chosen], [known[n] for n in chosen], reading, [])
+
+
 # --- the shape that a classifier takes ------------------------------------------------------------------------
 
 
-def _check_shape(path: Path, found: tuple[int, ...], expected: Shape, resize: bool) -> None:
+def _check_shape(name: str, found: Shape, reading: Reading, resized: bool = False) -> None:
+    """Refuse images that the classifier cannot take.
+
+    Raises:
+        PipelineError: If they have another size, and are neither ``resized`` as the training's were nor are to be; or
+            if they have other channels.
+    """
+    expected = reading.shape
+    if resized:
+        found = (found[0], *expected[1:])
     if found == expected:
         return
-    if not resize:
+    if not reading.resize:
         raise PipelineError(
-            f"images: {path} is {_describe(found)}, the classifier takes {_describe(expected)}; convert your images as "
+            f"images: {name} is {_describe(found)}, the classifier takes {_describe(expected)}; convert your images as "
             "those of its training were made, or let --resize true scale them and convert grey and colour"
         )
     if found[0] != expected[0] and {found[0], expected[0]} != {1, 3}:
         raise PipelineError(
-            f"images: {path} has {found[0]} channels, the classifier takes {expected[0]}; only grey and colour can be "
+            f"images: {name} has {found[0]} channels, the classifier takes {expected[0]}; only grey and colour can be "
             "converted, store images with the channels of its training"
         )
 
 
-def _describe(shape: tuple[int, ...]) -> str:
+def _describe(shape: Shape) -> str:
     channels, height, width = shape
     return f"{height} x {width} pixels of {channels} channel{'s' * (channels != 1)}"
 

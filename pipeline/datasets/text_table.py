@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from pipeline.datasets.decoding import unpacked
+from pipeline.datasets.files import unpacked
 from pipeline.errors import PipelineError
 
 _SAMPLE = 100  # lines that are looked at to find out how the others are written

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.artefacts import classifier
 from pipeline.artefacts.description import input_shape
 from pipeline.config import Experiment
-from pipeline.datasets.new_images import Images, open_images
+from pipeline.datasets.new_images import Images, Reading, open_images
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
 from pipeline.store import disk
@@ -41,7 +41,7 @@ def run(
     folder = classifier.find(config, cell, mode, labels, seed)
     description = classifier.describe(folder)
     columns = _columns(description["classes"])
-    source = open_images(Path(images), input_shape(description), resize)
+    source = open_images(Path(images), Reading(input_shape(description), resize=resize))
     model = classifier.restore(config, folder, description)
     default = classifier.home(folder) / "predictions" / f"{Path(images).resolve().name}-{folder.resolve().name}.csv"
     target, counts = Path(out) if out else default, Counter[str]()

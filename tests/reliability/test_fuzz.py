@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline import cli
-from pipeline.datasets.new_images import open_images
+from pipeline.datasets.new_images import Reading, open_images
 from pipeline.datasets.readers import csv_file, csv_pixels, idx, numpy_files
 from pipeline.errors import PipelineError
 from pipeline.store import disk, test_access
@@ -82,7 +82,7 @@ def parse_images(path: Path, content: bytes) -> None:
         own = path.with_suffix(ending)
         own.write_bytes(content)
         try:
-            images = open_images(own, (1, 3, 5), resize=False)
+            images = open_images(own, Reading((1, 3, 5)))
         except PipelineError:
             continue
         assert images.read(0, len(images.names)).shape[1:] == (1, 3, 5)
@@ -179,7 +179,7 @@ def _main(path: Path) -> int:
 
 PARSERS: dict[str, tuple[Parser, Sequence[bytes]]] = {
     "idx": (parse_idx, (idx_bytes(PIXELS), gzip.compress(idx_bytes(PIXELS)))),
-    "csv": (parse_csv, (b"label,a,b\n1,2,3\n,4,5\n", b'cat,0.5,1\n"dog",0,0.25\n', b"1,2,3\n")),
+    "csv": (parse_csv, (b"label,a,b\n1,2,203\n,4,5\n", b'cat,0.5,1\n"dog",0,0.25\n', b"1,2,203\n")),
     "npz": (parse_npz, (npz_bytes(),)),
     "images": (parse_images, (npz_bytes(), idx_bytes(PIXELS))),
     "manifest": (parse_manifest, (_manifest(),)),

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.datasets.arrays import from_arrays
-from pipeline.datasets.decoding import check_room, existing, existing_file, unpacked_size
+from pipeline.datasets.files import check_room, existing, existing_file, unpacked_size
+from pipeline.datasets.gallery import PictureSettings
 from pipeline.datasets.image_data import Parts, describe
 from pipeline.datasets.label_table import find_images, read_label_table, rows_by_image
 from pipeline.datasets.readers.csv_columns import Label
@@ -34,6 +35,8 @@ def load(
     white: float | None = None,
     images: str | None = None,
     size: int | Sequence[int] | None = None,
+    background: str | Sequence[int] | None = None,
+    skip_broken: bool = False,
     storage: Storage | None = None,
 ) -> Parts:
     """Read images and labels from CSV files, gzipped or not: commas, semicolons or tabs, with or without column names.
@@ -51,6 +54,8 @@ def load(
         white: The value of the brightest possible pixel, if it is not 255, nor 1 among floats.
         images: The folder of the picture files; None takes that of the CSV file, with the folders in it.
         size: Side, or height and width, that every picture file is resized to; None expects them to have one size.
+        background: The colour that transparent picture files are laid on, see reader ``folder``.
+        skip_broken: Leave out picture files that cannot be read, and say which.
         storage: Decodes picture files into a file if they are too many for memory; None never does.
 
     Raises:
@@ -60,8 +65,9 @@ def load(
     tables = {part: existing_file(given, f"data.args.{part}") for part, given in paths.items() if given is not None}
     for table in tables.values():
         _check_size(table)
-    if _names_files(tables["path"], label):
-        return _load_files(tables, label, images, size, storage)
+    if names_files(tables["path"], label):
+        settings = PictureSettings(size, background, white, skip_broken)
+        return _load_files(tables, label, images, settings, storage)
     return _load_pixels(tables, label, shape, white)
 
 
@@ -72,8 +78,8 @@ def _check_size(path: Path) -> None:
         raise PipelineError(f"{path} cannot be read: {error}; get the file again") from error
 
 
-def _names_files(path: Path, label: Label) -> bool:
-    """Whether a table names picture files; pixels would be more columns than two."""
+def names_files(path: Path, label: Label) -> bool:
+    """Whether a CSV file names picture files; pixels would be more columns than two."""
     table = find_table(path, label if isinstance(label, str) else None)
     return table.file_column() is not None or (table.columns == 2 and table.find(INDEX_NAMES) is not None)
 
@@ -106,7 +112,7 @@ def _load_files(
     tables: dict[str, Path],
     label: Label,
     images: str | None,
-    size: int | Sequence[int] | None,
+    settings: PictureSettings,
     storage: Storage | None,
 ) -> Parts:
     folder = tables["path"].parent if images is None else existing(images, "data.args.images")
@@ -116,16 +122,17 @@ def _load_files(
     for part, path in tables.items():
         parts[part] = _listed(path, label, known, needs_labels=part != "unlabelled")
     train, test = parts["path"][0] + parts["unlabelled"][0], parts["test"][0]
-    pictures, test_pictures = read_pictures([files[n] for n in train + test], [len(train), len(test)], size, storage)
+    stacked = read_pictures([files[n] for n in train + test], [len(train), len(test)], settings, storage)
     labels = parts["path"][1]
     pool = np.full(len(train) - len(labels), "" if labels.dtype.kind == "U" else -1)
-    arrays: dict[str, Any] = {"images": pictures, "labels": np.append(labels, pool)}
+    arrays: dict[str, Any] = {"images": stacked.parts[0], "labels": np.append(labels, pool)[stacked.kept[0]]}
     if test:
-        arrays |= {"test_images": test_pictures, "test_labels": parts["test"][1]}
+        arrays |= {"test_images": stacked.parts[1], "test_labels": parts["test"][1][stacked.kept[1]]}
     passed_over = len(files) - len({*train, *test})
     notes = [f"{passed_over} pictures in {folder} are in no table and were passed over"] if passed_over else []
-    names = [[known[n] for n in part] for part in (train, test)]
-    return describe(from_arrays(**arrays, storage=storage), names, notes)
+    names = [[known[n] for n in part] for part in stacked.of_kept(train, test)]
+    parts_read = from_arrays(**arrays, white=stacked.white, storage=storage)
+    return describe(parts_read, names, [*notes, *stacked.notes], stacked.decoding)
 
 
 def _listed(path: Path, label: Label, known: list[str], needs_labels: bool) -> _Listed:

@@ -12,8 +12,8 @@ import numpy as np
 from tqdm import tqdm
 
 from pipeline.datasets.arrays import Array, from_arrays
-from pipeline.datasets.decoding import Gallery, stack
-from pipeline.datasets.image_data import ImageData
+from pipeline.datasets.gallery import Gallery, PictureSettings, Stacked, stack
+from pipeline.datasets.image_data import ImageData, Parts, describe
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
 from pipeline.store.regular_files import check_tree
@@ -21,10 +21,8 @@ from pipeline.store.regular_files import check_tree
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Loaded = ImageData | tuple[ImageData, ImageData]
 
-
-def load(root: Path, name: str, size: int | Sequence[int] | None = None, **arguments: Any) -> Loaded:
+def load(root: Path, name: str, size: int | Sequence[int] | None = None, **arguments: Any) -> Parts:
     """The training and the test set of a torchvision class; of one without a test set, all it has.
 
     Args:
@@ -38,15 +36,14 @@ def load(root: Path, name: str, size: int | Sequence[int] | None = None, **argum
     """
     raws = [_open(name, root, chosen, download=False) for chosen in _parts(name, arguments)]
     held = [_held_arrays(raw) for raw in raws] if size is None else [None]
-    parts = [part for part in held if part is not None]
+    parts, stacked = [part for part in held if part is not None], None
     if len(parts) < len(raws):
-        parts = _drawn(name, raws, size)
+        parts, stacked = _drawn(name, raws, size)
     classes = _class_names(raws[0], max(int(labels.max()) for _, labels in parts))
     (images, labels), *test = parts
-    if not test:
-        return from_arrays(images, labels, class_names=classes)
-    [(test_images, test_labels)] = test
-    return from_arrays(images, labels, test_images=test_images, test_labels=test_labels, class_names=classes)
+    test_images, test_labels = test[0] if test else (None, None)
+    loaded = from_arrays(images, labels, test_images=test_images, test_labels=test_labels, class_names=classes)
+    return loaded if stacked is None else describe(loaded, None, stacked.notes, stacked.decoding)
 
 
 def prepare(root: Path, name: str, size: int | Sequence[int] | None = None, **arguments: Any) -> None:
@@ -62,8 +59,8 @@ def prepare(root: Path, name: str, size: int | Sequence[int] | None = None, **ar
 load.prepare = prepare  # type: ignore[attr-defined]  # the seam described in base.py
 
 
-def _named(name: str) -> Callable[[Path], Loaded]:
-    def named(root: Path) -> Loaded:
+def _named(name: str) -> Callable[[Path], Parts]:
+    def named(root: Path) -> Parts:
         return load(root, name)
 
     def named_prepare(root: Path) -> None:
@@ -80,7 +77,7 @@ svhn = _named("SVHN")
 cifar10 = _named("CIFAR10")
 
 
-def emnist_letters(root: Path) -> Loaded:
+def emnist_letters(root: Path) -> Parts:
     """The letters of EMNIST, upright and a to z: the files have them mirrored, and a first class that is empty."""
     loaded = load(root, "EMNIST", split="letters")
     assert isinstance(loaded, tuple)
@@ -162,13 +159,14 @@ def _held_arrays(raw: Any) -> tuple[Array, Array] | None:
     return (images, labels.astype(np.int64)) if whole else None
 
 
-def _drawn(name: str, raws: list[Any], size: int | Sequence[int] | None) -> list[tuple[Array, Array]]:
-    """Images and labels of each part, asked for one by one."""
+def _drawn(name: str, raws: list[Any], size: int | Sequence[int] | None) -> tuple[list[tuple[Array, Array]], Stacked]:
+    """Images and labels of each part, asked for one by one, and how the pictures were read."""
     pictures, labels = zip(*itertools.chain.from_iterable(_items(name, raw) for raw in raws), strict=True)
     gallery = Gallery([f"{name}'s image {number}" for number in range(len(pictures))], pictures.__getitem__)
     counts = [len(raw) for raw in raws]
-    images = stack(gallery, counts, size)
-    return list(zip(map(np.asarray, images), np.split(np.array(labels), np.cumsum(counts)[:-1]), strict=True))
+    stacked = stack(gallery, counts, PictureSettings(size))
+    images, split = map(np.asarray, stacked.parts), np.split(np.array(labels), np.cumsum(counts)[:-1])
+    return list(zip(images, split, strict=True)), stacked
 
 
 def _items(name: str, raw: Any) -> Iterator[tuple[Image, int]]:

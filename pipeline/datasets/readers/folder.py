@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.datasets.arrays import from_arrays
-from pipeline.datasets.decoding import FORMATS, Gallery, existing, stack
+from pipeline.datasets.decoding import FORMATS
+from pipeline.datasets.files import existing
+from pipeline.datasets.gallery import Gallery, PictureSettings, Stacked, stack
 from pipeline.datasets.image_data import Parts, describe
 from pipeline.datasets.readers.folder_layout import find_layout
 from pipeline.datasets.streamed import Storage
@@ -22,6 +24,9 @@ def load(
     test: str | None = None,
     validation: str | None = None,
     unlabelled: str | None = None,
+    background: str | Sequence[int] | None = None,
+    white: float | None = None,
+    skip_broken: bool = False,
     storage: Storage | None = None,
 ) -> Parts:
     """Read pictures (PNG, JPEG, BMP, GIF, PPM, TIFF, WebP) from a folder for each class. Grey if all are, else colour.
@@ -39,6 +44,10 @@ def load(
         validation: Folder of further labelled pictures: they join the training set, since what validates is drawn
             within each budget of labels. Without a test set, they are the test set.
         unlabelled: Folder of pictures without labels.
+        background: The colour that transparent pictures are laid on, such as black or [255, 0, 0]. None takes white,
+            and black for a picture of which nothing would be seen on white.
+        white: The value of a white pixel, if it is not the greatest that the pictures' bits allow.
+        skip_broken: Leave out pictures that cannot be read, and say which, instead of refusing the folder.
         storage: Decodes the pictures into a file if they are too many for memory; None never does.
 
     Raises:
@@ -47,25 +56,28 @@ def load(
     base = existing(path)
     layout = find_layout(base, {"train": train, "test": test, "validation": validation, "unlabelled": unlabelled})
     files = [file for file, _ in layout.train + layout.test]
-    images, test_images = read_pictures(files, [len(layout.train), len(layout.test)], size, storage)
-    labels, test_labels = (np.array([label for _, label in part]) for part in (layout.train, layout.test))
-    arrays: dict[str, Any] = {"images": images, "labels": labels}
+    settings = PictureSettings(size, background, white, skip_broken)
+    stacked = read_pictures(files, [len(layout.train), len(layout.test)], settings, storage)
+    kept = stacked.of_kept(layout.train, layout.test)
+    labels, test_labels = (np.array([label for _, label in part]) for part in kept)
+    arrays: dict[str, Any] = {"images": stacked.parts[0], "labels": labels}
     if layout.test:
         classes = sorted({label for _, label in layout.train if label}) or None
-        arrays |= {"test_images": test_images, "test_labels": test_labels, "class_names": classes}
-    names = [[_shown(file.relative_to(base)) for file, _ in part] for part in (layout.train, layout.test)]
-    return describe(from_arrays(**arrays, storage=storage), names, layout.notes)
+        arrays |= {"test_images": stacked.parts[1], "test_labels": test_labels, "class_names": classes}
+    names = [[_shown(file.relative_to(base)) for file, _ in part] for part in kept]
+    parts = from_arrays(**arrays, white=stacked.white, storage=storage)
+    return describe(parts, names, [*layout.notes, *stacked.notes], stacked.decoding)
 
 
 def read_pictures(
-    files: Sequence[Path], counts: Sequence[int], size: int | Sequence[int] | None, storage: Storage | None
-) -> list[Any]:
-    """Read picture files into arrays of so many images each; see ``decoding.stack``."""
+    files: Sequence[Path], counts: Sequence[int], settings: PictureSettings, storage: Storage | None
+) -> Stacked:
+    """Read picture files into arrays of so many images each; see ``gallery.stack``."""
     from PIL import Image
 
     gallery = Gallery([str(file) for file in files], lambda number: Image.open(files[number], formats=FORMATS))
     identity = [(str(file.absolute()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return stack(gallery, counts, size, storage, identity)
+    return stack(gallery, counts, settings, storage, identity)
 
 
 def _shown(path: Path) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pipeline.datasets.readers.picture_tree import PictureTree, read_tree
+from pipeline.datasets.readers.picture_tree import PictureTree, read_tree, show_counts
 from pipeline.errors import PipelineError
 
 WORDS = {
@@ -236,7 +236,7 @@ def _refuse_empty(root: PictureTree, parts: Mapping[str, PictureTree]) -> None:
     for folder in meant:
         if not folder.holds_texts_alone():
             others = folder.all_others()
-            found = f"no picture that can be read, but {_count(others)}" if others else "no picture"
+            found = f"no picture that can be read, but {show_counts(others)}" if others else "no picture"
             raise PipelineError(f"data.args.path: {folder.path} holds {found}; fill it or remove it")
 
 
@@ -264,16 +264,12 @@ def _notes(tree: PictureTree, layout: Layout, classes: Sequence[PictureTree]) ->
     read = {file for file, _ in layout.train + layout.test}
     if unread := Counter(str(file.parent) for file in tree.all_files() if file not in read):
         notes.append(
-            f"{unread.total()} pictures were passed over, since it is not clear what they are: {_count(unread)}; "
+            f"{unread.total()} pictures were passed over, since it is not clear what they are: {show_counts(unread)}; "
             "data.args.unlabelled names a folder of pictures without labels"
         )
     if others := tree.all_others():
-        notes.append(f"{others.total()} files of kinds that are not read were passed over: {_count(others)}")
+        notes.append(f"{others.total()} files of kinds that are not read were passed over: {show_counts(others)}")
     return notes
-
-
-def _count(found: Counter[str]) -> str:
-    return ", ".join(f"{n} {kind or 'without an ending'}" for kind, n in found.most_common(8))
 
 
 def _list(folders: Sequence[PictureTree]) -> str:

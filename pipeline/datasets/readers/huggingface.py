@@ -14,8 +14,9 @@ import numpy as np
 
 from pipeline import extras
 from pipeline.datasets.arrays import Array, from_arrays
-from pipeline.datasets.decoding import FORMATS, Gallery, stack
-from pipeline.datasets.image_data import ImageData
+from pipeline.datasets.decoding import FORMATS
+from pipeline.datasets.gallery import Gallery, PictureSettings, stack
+from pipeline.datasets.image_data import Parts, describe
 from pipeline.datasets.streamed import Storage
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
@@ -37,8 +38,10 @@ def load(
     test: str = "test",
     unlabelled: str | None = None,
     size: int | Sequence[int] | None = None,
+    background: str | Sequence[int] | None = None,
+    skip_broken: bool = False,
     storage: Storage | None = None,
-) -> ImageData | tuple[ImageData, ImageData]:
+) -> Parts:
     """Images and labels of a data set as ``save_to_disk`` leaves it; stage data downloads one of the hub.
 
     Args:
@@ -53,6 +56,8 @@ def load(
         unlabelled: A split of images whose labels, if there are any, are not looked at; None takes one that is called
             unlabelled, unlabeled or unsupervised.
         size: Side, or height and width, that every image is resized to; None expects them to have one size.
+        background: The colour that transparent images are laid on, see reader ``folder``.
+        skip_broken: Leave out images that cannot be read, and say which.
         storage: Decodes images into a file if they are too many for memory; None never does.
 
     Raises:
@@ -66,14 +71,17 @@ def load(
     features = chosen["images"].features
     image = _column(features, "image", image, "Image", ("image", "img"))
     label = _column(features, "label", label, "ClassLabel", ("label", "labels"))
-    stacked = stack(
-        _gallery(chosen, image), [len(part) for part in chosen.values()], size, storage, _marks(chosen, image)
-    )
-    arrays: dict[str, Any] = dict(zip(chosen, stacked, strict=True))
-    arrays["labels"] = _labels(chosen["images"], label)
+    settings = PictureSettings(size, background, None, skip_broken)
+    counts = [len(part) for part in chosen.values()]
+    stacked = stack(_gallery(chosen, image), counts, settings, storage, _marks(chosen, image))
+    arrays: dict[str, Any] = dict(zip(chosen, stacked.parts, strict=True))
+    kept = dict(zip(chosen, stacked.kept, strict=True))
+    arrays["labels"] = _labels(chosen["images"], label)[kept["images"]]
     if "test_images" in chosen:
-        arrays["test_labels"] = _labels(chosen["test_images"], label)
-    return from_arrays(**arrays, class_names=getattr(features[label], "names", None), storage=storage)
+        arrays["test_labels"] = _labels(chosen["test_images"], label)[kept["test_images"]]
+    names = getattr(features[label], "names", None)
+    parts_read = from_arrays(**arrays, class_names=names, white=stacked.white, storage=storage)
+    return describe(parts_read, None, stacked.notes, stacked.decoding)
 
 
 def prepare(root: Path, path: str, name: str | None = None, **_: Any) -> None:

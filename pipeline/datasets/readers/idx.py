@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.datasets.arrays import from_arrays
-from pipeline.datasets.decoding import Content, check_room, existing, read_most, unpacked
+from pipeline.datasets.files import Content, check_room, existing, read_most, unpacked
 from pipeline.datasets.image_data import ImageData
 from pipeline.errors import PipelineError
 

@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 
 from pipeline.datasets.arrays import Array, from_arrays
-from pipeline.datasets.decoding import check_room, existing
+from pipeline.datasets.files import check_room, existing
 from pipeline.datasets.image_data import ImageData
 from pipeline.datasets.streamed import Storage
 from pipeline.errors import PipelineError

@@ -66,10 +66,23 @@ def read_tree(path: Path) -> PictureTree:
     Raises:
         OSError: If a folder cannot be listed.
     """
+    return _read(path, _endings(), {path.resolve()})
+
+
+def show_counts(found: Counter[str]) -> str:
+    """How many there are of each kind, most first, such as "3 .txt, 1 .svg"."""
+    return ", ".join(f"{n} {kind or 'without an ending'}" for kind, n in found.most_common(8))
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file has the ending of a picture. What it holds is known when it is opened, whatever its ending."""
+    return path.suffix.lower() in _endings()
+
+
+def _endings() -> set[str]:
     from PIL import Image
 
-    endings = {ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS}
-    return _read(path, endings, {path.resolve()})
+    return {ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS}
 
 
 def _read(path: Path, endings: set[str], seen: set[Path]) -> PictureTree:

@@ -1,0 +1,362 @@
+"""Many pictures as one array, in memory or in a file; those that are broken are named all at once, or left out."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from pipeline.datasets.decoding import (
+    DEEP,
+    BrokenPictureError,
+    Decoding,
+    Header,
+    Pixels,
+    as_colour,
+    decode,
+    deep_pixels,
+    is_colour,
+    read_header,
+    readable,
+)
+from pipeline.datasets.files import check_room
+from pipeline.datasets.scale import APART
+from pipeline.datasets.streamed import CHUNK, Rows, Storage
+from pipeline.errors import PipelineError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+T = TypeVar("T")
+
+SHOWN = 20  # broken pictures that a message names
+
+
+@dataclass(frozen=True)
+class PictureSettings:
+    """How pictures are read, as ``data.args`` says.
+
+    Attributes:
+        size: The side, or height and width, that every picture is resized to; None expects them to have one size.
+        background: The colour that transparent pictures are laid on, see ``Decoding``.
+        white: The value of a white pixel; None takes 255, or 65,535 in pictures of 16 bits.
+        skip_broken: Whether pictures that cannot be read are left out instead of refused.
+    """
+
+    size: int | Sequence[int] | None = None
+    background: str | Sequence[int] | None = None
+    white: float | None = None
+    skip_broken: bool = False
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures that are opened one by one.
+
+    Attributes:
+        names: What messages call them.
+        open: Opens the picture of a number; Pillow has then read no more than the header of one from a file.
+    """
+
+    names: Sequence[str]
+    open: Callable[[int], Image]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def only(self, numbers: Sequence[int]) -> Gallery:
+        """Some of the pictures."""
+        return Gallery([self.names[number] for number in numbers], lambda number: self.open(numbers[number]))
+
+    def headers(self) -> list[Header]:
+        """What is known of each picture before it is decoded.
+
+        Raises:
+            BrokenPictureError: If one cannot be opened, or declares more pixels than Pillow thinks sound.
+        """
+        with _strict_pillow():
+            return [self._header(number) for number in range(len(self))]
+
+    def decode(self, number: int, shape: tuple[int, int, int], how: Decoding) -> Pixels:
+        """The pixels of one picture, see ``decoding.decode``.
+
+        Raises:
+            BrokenPictureError: If it cannot be read.
+        """
+        with readable(self.names[number]), self.open(number) as picture:
+            return decode(picture, shape, how)
+
+    def decode_all(self, numbers: Sequence[int], shape: tuple[int, int, int], how: Decoding) -> Pixels:
+        """The pixels of some pictures, shape (n, C, H, W), decoded by all cores.
+
+        Raises:
+            BrokenPictureError: If one cannot be read.
+        """
+        with _quiet_pillow(), ThreadPoolExecutor() as pool:
+            return np.stack(list(pool.map(lambda number: self.decode(number, shape, how), numbers)))
+
+    def find_broken(self) -> dict[int, str]:
+        """The numbers of the pictures that cannot be read, each with the reason; every picture is decoded for that."""
+        with _strict_pillow(), ThreadPoolExecutor() as pool:
+            reasons = list(pool.map(self._reason, range(len(self))))
+        return {number: reason for number, reason in enumerate(reasons) if reason}
+
+    def _header(self, number: int) -> Header:
+        with readable(self.names[number]), self.open(number) as picture:
+            return read_header(picture)
+
+    def _reason(self, number: int) -> str:
+        try:
+            header = self._header(number)
+            self.decode(number, (1, header.height, header.width), Decoding())
+        except BrokenPictureError as error:
+            return error.reason
+        return ""
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """Pictures as arrays.
+
+    Attributes:
+        parts: uint8, shape (N, C, H, W) each, in memory or in a file.
+        kept: For each part, the numbers of the pictures that it holds, from 0; all of them, unless some are broken.
+        decoding: How they were decoded.
+        white: The value that is white in ``parts``, if it is not what the numbers tell.
+        notes: What their owner should know, a sentence each.
+    """
+
+    parts: list[Pixels | Rows]
+    kept: list[list[int]]
+    decoding: Decoding
+    white: float | None
+    notes: list[str]
+
+    def of_kept(self, *parts: Sequence[T]) -> list[list[T]]:
+        """What belongs to the pictures of each part, such as their labels, without that of broken ones."""
+        return [[part[number] for number in kept] for part, kept in zip(parts, self.kept, strict=True)]
+
+
+def stack(
+    gallery: Gallery,
+    counts: Sequence[int],
+    settings: PictureSettings | None = None,
+    storage: Storage | None = None,
+    made_from: Any = None,
+) -> Stacked:
+    """Read pictures as uint8 of shape (N, C, H, W): grey if all of them are, else colour.
+
+    Args:
+        gallery: All pictures.
+        counts: How many of them make each of the arrays that come out, in order.
+        settings: How they are read.
+        storage: Says whether they are decoded into a file instead of memory; None never does.
+        made_from: What tells whether such a file is still that of these pictures, as JSON takes it.
+
+    Raises:
+        PipelineError: If pictures cannot be read, all of which are named; if sizes differ and none is set; or if a
+            setting is not allowed.
+    """
+    settings, whole = settings or PictureSettings(), range(len(gallery))
+    starts = np.cumsum([0, *counts]).tolist()
+    numbers = [list(whole[start:end]) for start, end in itertools.pairwise(starts)]
+    try:
+        stacked = _stack(gallery, numbers, settings, storage, made_from)
+    except BrokenPictureError:
+        broken = gallery.find_broken()
+        numbers = [[number for number in part if number not in broken] for part in numbers]
+        emptied = any(count and not part for count, part in zip(counts, numbers, strict=True))
+        if not broken or not settings.skip_broken or emptied:
+            raise PipelineError(list_broken(gallery, broken, "data.args.skip_broken true")) from None
+        stacked = _stack(gallery, numbers, settings, storage, made_from)
+        stacked.notes.insert(0, note_broken(gallery, broken))
+    kept = [[number - start for number in part] for start, part in zip(starts, numbers, strict=False)]
+    return dataclasses.replace(stacked, kept=kept)
+
+
+@contextmanager
+def all_broken_named(gallery: Gallery, remedy: str) -> Iterator[None]:
+    """End in a message that names all broken pictures of a gallery if one was met inside.
+
+    Raises:
+        PipelineError: If one was met; see ``list_broken`` for the ``remedy``.
+    """
+    try:
+        yield
+    except BrokenPictureError:
+        raise PipelineError(list_broken(gallery, gallery.find_broken(), remedy)) from None
+
+
+def list_broken(gallery: Gallery, broken: Mapping[int, str], remedy: str) -> str:
+    """The message that names pictures which cannot be read, the first of them with the reasons."""
+    lines = [f"  {gallery.names[number]}: {reason}" for number, reason in list(broken.items())[:SHOWN]]
+    if len(broken) > SHOWN:
+        lines.append(f"  and {len(broken) - SHOWN} more")
+    files = f"{len(broken)} of {len(gallery)} files cannot be read as a picture"
+    return "\n".join([f"{files}; mend them, take them away, or leave them out with {remedy}:", *lines])
+
+
+def note_broken(gallery: Gallery, broken: Mapping[int, str]) -> str:
+    """The sentence that tells which pictures were left out."""
+    shown = ", ".join([gallery.names[number] for number in broken][:SHOWN])
+    more = f" and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
+    return f"{len(broken)} pictures that cannot be read were left out: {shown}{more}"
+
+
+def _stack(
+    gallery: Gallery, numbers: list[list[int]], settings: PictureSettings, storage: Storage | None, made_from: Any
+) -> Stacked:
+    """See ``stack``; the first picture that cannot be read ends it.
+
+    Args:
+        gallery: All pictures.
+        numbers: Which of them make each of the arrays.
+        settings: How they are read.
+        storage: Says whether they are decoded into a file.
+        made_from: What the file depends on.
+
+    Raises:
+        BrokenPictureError: If a picture cannot be read.
+        PipelineError: If sizes differ, or a setting is not allowed.
+    """
+    chosen = gallery.only([number for part in numbers for number in part])
+    headers = chosen.headers()
+    decoding = _find_decoding(chosen, headers, settings)
+    shape = _find_shape(chosen, headers, settings.size, decoding)
+    whole = _stored(chosen, shape, decoding, storage, [made_from, numbers])
+    ends = np.cumsum([len(part) for part in numbers]).tolist()
+    bounds = zip([0, *ends[:-1]], ends, strict=True)
+    parts = [whole.cut(a, b) if isinstance(whole, Rows) else whole[a:b] for a, b in bounds]
+    white = None if any(header.is_deep for header in headers) else settings.white
+    return Stacked(parts, numbers, decoding, white, list(_notes(headers, decoding)))
+
+
+def _stored(
+    gallery: Gallery, shape: tuple[int, int, int], how: Decoding, storage: Storage | None, made_from: Any
+) -> Pixels | Rows:
+    """All pictures, shape (N, C, H, W), in memory or in a file."""
+    size = (len(gallery), *shape)
+    if storage is not None and storage.streams(math.prod(size)):
+        made_from = [made_from, how.as_dict(), shape]
+        return storage.keep(made_from, size, lambda: _pieces(gallery, shape, how))
+    check_room(f"{len(gallery)} pictures of {shape[1]} x {shape[2]} pixels", math.prod(size))
+    whole = np.empty(size, np.uint8)
+    start = 0
+    for piece in _pieces(gallery, shape, how):
+        whole[start : start + len(piece)] = piece
+        start += len(piece)
+    return whole
+
+
+def _pieces(gallery: Gallery, shape: tuple[int, int, int], how: Decoding) -> Iterator[Pixels]:
+    """All pictures in order, a few megabytes at a time, by all cores."""
+    from tqdm import tqdm
+
+    total, count = len(gallery), max(1, CHUNK // math.prod(shape))
+    with tqdm(desc="reading images", total=total, disable=None, leave=False) as bar:
+        for start in range(0, total, count):
+            numbers = range(start, min(start + count, total))
+            yield gallery.decode_all(numbers, shape, how)
+            bar.update(len(numbers))
+
+
+def _find_shape(
+    gallery: Gallery, headers: Sequence[Header], size: int | Sequence[int] | None, how: Decoding
+) -> tuple[int, int, int]:
+    """(C, H, W) of all pictures.
+
+    Raises:
+        PipelineError: If sizes differ and none is set.
+    """
+    channels = 3 if any(is_colour(header, how) for header in headers) else 1
+    sides = _as_size(size)
+    if sides is not None:
+        return channels, *sides
+    first = headers[0]
+    for name, header in zip(gallery.names, headers, strict=True):
+        if (header.height, header.width) != (first.height, first.width):
+            raise PipelineError(
+                f"images differ in size: {gallery.names[0]} is {first.height} x {first.width} (height x width), {name} "
+                f"is {header.height} x {header.width}; resize them all to one with data.args.size, such as "
+                f"{[first.height, first.width]}"
+            )
+    return channels, first.height, first.width
+
+
+def _find_decoding(gallery: Gallery, headers: Sequence[Header], settings: PictureSettings) -> Decoding:
+    deep = [number for number, header in enumerate(headers) if header.is_deep]
+    if deep and settings.white is None:
+        _check_brightness(gallery.only(deep))
+    white = DEEP if settings.white is None else settings.white
+    return Decoding(as_colour(settings.background), white, settings.size is not None)
+
+
+def _check_brightness(deep: Gallery) -> None:
+    """Refuse pictures of 16 bits that use a few of them alone, as many cameras and scanners do.
+
+    Raises:
+        PipelineError: If they do.
+    """
+    brightest = 0
+    for number, name in enumerate(deep.names):
+        with readable(name), deep.open(number) as picture:
+            brightest = max(brightest, int(deep_pixels(picture).max()))
+    if 0 < brightest < DEEP / APART:
+        raise PipelineError(
+            f"{deep.names[0]}: pixels have 16 bits, but the brightest of {len(deep)} such pictures is {brightest} of "
+            f"{DEEP}; say which value is white with data.args.white, such as {2 ** brightest.bit_length() - 1}, or "
+            f"{DEEP} if they are that dark"
+        )
+
+
+def _notes(headers: Sequence[Header], how: Decoding) -> Iterator[str]:
+    if n := sum(header.is_transparent for header in headers):
+        where = "white, and on black where nothing would be seen on white"
+        if how.background is not None:
+            where = f"the colour {list(how.background)}"
+        yield (
+            f"{n} of {len(headers)} pictures can be transparent (they have an alpha channel): they were laid on "
+            f"{where}; data.args.background sets the colour"
+        )
+    if n := sum(header.is_deep for header in headers):
+        yield f"{n} of {len(headers)} pictures have 16 bits: 0 to {how.white:g} became 0 to 255"
+
+
+def _as_size(size: int | Sequence[int] | None) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    sides = [size, size] if isinstance(size, int) else size
+    if not (isinstance(sides, Sequence) and len(sides) == 2 and all(isinstance(n, int) and n > 0 for n in sides)):
+        raise PipelineError(f"data.args.size: {size!r} is not allowed; expected a side or [height, width], in pixels")
+    height, width = sides
+    return height, width
+
+
+# --- what Pillow warns of -------------------------------------------------------------------------------------
+# Filters of warnings are shared by all threads, so that these are entered before any are started.
+
+
+@contextmanager
+def _quiet_pillow() -> Iterator[None]:
+    """Pillow's warnings say nothing to whoever runs the pipeline, such as that a palette has transparency."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
+
+
+@contextmanager
+def _strict_pillow() -> Iterator[None]:
+    """The same, but that a picture declares many pixels is an error."""
+    from PIL import Image
+
+    with _quiet_pillow():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
