@@ -68,6 +68,19 @@ def test_what_is_broken_is_named_with_its_remedy_and_the_status_is_one(
     assert f"{len(broken)} of {len(said)} checks failed: packages, device" in captured.err
 
 
+def test_an_installed_package_is_held_against_what_it_was_installed_with(
+    tiny: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "CHECKS", {"packages": doctor.CHECKS["packages"]})
+    counts = []
+    for checkout in (True, False):
+        monkeypatch.setattr(doctor, "is_checkout", lambda checkout=checkout: checkout)
+        assert tiny("doctor") == 0
+        counts.append(lines(capsys.readouterr().out)["packages"][1])
+    assert counts[0] == counts[1]
+    assert "packages are recent enough" in counts[0]
+
+
 def test_a_check_that_dies_does_not_take_the_others_with_it(
     tiny: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

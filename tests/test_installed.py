@@ -80,9 +80,6 @@ def test_remedies_are_ones_that_this_user_has(installed: Installed) -> None:
     assert f"run `{PROGRAM} pretrain` with the same settings first" in said
     status, said = installed("python", "-c", "from pipeline import extras; print(extras.install('onnx'))")
     assert said == "`python -m pip install 'onnx>=1.21' 'onnxruntime>=1.20' 'onnxscript>=0.2'`\n"
-    status, said = installed(PROGRAM, "doctor", "--name=d", "--data.dataset=digits")
-    assert status == 0, said
-    assert "packages are recent enough" in said
 
 
 def test_commands_are_named_as_the_user_types_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +112,7 @@ def in_a_thread(work: Callable[[], Any]) -> Any:
 
 
 def test_the_stages_run_in_another_thread_and_end_as_in_the_main_one(pretrained_runs: Path, tmp_path: Path) -> None:
-    small = ("--grid.jobs=2", "--grid.labels=[50]", "--grid.modes=[scratch]", "--grid.baselines=false")
+    small = ("--grid.jobs=1", "--grid.labels=[50]", "--grid.modes=[scratch]", "--grid.baselines=false")
 
     def run_stages() -> list[int]:
         return [main(tiny_arguments(tmp_path, stage, small)) for stage in ("data", "pretrain", "compare")]
