@@ -129,3 +129,22 @@ def test_the_estimators_fit_in_another_thread() -> None:
         return AutoencoderTransformer(4, 1, random_state=0).fit(images[:100]).transform(images[:100])
 
     assert np.array_equal(in_a_thread(embedded), embedded())
+
+
+WITHOUT_UNIX = """
+import os, sys
+for name in ("fcntl", "grp", "pwd", "resource", "termios"):
+    sys.modules[name] = None
+for name in ("fork", "getuid", "mkfifo", "sched_getaffinity", "sysconf"):
+    vars(os).pop(name, None)
+from pipeline.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_nothing_is_taken_for_granted_that_only_unix_has(tmp_path: Path) -> None:
+    words = ("data", "--data.dataset=digits", "--name=d", f"--runs={tmp_path}", f"--data.root={tmp_path / 'raw'}")
+    result = subprocess.run(
+        [sys.executable, "-c", WITHOUT_UNIX, *words], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert result.returncode == 0, result.stderr

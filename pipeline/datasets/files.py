@@ -6,13 +6,13 @@ Files are taken for hostile: what one declares is believed no further than memor
 from __future__ import annotations
 
 import gzip
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from pipeline.errors import PipelineError
+from pipeline.store.memory import physical_memory
 from pipeline.store.regular_files import check_regular
 
 Content = IO[bytes] | gzip.GzipFile
@@ -54,7 +54,7 @@ def check_room(name: str, needed: int) -> None:
     Raises:
         PipelineError: It would not.
     """
-    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    room = physical_memory() // 2
     if needed > room:
         raise PipelineError(
             f"{name} would take {min(needed, 2**80) / 2**30:,.0f} GiB of memory, where {room / 2**30:.1f} GiB may be "

@@ -13,8 +13,9 @@ import numpy as np
 from pipeline.datasets.checksums import content_hashes
 from pipeline.datasets.decoding import Decoding
 from pipeline.datasets.scale import BYTES, Scale
-from pipeline.datasets.streamed import Streamed, available_memory, show
+from pipeline.datasets.streamed import Streamed, show
 from pipeline.errors import PipelineError
+from pipeline.store.memory import available_memory
 
 if TYPE_CHECKING:
     import torch

@@ -28,6 +28,7 @@ from filelock import FileLock
 from pipeline.errors import PipelineError
 from pipeline.store.disk import read_json, write_json, write_pieces
 from pipeline.store.fingerprints import fingerprint
+from pipeline.store.memory import available_memory
 
 if TYPE_CHECKING:
     import torch
@@ -276,18 +277,6 @@ def _npy(shape: tuple[int, ...], pieces: Iterator[Array]) -> Iterator[bytes]:
     yield header.getvalue()
     for piece in pieces:
         yield np.ascontiguousarray(piece, np.uint8).tobytes()
-
-
-def available_memory() -> int:
-    """Bytes that a process may take without others being driven out: what is free, or a container's limit if less."""
-    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-        found.append(1024 * int(lines["MemAvailable"].split()[0]))
-    limits = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-    texts = (limit.read_text().strip() for limit in limits if limit.exists())
-    return min(*found, *(int(text) for text in texts if text.isdigit()))
 
 
 def show(size: int) -> str:

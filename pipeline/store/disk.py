@@ -198,6 +198,8 @@ def umask() -> int:
 
 def sync(path: Path) -> None:
     """Have the disk keep a file's content, or a folder's list of names."""
+    if os.name == "nt":  # it opens no folder, and syncs no file that is open for reading only
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
