@@ -163,3 +163,17 @@ def test_a_class_without_a_test_set_has_one_held_out(tmp_path: Path, monkeypatch
 def test_what_torchvision_cannot_give_is_said_in_words(args: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match=message):
         reader(tmp_path, **args)
+
+
+def test_emnist_by_its_class_is_upright_and_without_the_class_that_is_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_emnist(tmp_path, monkeypatch)
+    named = load(DataConfig("emnist_letters", str(tmp_path)))
+    by_class = reader(tmp_path, name="EMNIST", split="letters")
+    assert by_class.sha256 == named.sha256
+    assert "N/A" not in by_class.train.class_names
+    assert by_class.train.notes[1] == "EMNIST has no image of N/A, which is no class here"
+    resized = reader(tmp_path, name="EMNIST", split="letters", size=[28, 14]).train
+    narrow = named.train.images.reshape(-1, 1, 28, 14, 2).float().mean(4)
+    assert (resized.images - narrow).abs().mean() < (resized.images - narrow.flip(0)).abs().mean() / 3

@@ -155,7 +155,7 @@ def test_idx_files_with_and_without_a_test_set(gzipped: bool, tmp_path: Path) ->
     dataset = read("idx", tmp_path)
     assert np.array_equal(dataset.train.images[:, 0].numpy(), GREY[:40])
     assert np.array_equal(dataset.test.labels.numpy(), LABELS[40:])
-    alone = read("idx", tmp_path, train="t10k", test="none")
+    alone = read("idx", tmp_path, train="t10k", test="")
     assert len(alone.train) + len(alone.test) == 20
 
 
@@ -273,6 +273,11 @@ BROKEN[4, 2, 2], BROKEN[7, 0, 0] = np.nan, np.inf
         ({"labels": LABELS, "class_names": ["a", "b"]}, r"labels: 2 is none of the 2 classes; .* one of 0, 1"),
         ({"labels": np.eye(3)[LABELS]}, r"labels: got float64 of shape \(60, 3\)"),
         ({"labels": np.eye(3, dtype=int)[LABELS]}, "one-hot rows become labels by labels.argmax"),
+        (
+            {"labels": np.arange(60 * 14).reshape(60, 14) % 3 % 2},
+            r"\(60, 14\).* several of 14 classes \(up to 5 here\)",
+        ),
+        ({"labels": np.arange(120).reshape(60, 2)}, r"shape \(60, 2\); .* keep the column that is to be learnt"),
         ({"labels": LABELS[:59]}, "labels: 59 for 60 images; expected one for each image"),
         ({"labels": np.array([None, "a"] * 30)}, "labels: got object .* mark missing ones with -1"),
         ({"images": BROKEN}, "images: 2 of 60 hold NaN or infinite pixels, the first is number 4"),

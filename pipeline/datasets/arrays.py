@@ -134,16 +134,32 @@ def _plain_labels(name: str, value: Any) -> Array:
     if labels.dtype == object and all(isinstance(label, str) for label in labels.ravel()):
         labels = labels.astype(str)
     if labels.ndim != 1 or labels.dtype.kind not in "buiU":
+        if labels.ndim == 2:
+            raise _no_single_labels(name, labels)
         remedy = {
             "f": "round them with labels.astype(int), and mark missing ones with -1",
             "O": "make them whole numbers or strings, and mark missing ones with -1 or ''",
             "S": "make strings of the bytes with labels.astype(str)",
-        }.get(labels.dtype.kind, "one-hot rows become labels by labels.argmax(1)")
+        }.get(labels.dtype.kind, "give each image one")
         raise PipelineError(
             f"{name}: got {labels.dtype} of shape {labels.shape}; "
             f"expected whole numbers or strings of shape (N,); {remedy}"
         )
     return labels if labels.dtype.kind == "U" else labels.astype(np.int64)
+
+
+def _no_single_labels(name: str, labels: Array) -> PipelineError:
+    """The refusal of labels of shape (N, k): rows of one label each that are easily made one, or of several."""
+    found = f"{name}: got {labels.dtype} of shape {labels.shape}; expected one label for each image, shape (N,)"
+    if labels.dtype.kind not in "buif" or not np.isin(labels, (0, 1)).all():
+        return PipelineError(f"{found}; keep the column that is to be learnt")
+    most = int(labels.sum(1).max(initial=0))
+    if (labels.sum(1) == 1).all():
+        return PipelineError(f"{found}; one-hot rows become labels by labels.argmax(1)")
+    return PipelineError(
+        f"{found}. Each image may be of several of {labels.shape[1]} classes (up to {most} here), or of none: that is "
+        "multi-label, which is not learnt here. Keep one column, labels[:, k].astype(int), for a class or not"
+    )
 
 
 def _encode(parts: Mapping[str, Array], class_names: Sequence[str] | None) -> tuple[tuple[str, ...], dict[str, Array]]:

@@ -13,13 +13,15 @@ from tqdm import tqdm
 
 from pipeline.datasets.arrays import Array, from_arrays
 from pipeline.datasets.gallery import Gallery, PictureSettings, Stacked, stack
-from pipeline.datasets.image_data import ImageData, Parts, describe
+from pipeline.datasets.image_data import Parts, describe
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
 from pipeline.store.regular_files import check_tree
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+_LYING = ("EMNIST",)  # classes whose images lie on their side, rows and columns exchanged
 
 
 def load(root: Path, name: str, size: int | Sequence[int] | None = None, **arguments: Any) -> Parts:
@@ -35,15 +37,26 @@ def load(root: Path, name: str, size: int | Sequence[int] | None = None, **argum
         PipelineError: There is no such class, its files are missing, or it does not give images with a class each.
     """
     raws = [_open(name, root, chosen, download=False) for chosen in _parts(name, arguments)]
-    held = [_held_arrays(raw) for raw in raws] if size is None else [None]
+    held = [_held_arrays(name, raw) for raw in raws] if size is None else [None]
     parts, stacked = [part for part in held if part is not None], None
     if len(parts) < len(raws):
         parts, stacked = _drawn(name, raws, size)
+    notes = [f"the images of {name} lie on their side in its files; they were put upright"] if name in _LYING else []
     classes = _class_names(raws[0], max(int(labels.max()) for _, labels in parts))
-    (images, labels), *test = parts
-    test_images, test_labels = test[0] if test else (None, None)
-    loaded = from_arrays(images, labels, test_images=test_images, test_labels=test_labels, class_names=classes)
-    return loaded if stacked is None else describe(loaded, None, stacked.notes, stacked.decoding)
+    if classes is not None:
+        used = np.unique([number for _, labels in parts for number in np.unique(labels[labels >= 0])])
+        empty = [class_name for number, class_name in enumerate(classes) if number not in used]
+        if empty:
+            notes.append(f"{name} has no image of {', '.join(empty[:5])}, which is no class here")
+            classes = [classes[number] for number in used]
+            parts = [(images, np.where(labels < 0, -1, np.searchsorted(used, labels))) for images, labels in parts]
+    arrays: dict[str, Any] = dict(zip(("images", "labels"), parts[0], strict=True))
+    if len(parts) > 1:
+        arrays |= zip(("test_images", "test_labels"), parts[1], strict=True)
+    loaded = from_arrays(**arrays, class_names=classes)
+    if stacked is None:
+        return describe(loaded, notes=notes)
+    return describe(loaded, None, [*notes, *stacked.notes], stacked.decoding)
 
 
 def prepare(root: Path, name: str, size: int | Sequence[int] | None = None, **arguments: Any) -> None:
@@ -59,12 +72,12 @@ def prepare(root: Path, name: str, size: int | Sequence[int] | None = None, **ar
 load.prepare = prepare  # type: ignore[attr-defined]  # the seam described in base.py
 
 
-def _named(name: str) -> Callable[[Path], Parts]:
+def _named(name: str, **arguments: Any) -> Callable[[Path], Parts]:
     def named(root: Path) -> Parts:
-        return load(root, name)
+        return load(root, name, **arguments)
 
     def named_prepare(root: Path) -> None:
-        prepare(root, name)
+        prepare(root, name, **arguments)
 
     named.prepare = named_prepare  # type: ignore[attr-defined]
     return named
@@ -72,26 +85,10 @@ def _named(name: str) -> Callable[[Path], Parts]:
 
 fashion_mnist = _named("FashionMNIST")
 kmnist = _named("KMNIST")
+emnist_letters = _named("EMNIST", split="letters")
 usps = _named("USPS")
 svhn = _named("SVHN")
 cifar10 = _named("CIFAR10")
-
-
-def emnist_letters(root: Path) -> Parts:
-    """The letters of EMNIST, upright and a to z: the files have them mirrored, and a first class that is empty."""
-    loaded = load(root, "EMNIST", split="letters")
-    assert isinstance(loaded, tuple)
-    train, test = (
-        ImageData(part.images.transpose(2, 3).contiguous(), part.labels - 1, part.class_names[1:]) for part in loaded
-    )
-    return train, test
-
-
-def _prepare_emnist_letters(root: Path) -> None:
-    prepare(root, "EMNIST", split="letters")
-
-
-emnist_letters.prepare = _prepare_emnist_letters  # type: ignore[attr-defined]
 
 
 # --- torchvision's classes ------------------------------------------------------------------------------------
@@ -151,12 +148,14 @@ def _open(name: str, root: Path, arguments: dict[str, Any], download: bool) -> A
         ) from error
 
 
-def _held_arrays(raw: Any) -> tuple[Array, Array] | None:
+def _held_arrays(name: str, raw: Any) -> tuple[Array, Array] | None:
     """Images and labels of a class that keeps them in memory; asking it for each by itself takes 20 times as long."""
     images = np.asarray(getattr(raw, "data", None))
     labels = np.asarray(getattr(raw, "targets", getattr(raw, "labels", None)))
     whole = images.dtype == np.uint8 and images.ndim in (3, 4) and labels.shape == (len(raw),) == images.shape[:1]
-    return (images, labels.astype(np.int64)) if whole else None
+    if not whole:
+        return None
+    return images.swapaxes(1, 2) if name in _LYING else images, labels.astype(np.int64)
 
 
 def _drawn(name: str, raws: list[Any], size: int | Sequence[int] | None) -> tuple[list[tuple[Array, Array]], Stacked]:
@@ -182,7 +181,7 @@ def _items(name: str, raw: Any) -> Iterator[tuple[Image, int]]:
                 "expected an image and the number of its class. Write a loader of your own for it"
             )
         picture.load()  # and close its file
-        yield picture, int(label)
+        yield picture.transpose(Image.Transpose.TRANSPOSE) if name in _LYING else picture, int(label)
 
 
 def _class_names(raw: Any, highest: int) -> list[str] | None:
