@@ -144,7 +144,7 @@ pretrain:
   latent: 8
   encoder: {name: mlp, widths: [4, 5]}
   corruption: 0
-train: {frozen: {head_lr: 0.1}}
+train: {modes: {frozen: {head_lr: 0.1}}}
 grid: {labels: [50, 100], draws: 2}
 """
 LOOK = json.dumps({"what": "cells/frozen-50-0", "mark": "m", "data": "d", "time": "now"}).encode() + b"\n"
