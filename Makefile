@@ -31,7 +31,7 @@ CHOSEN = $(if $(CELL),--cell "$(CELL)")
 STUDIES := $(basename $(notdir $(wildcard configs/studies/*.yaml)))
 STUDY_CONFIG = configs/studies/$(STUDY).yaml
 
-.PHONY: all install check-dataset data pretrain sample train compare report label-efficiency vae study studies predict export reproduce compare-runs doctor test test-slow audit bench lint format clean help
+.PHONY: all install init check-dataset data pretrain sample train compare report label-efficiency vae study studies predict export reproduce compare-runs doctor test test-slow audit bench lint format clean help
 
 all: report ## The main job: every stage, ending with the table and the path of the report (default)
 
@@ -43,6 +43,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
+
+init: $(INSTALLED) ## Write a config for the data set IMAGES: a folder, a file, or a name
+	@$(PIPELINE) init "$(IMAGES)"
 
 check-dataset: $(INSTALLED) ## Describe the data set of CONFIG, and say what is wrong with it
 	@$(PIPELINE) check-dataset $(SETTINGS)

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from pipeline import config as settings
-from pipeline.cli import COMMANDS, main, stage_parser
+from pipeline.cli import main
+from pipeline.commands import COMMANDS
+from pipeline.parsers import stage_parser
 from tests.conftest import Run, tiny_arguments
 
 ROOT = Path(__file__).parent.parent

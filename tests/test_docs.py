@@ -23,9 +23,10 @@ import pytest
 import torch
 
 from benchmarks import cost
-from pipeline.cli import main, stage_parser
+from pipeline.cli import main
 from pipeline.config import NetworkConfig, from_parsed
 from pipeline.errors import PipelineError
+from pipeline.parsers import stage_parser
 from pipeline.training.trainer import make_encoder
 from tests.conftest import tiny_arguments
 

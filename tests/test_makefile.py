@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import COMMANDS
+from pipeline.commands import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 

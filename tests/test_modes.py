@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.cli import stage_parser
 from pipeline.config import TrainConfig
 from pipeline.errors import PipelineError
 from pipeline.modes import BUILT_IN, MODES, FitChanges, FitConfig, Mode
+from pipeline.parsers import stage_parser
 from tests.conftest import Run, of_mode
 from tests.test_cells import cell, metrics
 from tests.test_plugins import install

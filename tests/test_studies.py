@@ -12,12 +12,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.cli import main, stage_parser
+from pipeline.cli import main
 from pipeline.config import from_parsed
 from pipeline.evaluation.clustering import cluster, clustering_accuracy
 from pipeline.evaluation.crossed import Interval
 from pipeline.evaluation.posteriors import overlap
 from pipeline.evaluation.samples import frechet_distance
+from pipeline.parsers import stage_parser
 from pipeline.studies import STUDIES, find_study
 from pipeline.studies.definition import above, below, show
 from pipeline.studies.overfit import selected_epoch

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import cli
+from pipeline import cli, commands, parsers
 from pipeline.datasets.new_images import Reading, open_images
 from pipeline.datasets.readers import csv_file, csv_pixels, idx, numpy_files
 from pipeline.errors import PipelineError
@@ -163,14 +163,14 @@ def _manifest() -> bytes:
         return (Artefact(Path(place), "made", MADE_FROM, _fill, "").build() / MANIFEST).read_bytes()
 
 
-_parser = functools.cache(cli.stage_parser)  # takes most of the time of a case
+_parser = functools.cache(parsers.stage_parser)  # takes most of the time of a case
 
 
 def _main(path: Path) -> int:
     """The command line up to the stage, which is left out."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(cli, "stage_parser", _parser)
-        patched.setitem(cli.COMMANDS, "compare", cli.Stage(lambda config: config.folder, ""))
+        patched.setitem(commands.COMMANDS, "compare", commands.Stage(lambda config: config.folder, ""))
         try:
             return cli.main(["compare", f"--config={path}"])
         except SystemExit as error:

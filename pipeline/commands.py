@@ -1,0 +1,137 @@
+"""The table of commands: for each, the function that it calls, what ``--help`` says of it, and options of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline import modes
+from pipeline.artefacts import classifier
+from pipeline.stages import all as all_stages
+from pipeline.stages import (
+    check_dataset,
+    compare,
+    compare_runs,
+    data,
+    doctor,
+    export,
+    init,
+    predict,
+    pretrain,
+    report,
+    reproduce,
+    sample,
+    study,
+    train,
+)
+from pipeline.studies import STUDIES
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A command.
+
+    Attributes:
+        run: Called with the experiment, or with the list of operands, and then the values of the command's own options;
+            returns the path that is printed at the end.
+        summary: What ``--help`` says of it, in a line.
+        options: Its own options: type, default and explanation of each.
+        operands: What is listed after the command in place of the experiment's settings, and its explanation; None for
+            a command about an experiment.
+    """
+
+    run: Callable[..., Path]
+    summary: str
+    options: dict[str, tuple[Any, Any, str]] = dataclasses.field(default_factory=dict)
+    operands: tuple[str, str] | None = None
+
+
+_STUDIES = "; ".join(f"{name}: {summary}" for name, summary in STUDIES.items())
+_MODES = "; ".join(f"{name}: {mode.summary}" for name, mode in modes.BUILT_IN.items())
+
+STAGES = {
+    "init": Stage(
+        init.run,
+        "write a config for a data set that it is shown: reader, shape, label budgets that fit",
+        {
+            "name": (str, "", "the experiment's name; empty: the path's"),
+            "out": (str, "", "file to write, which must not exist; empty: <name>.yaml in the working directory"),
+            "args": (dict[str, Any], {}, "arguments of the reader that it cannot find out, such as --args.white 16"),
+        },
+        operands=("path", "images in a folder or a file, or the name of a data set"),
+    ),
+    "check-dataset": Stage(check_dataset.run, "hold a data set against the contract, describe it, show what is in it"),
+    "data": Stage(data.run, "unpack or download the images, check them, describe them"),
+    "pretrain": Stage(pretrain.run, "learn an encoder from images without labels"),
+    "sample": Stage(
+        sample.run,
+        "draw samples, reconstructions and interpolations from the pretrained latent space; of a VAE, measure the ELBO",
+        {
+            "count": (int, 100, "images to sample"),
+            "seed": (int, 0, "of the sampled latents"),
+        },
+    ),
+    "train": Stage(
+        train.run,
+        "train one classifier on a labelled subset (one cell)",
+        {
+            "mode": (str, "frozen", _MODES),
+            "labels": (int, 100, "label budget, validation included"),
+            "seed": (int, 0, "which draw of the labelled subset"),
+        },
+    ),
+    "compare": Stage(compare.run, "train the grid of modes x labels x draws and compare E_in with E_out"),
+    "study": Stage(study.run, f"put a claim of the theory to the test; study.name is one of: {_STUDIES}"),
+    "report": Stage(report.run, "write report.html and report.md from what compare found"),
+    "all": Stage(all_stages.run, "the main job: data, pretrain, compare and report"),
+}
+
+# what is done around a finished experiment; in no order
+TOOLS = {
+    "predict": Stage(
+        predict.run,
+        "classify images of yours with a trained classifier; class and probabilities as CSV",
+        {
+            "images": (
+                str,
+                "",
+                "folder of PNG and JPEG files, one such file, .npy, .npz, or an IDX file, gzipped or not",
+            ),
+            "resize": (bool, False, "scale images of another size, and convert grey and colour; else they are refused"),
+            "out": (str, "", "CSV file to write; empty: runs/<name>/predictions/<images>-<cell>.csv"),
+            **classifier.OPTIONS,
+        },
+    ),
+    "export": Stage(
+        export.run,
+        "put a trained classifier into a folder of its own: weights, description, model card, ONNX",
+        {
+            "onnx": (bool, True, "write an ONNX file, too, and compare it with the original"),
+            "out": (str, "", "folder to make, which must not exist; empty: runs/<name>/export-<cell>-*/"),
+            **classifier.OPTIONS,
+        },
+    ),
+    "reproduce": Stage(
+        reproduce.run,
+        "train a cell again in a temporary place, from its manifest alone, and say whether the two match",
+        {
+            "cell": (str, "", "folder of a trained cell"),
+            "tolerance": (
+                float,
+                0.01,
+                "share of the test images that may be classified otherwise; on the same machine, none should be",
+            ),
+        },
+    ),
+    "compare-runs": Stage(
+        compare_runs.run,
+        "put two or more finished experiments side by side; differences from the first are paired where they can be",
+        operands=("folders", "experiments' folders, runs/<name>"),
+    ),
+    "doctor": Stage(doctor.run, "check versions, devices, data, folders and disk; status 1 if something is broken"),
+}
+
+COMMANDS = STAGES | TOOLS

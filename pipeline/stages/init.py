@@ -1,0 +1,137 @@
+"""Stage init: a config for a data set that it is shown, with comments, to begin with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.config import DataConfig
+from pipeline.datasets.recognise import recognise, suggested_name
+from pipeline.errors import PipelineError
+from pipeline.invocation import command
+from pipeline.store import disk
+
+if TYPE_CHECKING:
+    from pipeline.datasets.contract import Card
+
+STEPS_OF = 60_000, 16  # images and epochs of the main job, from which the epochs for other numbers are estimated
+MOST_EPOCHS = 100
+
+TEMPLATE = """\
+# {title}
+#
+#   {check:<62}  look at the images first
+#   {all:<62}  the whole job, up to the report
+#
+# `{help}` explains every setting; what is not named here has its default.
+name: {name}
+
+data:
+  dataset: {dataset}{args}
+
+# Which random changes leave an image's class as it is? digits: characters, never mirrored; objects: things, mirrored;
+# none. {check_word} shows what becomes of your images.
+invariances: {{preset: {preset}}}
+
+pretrain:
+  epochs: {epochs}  # passes over the images; fewer images need more
+
+grid:
+  modes: [frozen, finetune, scratch]
+  labels: {labels}  # budgets: labels in all, those for early stopping included
+  draws: 8  # the least with which six paired differences can stand after Holm's correction
+"""
+
+
+def run(paths: list[str], name: str, out: str, args: dict[str, Any]) -> Path:
+    """Load the data set, describe it, and write a config that fits it; return the config's path.
+
+    Args:
+        paths: One path of images, or one name that ``data.dataset`` takes.
+        name: The experiment's name; "" takes the path's.
+        out: The file to write, which must not exist; "" takes the name, in the working directory.
+        args: Arguments of the reader, beside those that can be found out.
+
+    Raises:
+        PipelineError: If it cannot be told which reader is meant, the data set breaks the contract, or the file exists.
+    """
+    if len(paths) != 1:
+        raise PipelineError(f"path: {' '.join(paths)!r} is not allowed; expected one path, or one name of a data set")
+    name = name or suggested_name(paths[0])
+    target = Path(out or f"{name}.yaml")
+    if target.exists():
+        raise PipelineError(f"out: {target} exists already; name another file with --out, or take it away")
+    config = recognise(paths[0])
+    config = replace(config, args=config.args | args)
+    card = _examine(config)
+    for remark in card.remarks:
+        print(f"remark: {remark}")
+    disk.write_atomic(target, config_text(name, target, config, card.facts))
+    print(f"next: {_with_config('check-dataset', target)}, then {_with_config('all', target)}")
+    return target
+
+
+def _examine(config: DataConfig) -> Card:
+    """Load the data set and describe it.
+
+    Raises:
+        PipelineError: If it cannot be loaded, breaks the contract, or has too few labels for any budget.
+    """
+    from pipeline.datasets import loading
+    from pipeline.datasets.contract import examine
+
+    try:
+        card = examine(loading.find_loader(config))
+    except PipelineError as error:
+        hint = "; here, data.args.X is --args.X" if "data.args." in str(error) else ""
+        raise PipelineError(f"{error}{hint}") from error
+    if card.problems:
+        raise PipelineError("the contract of a data set is broken: " + "; ".join(card.problems))
+    if not card.facts["suggested_budgets"]:
+        raise PipelineError("too few images have a label: " + "; ".join(card.remarks))
+    return card
+
+
+def config_text(name: str, target: Path, config: DataConfig, facts: dict[str, Any]) -> str:
+    """The config, as YAML with comments.
+
+    Args:
+        name: The experiment's name.
+        target: Where the config will lie.
+        config: The data set.
+        facts: What was found in it, see ``contract.Card``.
+    """
+    channels, height, width = facts["shape"]
+    colour = "colour" if channels == 3 else "grey" if channels == 1 else f"{channels}-channel"
+    title = (
+        f"{facts['train']:,} training and {facts['test']:,} test images, {colour}, {height} x {width} pixels, in "
+        f"{len(facts['classes'])} classes; {facts['unlabelled']:,} have no label."
+    )
+    args = f"\n  args: {json.dumps(config.args)}" if config.args else ""  # JSON is YAML, whatever is in a path
+    return TEMPLATE.format(
+        title=title,
+        check=_with_config("check-dataset", target),
+        all=_with_config("all", target),
+        help=command("all") + " --help",
+        check_word="check-dataset",
+        name=name,
+        dataset=json.dumps(config.dataset),
+        args=args,
+        preset="objects" if channels == 3 else "digits",
+        epochs=suggested_epochs(facts["train"]),
+        labels=facts["suggested_budgets"],
+    )
+
+
+def suggested_epochs(images: int) -> int:
+    """Epochs of pretraining: 16 for 60,000 images, and more for fewer, though not as many steps in all."""
+    known, epochs = STEPS_OF
+    wanted: float = epochs * (known / images) ** 0.3
+    return min(MOST_EPOCHS, max(epochs, round(wanted)))
+
+
+def _with_config(stage: str, target: Path) -> str:
+    """The command that runs a stage with this config."""
+    return command(stage, config=target)
