@@ -361,7 +361,7 @@ def _candidates(train: TrainConfig, mode: str) -> tuple[TrainConfig, ...]:
 
 @dataclass(frozen=True)
 class GridConfig:
-    """The cells that compare trains: modes x labels x draws.
+    """The cells that compare trains: modes x labels x draws x encoders.
 
     Attributes:
         modes: Modes by name: those that `train --help` lists, those that installed packages add, and import paths
@@ -369,6 +369,10 @@ class GridConfig:
         labels: Label budgets, validation included.
         draws: Random draws of the labelled subset, seeds 0, 1, ...; every mode sees the same. Six is the least with
             which the exact paired test can fall below p = 0.05; eight, with which six differences can stand together.
+        encoders: Encoders that are pretrained, with the seeds pretrain.seed, pretrain.seed + 1, ...; each mode that
+            starts from one is trained with each of them on each draw. With one, the intervals do not say how much
+            another pretraining would change.
+        margin: Difference in E_out, in percentage points, up to which two modes count as equally good.
         jobs: Cells trained at a time on this machine; 0 takes all cores. On a cluster each worker trains one.
         baselines: Train the classical baselines on the same draws.
     """
@@ -376,6 +380,8 @@ class GridConfig:
     modes: tuple[str, ...] = ("frozen", "finetune", "scratch")
     labels: tuple[int, ...] = (100, 1000)
     draws: int = 8
+    encoders: int = 1
+    margin: float = 0.1
     jobs: int = 0
     baselines: bool = True
 
@@ -388,6 +394,8 @@ class GridConfig:
         require(all(n > 0 for n in self.labels), "grid.labels", self.labels, "positive budgets")
         require(len(set(self.labels)) == len(self.labels), "grid.labels", self.labels, "each budget once")
         require(self.draws > 0, "grid.draws", self.draws, "at least 1")
+        require(self.encoders > 0, "grid.encoders", self.encoders, "at least 1")
+        require(0 <= self.margin <= 100, "grid.margin", self.margin, "percentage points, 0 to 100")
         require(self.jobs >= 0, "grid.jobs", self.jobs, "0 (all cores) or a number of processes")
 
 
@@ -496,6 +504,12 @@ class Experiment:
     def folder(self) -> Path:
         """The experiment's own folder."""
         return Path(self.runs) / self.name
+
+    @property
+    def by_encoder(self) -> tuple[Experiment, ...]:
+        """The experiment once for each encoder of its grid: with the seed that this one is pretrained with."""
+        seeds = range(self.pretrain.seed, self.pretrain.seed + self.grid.encoders)
+        return tuple(replace(self, pretrain=replace(self.pretrain, seed=seed)) for seed in seeds)
 
 
 def from_parsed(chosen: Any) -> Experiment:

@@ -12,12 +12,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from pipeline.artefacts.results import Comparison
 from pipeline.cli import main
 from pipeline.report import drawing, page
 from pipeline.report.atlas import Atlas
@@ -40,7 +41,7 @@ from pipeline.report.blocks import (
 )
 from pipeline.report.sections.latent_space import LegendEntry, Projection, script_json
 from pipeline.report.sections.modes import ModeCard, Shade, ShownMistake
-from pipeline.report.sections.opening import answer
+from pipeline.report.sections.opening import answer, findings
 
 TINY = [
     f"--{name}={value}"
@@ -145,6 +146,31 @@ def plus_minus(values: list[float]) -> str:
     return f"{100 * statistics.mean(values):.2f} ± {100 * half:.2f}"
 
 
+def crossed(table: np.ndarray[Any, Any]) -> str:
+    """The mean of a table of draws x test images, and half of an interval that counts both, by the textbook."""
+    draws, images = table.shape
+    rest = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
+    squares = [
+        (images * table.mean(1).var(ddof=1), draws - 1),
+        (draws * table.mean(0).var(ddof=1), images - 1),
+        ((rest**2).sum() / ((draws - 1) * (images - 1)), (draws - 1) * (images - 1)),
+    ]
+    parts = [square / (draws * images) for square, _ in squares]
+    variance = max(parts[0] + parts[1] - parts[2], parts[0], parts[1])
+    freedom = variance**2 / sum(part**2 / own for part, (_, own) in zip(parts, squares, strict=True))
+    half = stats.t.ppf(0.975, max(freedom, 1)) * variance**0.5
+    return f"{100 * table.mean():.2f} ± {100 * half:.2f}"
+
+
+def mistakes(folder: Path, rows: list[dict[str, str]]) -> np.ndarray[Any, Any]:
+    """Whether cells took each test image for a wrong class, shape (draws, test images)."""
+    wrong = []
+    for row in rows:
+        with np.load(folder / row["cell"] / "predictions.npz") as stored:
+            wrong.append(stored["test_pred"] != stored["test_label"])
+    return np.stack(wrong).astype(float)
+
+
 def test_numbers_equal_results_csv_recomputed(folder: Path) -> None:
     groups: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
     with (folder / "results.csv").open() as file:
@@ -157,8 +183,10 @@ def test_numbers_equal_results_csv_recomputed(folder: Path) -> None:
         errors = round(e_out[0] * n)
         low = stats.beta.ppf(0.025, errors, n - errors + 1)
         high = stats.beta.ppf(0.975, errors + 1, n - errors)
-        gaps = [out - inside for inside, out in zip(e_in, e_out, strict=True)]
-        numbers = [plus_minus(e_in), plus_minus(e_out), plus_minus(gaps), f"{100 * e_out[0]:.2f}"]
+        wrong = mistakes(folder, rows)
+        assert wrong.mean(1) == pytest.approx(e_out)
+        gaps = wrong - np.array(e_in)[:, None]
+        numbers = [plus_minus(e_in), crossed(wrong), crossed(gaps), f"{100 * e_out[0]:.2f}"]
         expected.append([labels, mode, *numbers, f"{100 * low:.2f} to {100 * high:.2f}", cell])
     assert len(expected) == 12
     for tables in (
@@ -180,8 +208,11 @@ def test_paired_differences_equal_results_csv_recomputed(folder: Path) -> None:
     for labels, quantity, difference, draws, points, _, first_run, second_run in shown[1:]:
         first, second = difference.split(" - ")
         name = quantity.lower()
-        a, b = ([float(errors[labels, mode, seed][name]) for seed in "01"] for mode in (first, second))
-        assert points == plus_minus([x - y for x, y in zip(a, b, strict=True)])
+        a, b = ([errors[labels, mode, seed] for seed in "01"] for mode in (first, second))
+        if quantity == "E_in":
+            assert points == plus_minus([float(x[name]) - float(y[name]) for x, y in zip(a, b, strict=True)])
+        else:
+            assert points == crossed(mistakes(folder, a) - mistakes(folder, b))
         assert draws == "2"
         assert first_run == errors[labels, first, "0"]["cell"]
         assert second_run == errors[labels, second, "0"]["cell"]
@@ -200,9 +231,12 @@ def test_claims_are_corrected_by_holm_and_two_draws_support_none(folder: Path) -
     shown = Reader((folder / "report.html").read_text())
     [claims] = (table for table in shown.tables if "p, corrected" in table[0])
     assert len(claims) == 1 + 2 * 3
-    corrected = [float(row[4]) for row in claims[1:]]
+    corrected = [float(row[-2]) for row in claims[1:]]
     assert corrected == [1.0] * 6  # six times one half, the least that two draws can have
-    assert {row[5] for row in claims[1:]} == {"neither"}
+    assert {row[-1] for row in claims[1:]} == {"neither"}
+    for row in claims[1:]:
+        chances = [row[claims[0].index(name)] for name in ("First better", "Equal", "Second better")]
+        assert all(re.fullmatch(r"(over |under )?\d+ %", chance) for chance in chances)
     assert "With 2 draws they could not support any" in shown.text
     assert "8 draws would do" in shown.text
     assert "the tests support none of them" in shown.text
@@ -414,7 +448,7 @@ def test_every_place_of_both_templates_escapes() -> None:
         Custom("latent_space.html.jinja", space),
         Custom("manifold.html.jinja", {"sheet": sheet, "x": [0.0], "y": [0.0]}),
     ]
-    opening = Opening(bad, bad, bad, [bad], Figure(image, bad))
+    opening = Opening(bad, bad, bad, [bad], [bad], Figure(image, bad))
     section = Section("anchor", bad, bad, blocks)
     shown = Reader(page.html(opening, [section]))
     assert [tag for tag, _ in shown.tags].count("script") == 2  # the page's own, and what it reads
@@ -431,42 +465,45 @@ def test_markdown_is_escaped_but_readable() -> None:
     )
 
 
-def _comparison(low: float | None, high: float | None, p_value: float, draws: int) -> Any:
+def _compared(low: float | None, high: float | None, p_value: float, draws: int) -> Comparison:
     def row(mode: str, labels: int, mean: float) -> dict[str, Any]:
-        return {"mode": mode, "labels": labels, "draws": draws, "e_out": {"mean": mean}}
+        return {"mode": mode, "labels": labels, "draws": draws, "encoders": 1, "e_out": {"mean": mean}}
 
-    difference = {"mean": -0.1, "low": low, "high": high}
     pair = {"labels": 50, "first": "frozen", "second": "scratch", "quantity": "e_out", "draws": draws}
-    return {
+    pair |= {"difference": {"mean": -0.1, "low": low, "high": high}, "p_value": p_value}
+    pair |= {"first_better": None if low is None else 0.973, "second_better": None if low is None else 0.01}
+    found = {
         "level": 0.95,
+        "margin": 0.001,
         "summary": [row("scratch", 50, 0.3), row("frozen", 50, 0.2), row("scratch", 900, 0.01)],
-        "paired": [{**pair, "difference": difference, "p_value": p_value, "first_better": 0.99, "second_better": 0.01}],
+        "paired": [pair],
     }
+    return cast(Comparison, found)
 
 
 @pytest.mark.parametrize(
     ("low", "high", "p_value", "draws", "verdict"),
     [
-        (-0.12, -0.08, 0.0020, 10, "so the data separate the two"),
-        (-0.25, 0.05, 0.0020, 10, "so the data do not separate the two"),
-        (-0.12, 0.0, 0.0020, 10, "so the data do not separate the two"),
-        (
-            -0.12,
-            -0.08,
-            0.0625,
-            5,
-            "but 5 draws are too few to separate the two (the test's p cannot fall below 0.0625)",
-        ),
-        (-0.12, -0.08, 0.2000, 10, "so interval and test disagree and the data do not clearly separate the two"),
+        (-0.12, -0.08, 0.0020, 10, "the data separate the two"),
+        (-0.25, 0.05, 0.0020, 10, "the data do not separate the two"),
+        (-0.12, 0.0, 0.0020, 10, "the data do not separate the two"),
+        (-0.12, -0.08, 0.0625, 5, "5 draws are too few to separate the two (the test's p cannot fall below 0.0625)"),
+        (-0.12, -0.08, 0.2000, 10, "interval and test disagree, and the data do not clearly separate the two"),
     ],
 )
 def test_answer_is_no_stronger_than_the_data(low: float, high: float, p_value: float, draws: int, verdict: str) -> None:
-    assert answer(_comparison(low, high, p_value, draws)) == (
-        "With 50 labels, frozen has the lowest mean E_out of the modes, "
-        f"20.00 % over {draws} draws: scratch errs on 30.00 %, 10.00 points more (95 % interval "
-        f"{-100 * high:.2f} to {-100 * low:.2f}, p = {p_value:.4f}), {verdict}."
-    ).replace("-0.00", "0.00")
+    compared = _compared(low, high, p_value, draws)
+    assert answer(compared) == (
+        f"With 50 labels, frozen errs least, on 20.00 % of the test images (mean over {draws} draws)."
+    )
+    assert findings(compared) == [
+        f"scratch errs on 30.00 %, 10.00 points more (95 % interval {-100 * high:.2f} to {-100 * low:.2f}, p = "
+        f"{p_value:.4f}): {verdict}. That frozen is better by more than 0.1 points has a probability of 97 %.".replace(
+            "-0.00", "0.00"
+        )
+    ]
 
 
 def test_answer_from_a_single_draw_claims_nothing() -> None:
-    assert "a single draw cannot tell that from chance" in answer(_comparison(None, None, 1.0, 1))
+    [finding] = findings(_compared(None, None, 1.0, 1))
+    assert "a single draw cannot tell that from chance" in finding

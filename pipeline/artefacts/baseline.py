@@ -94,6 +94,7 @@ def _make(baseline: Baseline, shared: CellInputs, folder: Path) -> Metrics:
         val_index=np.empty(0, dtype=np.int64),
         val_pred=np.empty(0, dtype=np.int64),
         test_pred=predictions.test,
+        test_label=test.labels.numpy(),
     )
     metrics: Metrics = {
         "mode": baseline.mode,

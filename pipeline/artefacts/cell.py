@@ -220,7 +220,7 @@ def _measure_and_save(cell: Cell, shared: CellInputs, trained: Trained, seconds:
     if len(trained.trials) > 1:
         metrics["trials"] = [{"e_val": t.e_val, "loss_val": t.loss_val, "epoch": t.epoch} for t in trained.trials]
         metrics["chosen"] = trained.chosen
-    cell_files.save(folder, trained, errors, metrics, shared.dataset.train)
+    cell_files.save(folder, trained, errors, metrics, shared.dataset)
     return metrics
 
 

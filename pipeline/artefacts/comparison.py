@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pipeline.artefacts import encoder
+from pipeline.artefacts import cell_files, encoder
 from pipeline.artefacts.cell import CELLS, Cell
 from pipeline.artefacts.grid import Entry, entries
 from pipeline.artefacts.results import (
@@ -22,9 +24,13 @@ from pipeline.config import Experiment
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
 from pipeline.modes import MODES, find_mode, in_order
-from pipeline.store import disk
+from pipeline.store import disk, provenance
 from pipeline.store.fingerprints import fingerprint
 from pipeline.store.records import Record
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 RESULTS, COMPARISON = "results.csv", "comparison.json"
 QUANTITIES: tuple[Quantity, ...] = ("e_in", "e_out")
@@ -43,7 +49,7 @@ def load(config: Experiment) -> Comparison:
     path = config.folder / COMPARISON
     if path.exists():
         comparison, _ = read(config.folder)
-        if comparison["fingerprint"] == _fingerprint(entries(config)):
+        if comparison["fingerprint"] == _fingerprint(config, entries(config)):
             return comparison
     raise PipelineError(
         f"{path} is missing or belongs to other settings; run `{command('compare')}` with the same settings first"
@@ -52,7 +58,7 @@ def load(config: Experiment) -> Comparison:
 
 def find(config: Experiment) -> Comparison | None:
     """The finished comparison, if it was made with these settings and is whole; else None."""
-    return _record(config.folder).find(_fingerprint(entries(config)))
+    return _record(config.folder).find(_fingerprint(config, entries(config)))
 
 
 def read(folder: Path) -> tuple[Comparison, list[dict[str, str]]]:
@@ -90,9 +96,11 @@ def find_summary(folder: Path, cell: str) -> SummaryRow | None:
     return None
 
 
-def _fingerprint(grid: Sequence[Entry]) -> str:
-    """What a comparison of these entries is recognised by."""
-    return fingerprint({"stage": "compare", "cells": [entry.inputs for entry in grid]})
+def _fingerprint(config: Experiment, grid: Sequence[Entry]) -> str:
+    """What a comparison of these entries is recognised by; it takes moments and is made again by other source."""
+    inputs = [entry.inputs for entry in grid]
+    source = provenance.source_sha256()
+    return fingerprint({"stage": "compare", "cells": inputs, "margin": config.grid.margin, "source": source})
 
 
 # --- making it ------------------------------------------------------------------------------------------------
@@ -105,17 +113,66 @@ def write(config: Experiment) -> Comparison:
         PipelineError: If an entry is missing or was changed, or the folder cannot be written.
     """
     grid = entries(config)
-    rows = [_row(config, entry) for entry in grid]
+    groups = _grouped(config, grid)
     comparison: Comparison = {
         "dataset": config.data.dataset,
         "pretraining": encoder.describe(config),
         "level": LEVEL,
         "draws": config.grid.draws,
-        "summary": _summaries(rows),
-        "paired": _paired(rows),
+        "encoders": config.grid.encoders,
+        "margin": config.grid.margin / 100,
+        "summary": [_summary(group) for group in groups],
+        "paired": _paired(groups, config.grid.margin / 100),
     }
-    files = {RESULTS: disk.as_csv(rows)}
-    return _record(config.folder).write(_fingerprint(grid), comparison, files)
+    files = {RESULTS: disk.as_csv([row for group in groups for row in group.rows])}
+    return _record(config.folder).write(_fingerprint(config, grid), comparison, files)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """All cells of a mode, or of a classical baseline, at a label budget.
+
+    Attributes:
+        rows: Their lines of results.csv, by draw and encoder.
+        e_in: E_in, shape (draws, encoders, 1): every draw has training images of its own.
+        wrong: Whether each test image was taken for a wrong class, shape (draws, encoders, test images).
+    """
+
+    rows: list[ResultRow]
+    e_in: npt.NDArray[np.float64]
+    wrong: npt.NDArray[np.bool_]
+
+    @property
+    def labels(self) -> int:
+        """The label budget."""
+        return self.rows[0]["labels"]
+
+    @property
+    def mode(self) -> str:
+        """The mode, or the baseline's name."""
+        return self.rows[0]["mode"]
+
+    def errors(self, quantity: Quantity) -> npt.NDArray[Any]:
+        """The table of an error, draws x encoders x what it was measured on."""
+        return self.e_in if quantity == "e_in" else self.wrong
+
+
+def _grouped(config: Experiment, grid: Sequence[Entry]) -> list[_Group]:
+    """The grid's entries by budget and mode, in the order of results.csv."""
+    groups: dict[tuple[int, str], list[Entry]] = {}
+    for entry in grid:
+        groups.setdefault((entry.labels, entry.mode), []).append(entry)
+    return [_group(config, own) for own in groups.values()]
+
+
+def _group(config: Experiment, own: Sequence[Entry]) -> _Group:
+    import numpy as np
+
+    rows = [_row(config, entry) for entry in own]
+    encoders = len(rows) // config.grid.draws
+    wrong = np.stack([cell_files.read_mistakes(config.folder / row["cell"]) for row in rows])
+    e_in = np.array([row["e_in"] for row in rows])
+    return _Group(rows, e_in.reshape(-1, encoders, 1), wrong.reshape(config.grid.draws, encoders, wrong.shape[1]))
 
 
 def _row(config: Experiment, entry: Entry) -> ResultRow:
@@ -129,6 +186,7 @@ def _row(config: Experiment, entry: Entry) -> ResultRow:
         "mode": entry.mode,
         "labels": entry.labels,
         "seed": entry.seed,
+        "encoder": entry.config.pretrain.seed if pretrained else "",
         "n_train": metrics["e_in"]["n"],
         "n_val": e_val["n"] if e_val else 0,
         "n_test": metrics["e_out"]["n"],
@@ -142,24 +200,21 @@ def _row(config: Experiment, entry: Entry) -> ResultRow:
     }
 
 
-def _summaries(rows: Sequence[ResultRow]) -> list[SummaryRow]:
-    return [_summary(labels, mode, group) for (labels, mode), group in _grouped(rows).items()]
-
-
-def _summary(labels: int, mode: str, group: Sequence[ResultRow]) -> SummaryRow:
+def _summary(group: _Group) -> SummaryRow:
     from pipeline.evaluation.statistics import clopper_pearson, hoeffding
 
-    first = group[0]
+    first, draws = group.rows[0], len(group.e_in)
     errors = round(first["e_out"] * first["n_test"])
     return {
-        "labels": labels,
-        "mode": mode,
-        "draws": len(group),
+        "labels": group.labels,
+        "mode": group.mode,
+        "draws": draws,
+        "encoders": len(group.rows) // draws,
         "n_train": first["n_train"],
         "n_val": first["n_val"],
-        "e_in": _interval([row["e_in"] for row in group]),
-        "e_out": _interval([row["e_out"] for row in group]),
-        "gap": _interval([row["e_out"] - row["e_in"] for row in group]),
+        "e_in": _interval(group.e_in),
+        "e_out": _interval(group.wrong),
+        "gap": _interval(group.wrong - group.e_in),
         "one_run": {
             "cell": first["cell"],
             "errors": errors,
@@ -170,24 +225,24 @@ def _summary(labels: int, mode: str, group: Sequence[ResultRow]) -> SummaryRow:
     }
 
 
-def _interval(values: Sequence[float]) -> IntervalRecord:
+def _interval(values: npt.NDArray[Any]) -> IntervalRecord:
     from pipeline.evaluation.statistics import mean_interval
 
     return interval_record(mean_interval(values, LEVEL))
 
 
-def _paired(rows: Sequence[ResultRow]) -> list[PairedRow]:
+def _paired(groups: Sequence[_Group], margin: float) -> list[PairedRow]:
     from pipeline.evaluation.statistics import paired_difference
 
-    groups = _grouped(rows)
+    found = {(group.labels, group.mode): group for group in groups if group.mode in MODES}
     differences: list[PairedRow] = []
-    for labels in sorted({row["labels"] for row in rows}):
-        for first, second in _pairs([mode for budget, mode in groups if budget == labels and mode in MODES]):
+    for labels in sorted({budget for budget, _ in found}):
+        for first, second in _pairs([mode for budget, mode in found if budget == labels]):
             for quantity in QUANTITIES:
-                a, b = ([row[quantity] for row in groups[labels, mode]] for mode in (first, second))
+                a, b = (found[labels, mode].errors(quantity) for mode in (first, second))
                 differences.append(
                     {
-                        **paired_figures(paired_difference(a, b, LEVEL)),
+                        **paired_figures(paired_difference(a, b, LEVEL, margin)),
                         "labels": labels,
                         "first": first,
                         "second": second,
@@ -204,11 +259,3 @@ def _pairs(modes: Iterable[str]) -> list[tuple[str, str]]:
     """
     order = sorted(in_order(modes), key=lambda mode: mode == "scratch")
     return [(first, second) for place, second in enumerate(order) for first in order[:place]]
-
-
-def _grouped(rows: Sequence[ResultRow]) -> dict[tuple[int, str], list[ResultRow]]:
-    """Rows by budget and mode, each group in the order of its draws."""
-    groups: dict[tuple[int, str], list[ResultRow]] = {}
-    for row in rows:
-        groups.setdefault((row["labels"], row["mode"]), []).append(row)
-    return groups

@@ -6,12 +6,13 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.artefacts import comparison, encoder
+from pipeline.artefacts import cell_files, comparison, encoder
 from pipeline.artefacts.results import (
     Compared,
     Comparison,
+    Quantity,
     RunDifference,
     RunRow,
     RunSummary,
@@ -24,6 +25,9 @@ from pipeline.store import disk
 from pipeline.store.artefact import Artefact
 from pipeline.store.manifest import open_artefact
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 RESULTS, COMPARED = "compared.csv", "compared.json"
 
 _KEY = ("stage", "mode", "labels", "seed")  # what two cells have in common by being looked up
@@ -34,29 +38,32 @@ class ComparedCell:
     """A cell or a baseline of an experiment.
 
     Attributes:
-        row: Of results.csv.
+        row: Its line of results.csv.
+        folder: Its folder.
         fingerprint: Of all that it was made from.
         protocol: What has to be equal in two cells for their difference to be paired, by setting.
         treatment: What may differ: the encoder that it started from, by setting.
     """
 
     row: dict[str, str]
+    folder: Path
     fingerprint: str
     protocol: dict[str, Any]
     treatment: dict[str, Any]
 
 
 Key = tuple[int, str]  # budget and mode
+Place = tuple[int, int]  # of a cell among those: its draw, and the number of its encoder
 
 
 @dataclass(frozen=True)
 class Finished:
-    """An experiment: the letter that it has in the table, its comparison, and its cells by budget, mode and draw."""
+    """An experiment: its letter in the table, its comparison, and its cells by budget and mode, draw and encoder."""
 
     letter: str
     folder: Path
     comparison: Comparison
-    cells: dict[Key, dict[int, ComparedCell]]
+    cells: dict[Key, dict[Place, ComparedCell]]
 
 
 def artefact(compared: Compared) -> Artefact[None]:
@@ -94,9 +101,11 @@ def compare(folders: Sequence[Path]) -> Compared:
 def _read(letter: str, folder: Path) -> Finished:
     compared, rows = comparison.read(folder)
     pretraining = functools.cache(functools.partial(_pretraining, folder))  # one serves many cells
-    cells: dict[Key, dict[int, ComparedCell]] = {}
-    for row in rows:
-        cells.setdefault((int(row["labels"]), row["mode"]), {})[int(row["seed"])] = _cell(folder, row, pretraining)
+    cells: dict[Key, dict[Place, ComparedCell]] = {}
+    for row in rows:  # by draw and encoder
+        own, draw = cells.setdefault((int(row["labels"]), row["mode"]), {}), int(row["seed"])
+        number = sum(other == draw for other, _ in own)
+        own[draw, number] = _cell(folder, row, pretraining)
     return Finished(letter, folder, compared, cells)
 
 
@@ -109,7 +118,7 @@ def _cell(folder: Path, row: dict[str, str], pretraining: Callable[[str], dict[s
     split = folder / row["cell"] / "split.json"
     if split.exists():  # a baseline trains on the whole budget and has none
         protocol["labelled images (SHA-256 of split.json)"] = disk.sha256_file(split)
-    return ComparedCell(row, manifest["fingerprint"], protocol, treatment)
+    return ComparedCell(row, folder / row["cell"], manifest["fingerprint"], protocol, treatment)
 
 
 def _pretraining(folder: Path, fingerprint: str) -> dict[str, Any]:
@@ -169,7 +178,11 @@ def _grids(first: Finished, other: Finished) -> Iterator[tuple[str, str, Any, An
     yield "grid", "modes", _parts(first, 1), _parts(other, 1)
     for key in _shared(first, other):
         name = f"draws of {key[1]} at {key[0]} labels"
-        yield "grid", name, sorted(first.cells[key]), sorted(other.cells[key])
+        yield "grid", name, _draws(first, key), _draws(other, key)
+
+
+def _draws(one: Finished, key: Key) -> list[int]:
+    return sorted({draw for draw, _ in one.cells[key]})
 
 
 def _parts(one: Finished, number: int) -> list[Any]:
@@ -202,7 +215,7 @@ def _paired(first: Finished, other: Finished) -> Iterator[RunDifference]:
             continue
         labels, mode = key
         for quantity in comparison.QUANTITIES:
-            a, b = ([float(pair[side].row[quantity]) for pair in pairs] for side in (0, 1))
+            a, b = (_table(quantity, [pair[side] for pair in pairs]) for side in (0, 1))
             yield {
                 **paired_figures(paired_difference(a, b)),
                 "labels": labels,
@@ -218,9 +231,21 @@ def _shared(first: Finished, other: Finished) -> list[Key]:
 
 
 def _pairs(first: Finished, other: Finished, key: Key) -> list[tuple[ComparedCell, ComparedCell]]:
-    """Cells of the draws that both have."""
+    """Cells of the draws and encoders that both have, by draw and encoder."""
     a, b = first.cells[key], other.cells[key]
-    return [(a[seed], b[seed]) for seed in sorted(a) if seed in b]
+    return [(a[place], b[place]) for place in sorted(a) if place in b]
+
+
+def _table(quantity: Quantity, cells: Sequence[ComparedCell]) -> npt.NDArray[Any]:
+    """An error of cells by draw and encoder, as a table of draws x encoders x what it was measured on."""
+    import numpy as np
+
+    draws = len({cell.row["seed"] for cell in cells})
+    if quantity == "e_in":
+        values = np.array([[float(cell.row["e_in"])] for cell in cells])
+    else:
+        values = np.stack([cell_files.read_mistakes(cell.folder) for cell in cells])
+    return values.reshape(draws, -1, values.shape[1])
 
 
 def _write(compared: Compared, folder: Path) -> None:

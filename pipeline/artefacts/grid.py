@@ -1,4 +1,4 @@
-"""The grid of modes x labels x draws: its cells and classical baselines, checked and trained in parallel."""
+"""The grid of modes x labels x draws x encoders: its cells and baselines, checked and trained in parallel."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ Entry = Cell | Baseline  # of the grid
 
 
 def entries(config: Experiment) -> list[Entry]:
-    """All entries of the grid, in the order of results.csv."""
+    """All entries of the grid, in the order of results.csv: by budget, mode, draw and encoder."""
     found: list[Entry] = []
     for labels in sorted(config.grid.labels):
         for mode in config.grid.modes:
-            found += [Cell(config, mode, labels, seed) for seed in range(config.grid.draws)]
+            starts = config.by_encoder if find_mode(mode).pretrained else (config,)
+            found += [Cell(own, mode, labels, seed) for seed in range(config.grid.draws) for own in starts]
         for name in BASELINES if config.grid.baselines else ():
             found += [Baseline(config, name, labels, seed) for seed in range(config.grid.draws)]
     return found
@@ -49,7 +50,8 @@ def check_grid(config: Experiment) -> None:
             "with the most is favoured"
         )
     if any(mode.pretrained for mode in modes):
-        encoder.artefact(config).check()
+        for own in config.by_encoder:
+            encoder.artefact(own).check()
     data_card.check_budgets(config)
 
 
@@ -66,19 +68,20 @@ def train_missing(config: Experiment, grid: Sequence[Entry]) -> None:
     if missing:
         check(config)
     if any(isinstance(entry, Cell) and entry.plan.definition.spreads_labels for entry in missing):
-        graph.artefact(config).build()  # with all threads, before every process waits for it
-    # long ones first: no core idles at the end
-    missing.sort(key=lambda entry: (-entry.labels, isinstance(entry, Baseline)))
+        for own in config.by_encoder:
+            graph.artefact(own).build()  # with all threads, before every process waits for it
+    # long ones first: no core idles at the end; a worker reads an encoder once if its cells follow each other
+    missing.sort(key=lambda entry: (-entry.labels, isinstance(entry, Baseline), entry.config.pretrain.seed))
     fan_out(config, _tasks(missing), "compare", "cell")
 
 
 def _tasks(missing: Sequence[Entry]) -> list[Task]:
     """A task an entry; but draws whose heads can be trained as one computation are one task, and begin."""
-    stacks: dict[tuple[str, int], list[Cell]] = {}
+    stacks: dict[tuple[str, int, int], list[Cell]] = {}
     alone = []
     for entry in missing:
         if isinstance(entry, Cell) and entry.plan.stackable:
-            stacks.setdefault((entry.mode, entry.labels), []).append(entry)
+            stacks.setdefault((entry.mode, entry.labels, entry.config.pretrain.seed), []).append(entry)
         else:
             alone.append(_task(entry))
     together = []

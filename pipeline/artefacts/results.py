@@ -12,7 +12,7 @@ Quantity = Literal["e_in", "e_out"]  # errors whose paired differences are told
 
 
 class IntervalRecord(TypedDict):
-    """A mean over the draws and its 95 % interval; the limits of a single draw are None."""
+    """A mean over draws, encoders and test images, and its 95 % interval; the limits of a single draw are None."""
 
     mean: float
     low: float | None
@@ -25,7 +25,7 @@ def interval_record(found: Interval) -> IntervalRecord:
 
 
 class OneRun(TypedDict):
-    """What the first draw alone says of E_out.
+    """What the first cell alone says of E_out.
 
     Attributes:
         cell: Its folder, relative to the experiment's.
@@ -49,6 +49,7 @@ class SummaryRow(TypedDict):
         labels: Label budget.
         mode: The mode, or the baseline's name.
         draws: Number of draws.
+        encoders: Number of pretrained encoders that each draw was trained with; 1 of a mode that starts from none.
         n_train: Number of labels trained on, in each draw.
         n_val: Number of labels that chose the epoch.
         e_in: Error on the labels trained on, 0 to 1.
@@ -60,6 +61,7 @@ class SummaryRow(TypedDict):
     labels: int
     mode: str
     draws: int
+    encoders: int
     n_train: int
     n_val: int
     e_in: IntervalRecord
@@ -118,7 +120,9 @@ class Comparison(TypedDict):
         dataset: What the config calls the data set.
         pretraining: What the pretraining is called in tables.
         level: Confidence level of all intervals.
-        draws: Number of draws of each cell.
+        draws: Number of draws of each mode.
+        encoders: Number of pretrained encoders.
+        margin: Difference up to which two modes count as equally good, as a share.
         summary: A row a budget and mode, in the order of results.csv.
         paired: A row a budget, pair of modes and error.
         fingerprint: Of all that it was made from, once it is written.
@@ -129,6 +133,8 @@ class Comparison(TypedDict):
     pretraining: str
     level: float
     draws: int
+    encoders: int
+    margin: float
     summary: list[SummaryRow]
     paired: list[PairedRow]
     fingerprint: NotRequired[str]
@@ -136,13 +142,17 @@ class Comparison(TypedDict):
 
 
 class ResultRow(TypedDict):
-    """A line of results.csv: one cell or classical baseline."""
+    """A line of results.csv: one cell or classical baseline.
+
+    ``encoder`` is the seed of the pretraining that the cell started from; empty where it started from none.
+    """
 
     dataset: str
     pretraining: str
     mode: str
     labels: int
     seed: int
+    encoder: int | str
     n_train: int
     n_val: int
     n_test: int

@@ -36,6 +36,7 @@ class MeasuredCell:
         labels: Label budget.
         mode: Name of the mode.
         seed: Which draw of the labels.
+        encoder: Seed of the pretraining that it started from; None where it started from none.
         folder: Its folder, relative to the experiment's.
         best_epoch: The epoch whose weights were kept.
         stopped_epoch: The last epoch trained.
@@ -49,6 +50,7 @@ class MeasuredCell:
     labels: int
     mode: str
     seed: int
+    encoder: int | None
     folder: str
     best_epoch: int
     stopped_epoch: int
@@ -71,7 +73,7 @@ class Evidence:
         rows: results.csv, one row a cell or baseline; every value is the text that stands there.
         cells: All cells of modes, in the order of results.csv; the classical baselines are in ``rows`` alone.
         manifest: Manifest of the grid's first cell.
-        pretrained: Manifest of the pretrained encoder; None where no mode of the grid starts from one.
+        pretrained: Manifest of the first pretrained encoder; None where no mode of the grid starts from one.
         losses: The columns of pretraining's history.csv; empty where there was no pretraining.
         verdicts: Verdicts of the studies made of the same images, each with its folder.
         looks: Who looked at the test set, and how often.
@@ -102,17 +104,22 @@ class Evidence:
 
     @property
     def firsts(self) -> list[MeasuredCell]:
-        """The first draw of each mode at each budget."""
-        return [cell for cell in self.cells if cell.seed == self.cells[0].seed]
+        """The first draw of each mode at each budget, with the first encoder."""
+        return [cell for cell in self.cells if cell.seed == self.cells[0].seed and cell.encoder in (None, self.encoder)]
+
+    @property
+    def encoder(self) -> int:
+        """Seed of the first encoder's pretraining."""
+        return self.config.pretrain.seed
 
     def draws(self, labels: int, mode: str) -> list[MeasuredCell]:
-        """All draws of a mode at a budget."""
+        """All cells of a mode at a budget, by draw and encoder."""
         return [cell for cell in self.cells if (cell.labels, cell.mode) == (labels, mode)]
 
     def errors(self, labels: int, mode: str) -> npt.NDArray[np.bool_]:
         """Whether a mode's cells took each test image for a wrong class, shape (draws, encoders, test images)."""
-        wrong = [cell.predictions != self.truth for cell in self.draws(labels, mode)]
-        return np.stack(wrong)[:, None]
+        wrong = np.stack([cell.predictions != self.truth for cell in self.draws(labels, mode)])
+        return wrong.reshape(self.config.grid.draws, -1, wrong.shape[1])
 
     def summary(self, labels: int, mode: str) -> SummaryRow:
         """What the comparison says of a mode at a budget."""
@@ -180,6 +187,7 @@ def _cell(folder: Path, row: dict[str, str], outcome: Metrics) -> MeasuredCell:
         labels=int(row["labels"]),
         mode=row["mode"],
         seed=int(row["seed"]),
+        encoder=int(row["encoder"]) if row["encoder"] else None,
         folder=row["cell"],
         best_epoch=int(row["best_epoch"]),
         stopped_epoch=int(row["stopped_epoch"]),

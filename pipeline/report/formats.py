@@ -29,6 +29,18 @@ def with_half_width(interval: IntervalRecord) -> str:
     return f"{percent(interval['mean'])} ± {percent(interval['high'] - interval['mean'])}"
 
 
+def probability(share: float) -> str:
+    """Return a probability as a percentage that is never rounded to certainty.
+
+    Examples:
+        >>> probability(0.973), probability(0.9999), probability(0.0)
+        ('97 %', 'over 99 %', 'under 1 %')
+    """
+    if share < 0.01:
+        return "under 1 %"
+    return "over 99 %" if share > 0.99 else f"{100 * share:.0f} %"
+
+
 def count_draws(count: int) -> str:
     """Return "1 draw", "2 draws" and so on."""
     return f"{count} draw{'' if count == 1 else 's'}"

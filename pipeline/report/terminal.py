@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from pipeline.artefacts.results import Compared, Comparison
-from pipeline.report.formats import percent, with_half_width
+from pipeline.artefacts.results import Compared, Comparison, PairedRow
+from pipeline.report.formats import count_draws, percent, probability, with_half_width
 
 WIDTH = 100
 
@@ -16,10 +16,10 @@ _KIND = {"grid": "other grid", "protocol": "not paired", "treatment": "compared"
 def comparison_table(comparison: Comparison) -> str:
     """Mean E_in, E_out and gap by budget and mode, then the paired differences."""
     lines = [
-        f"{comparison['dataset']}, {comparison['pretraining']}: error in %, mean over {comparison['draws']} draws "
-        "± half of the 95 % interval",
+        f"{comparison['dataset']}, {comparison['pretraining']}: error in %, mean over {_repetitions(comparison)}",
+        f"± half of the 95 % interval, which counts {_counted(comparison)}",
         "",
-        f"{'labels':>6}  {'mode':<14} {'E_in':>14} {'E_out':>14} {'gap':>14}   one run's E_out, 95 %",
+        f"{'labels':>6}  {'mode':<14} {'E_in':>14} {'E_out':>14} {'gap':>14}   one cell's E_out, 95 %",
     ]
     previous = None
     for row in comparison["summary"]:
@@ -32,15 +32,33 @@ def comparison_table(comparison: Comparison) -> str:
     if comparison["paired"]:
         lines += [
             "",
-            "paired differences over the same draws, in percentage points (p: exact sign flips)",
+            "paired differences over the same draws, in percentage points (p: sign flips of draws), and the",
+            f"probability that the one with fewer errors is better by more than {100 * comparison['margin']:g} points",
             "",
         ]
     for pair in comparison["paired"]:
         label = f"{_QUANTITY[pair['quantity']]:<5} {pair['first']} - {pair['second']}"
-        lines.append(
-            f"{pair['labels']:>6}  {label:<35} {with_half_width(pair['difference']):>14}   p = {pair['p_value']:.4f}"
-        )
+        line = f"{pair['labels']:>6}  {label:<35} {with_half_width(pair['difference']):>14}   p = {pair['p_value']:.4f}"
+        lines.append(f"{line}   {_better(pair)}".rstrip())
     return _cut(lines)
+
+
+def _repetitions(comparison: Comparison) -> str:
+    draws = count_draws(comparison["draws"])
+    return draws if comparison["encoders"] == 1 else f"{draws} with each of {comparison['encoders']} encoders"
+
+
+def _counted(comparison: Comparison) -> str:
+    counted = "draws of the labels and test images"
+    return counted if comparison["encoders"] == 1 else f"{counted}, and seeds of pretraining"
+
+
+def _better(pair: PairedRow) -> str:
+    """The likelihood that the mode with fewer errors on the test images is better by more than the margin."""
+    first, second = pair["first_better"], pair["second_better"]
+    if pair["quantity"] == "e_in" or first is None or second is None:
+        return ""
+    return f"{pair['first']} {probability(first)}" if first > second else f"{pair['second']} {probability(second)}"
 
 
 def runs_table(compared: Compared) -> str:

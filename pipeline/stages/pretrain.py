@@ -7,14 +7,22 @@ from pathlib import Path
 from pipeline import extras
 from pipeline.artefacts import encoder
 from pipeline.config import Experiment
+from pipeline.errors import PipelineError
 
 
 def run(config: Experiment) -> Path:
-    """Pretrain unless it is done, and return the encoder's folder.
+    """Pretrain all encoders of the grid that are not done, and return the first one's folder.
 
     Raises:
-        PipelineError: If stage data has not run, a package is missing, or the training diverged.
+        PipelineError: If stage data has not run, a package is missing, several processes are to pretrain several
+            encoders, or the training diverged.
     """
     if config.runtime.tensorboard:
         extras.require("tensorboard", "runtime.tensorboard")
-    return encoder.build(config)
+    if config.grid.encoders > 1 and config.runtime.processes > 1:
+        raise PipelineError(
+            f"grid.encoders: {config.grid.encoders} cannot be pretrained by {config.runtime.processes} processes in "
+            "one command; run it for each with --grid.encoders 1 and --pretrain.seed, and compare finds them"
+        )
+    folders = [encoder.build(own) for own in config.by_encoder]
+    return folders[0]

@@ -18,6 +18,7 @@ def _table(evidence: Evidence) -> Table:
         Column("Labels", "number"),
         Column("Mode"),
         Column("Draw", "number"),
+        Column("Encoder", "number"),
         Column("n_train", "number"),
         Column("n_val", "number"),
         Column("n_test", "number"),
@@ -33,7 +34,7 @@ def _table(evidence: Evidence) -> Table:
         (
             row["labels"],
             row["mode"],
-            *(row[name] for name in ("seed", "n_train", "n_val", "n_test")),
+            *(row[name] for name in ("seed", "encoder", "n_train", "n_val", "n_test")),
             *(percent(float(row[name])) if row[name] else "" for name in ("e_in", "e_val", "e_out")),
             *(row[name] for name in ("best_epoch", "stopped_epoch")),
             f"{float(row['seconds']):.1f}",

@@ -46,6 +46,7 @@ def _table(comparison: Comparison) -> Table:
         Column("E_out", "number"),
         Column("Gap", "number"),
         Column("Draws", "number"),
+        Column("Encoders", "number"),
         Column("One cell's E_out", "number"),
         Column("Clopper-Pearson", "number"),
         Column("Hoeffding", "number"),
@@ -57,6 +58,7 @@ def _table(comparison: Comparison) -> Table:
             row["mode"],
             *(with_half_width(each) for each in (row["e_in"], row["e_out"], row["gap"])),
             str(row["draws"]),
+            str(row["encoders"]),
             percent(row["one_run"]["errors"] / row["one_run"]["n"]),
             _limits(row["one_run"]["clopper_pearson"]),
             _limits(row["one_run"]["hoeffding"]),
@@ -65,8 +67,9 @@ def _table(comparison: Comparison) -> Table:
         for row in comparison["summary"]
     ]
     return Table(
-        f"Errors in %: mean over the draws ± half of the {level} interval (none for a single draw). Gap: E_out - "
-        "E_in, in percentage points. A cell is one training of one classifier. The last columns are about one cell "
+        f"Errors in %: mean over the draws ± half of the {level} interval (none for a single draw), which counts all "
+        "that was repeated: draws of the labels, test images, pretrained encoders. Gap: E_out - E_in, in percentage "
+        "points. A cell is one training of one classifier. The last columns are about one cell "
         f"alone, the first draw: the true error of that very classifier lies within either pair of bounds with {level} "
         "confidence; Hoeffding's holds whatever the images are, and is wider.",
         columns,

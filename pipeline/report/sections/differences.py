@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from pipeline.artefacts.results import Comparison
-from pipeline.report.blocks import Beside, Column, Figure, Folded, Section, Table, Text
+from pipeline.report.blocks import Column, Figure, Folded, Section, Table, Text
 from pipeline.report.claims import SIGNIFICANCE, Claim, claims_of, draws_needed, how_many_supported
 from pipeline.report.drawing import GREY, PALETTE, Picture, styled, svg
 from pipeline.report.evidence import Evidence
-from pipeline.report.formats import count_draws, with_half_width
+from pipeline.report.formats import count_draws, percent, probability, with_half_width
 
 _QUANTITY = {"e_in": "E_in", "e_out": "E_out"}
 
@@ -36,7 +36,8 @@ def differences(evidence: Evidence) -> Section | None:
                 "out how easy or hard a draw is for everybody."
             ),
             Text(_correction(claims)),
-            Beside([Figure(_forest(claims), caption), _claims_table(claims)]),
+            Figure(_forest(claims), caption),
+            _claims_table(claims, evidence.comparison["margin"]),
             Folded("All paired differences, E_in included", [_paired_table(evidence.comparison)]),
         ],
     )
@@ -50,7 +51,7 @@ def _correction(claims: Sequence[Claim]) -> str:
         f"chance of even one false finding stays at {100 * SIGNIFICANCE:.0f} % at most. Of the {count} differences in "
         f"E_out, the tests then support {how_many_supported(claims)}."
     )
-    draws, needed = claims[0].draws, draws_needed(count)
+    draws, needed = claims[0].row["draws"], draws_needed(count)
     if draws >= needed:
         return found
     return (
@@ -59,25 +60,43 @@ def _correction(claims: Sequence[Claim]) -> str:
     )
 
 
-def _claims_table(claims: Sequence[Claim]) -> Table:
+def _claims_table(claims: Sequence[Claim], margin: float) -> Table:
     columns = (
         Column("Labels", "number"),
         Column("Difference"),
         Column("Points", "number"),
-        Column("p", "number"),
+        Column("First better", "number"),
+        Column("Equal", "number"),
+        Column("Second better", "number"),
+        Column("Could be found", "number"),
         Column("p, corrected", "number"),
         Column("Supported to err less"),
     )
     rows = [
-        (str(claim.labels), claim.name, claim.points, f"{claim.p_value:.4f}", f"{claim.corrected:.4f}", claim.better)
+        (
+            str(claim.labels),
+            claim.name,
+            claim.points,
+            *(_chance(claim.row[name]) for name in ("first_better", "equal", "second_better")),
+            "" if claim.row["detectable"] is None else percent(claim.row["detectable"]),
+            f"{claim.corrected:.4f}",
+            claim.better,
+        )
         for claim in claims
     ]
     return Table(
-        "E_out, in percentage points. p: how often chance alone would make a difference as large (sign-flip test), as "
-        "it is and corrected by Holm.",
+        f"E_out in percentage points, with the probability that the first mode is better by more than {100 * margin:g} "
+        "points, that the two differ by less, and that the second is better by more. Could be found: the smallest true "
+        "difference that an experiment of this size would show in four cases of five; what is smaller may be there and "
+        "stay unseen. p: how often chance alone, in drawing the labels, would make a difference as large (sign-flip "
+        "test, corrected by Holm).",
         columns,
         rows,
     )
+
+
+def _chance(share: float | None) -> str:
+    return "" if share is None else probability(share)
 
 
 def _paired_table(comparison: Comparison) -> Table:
@@ -107,8 +126,8 @@ def _paired_table(comparison: Comparison) -> Table:
     ]
     return Table(
         "Paired differences over the same draws, in percentage points: mean ± half of the "
-        f"{100 * comparison['level']:.0f} % interval, and the p value of the two-sided sign-flip test. Below 0, the "
-        "first mode errs less. These p values are not corrected for looking at several differences.",
+        f"{100 * comparison['level']:.0f} % interval, and the p value of the two-sided sign-flip test over the draws. "
+        "Below 0, the first mode errs less. These p values are not corrected for looking at several differences.",
         columns,
         rows,
         sortable=True,
@@ -124,7 +143,7 @@ def _forest(claims: Sequence[Claim]) -> Picture:
     budgets = sorted({claim.labels for claim in claims})
     panels = {labels: [claim for claim in claims if claim.labels == labels] for labels in budgets}
     heights = [len(panel) + 1 for panel in panels.values()]
-    drawing = Drawing(figsize=(5.4, 0.5 + 0.55 * len(panels) + 0.27 * len(claims)), layout="constrained")
+    drawing = Drawing(figsize=(7.2, 0.5 + 0.55 * len(panels) + 0.27 * len(claims)), layout="constrained")
     grid = drawing.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axes, (labels, panel) in zip(grid, panels.items(), strict=True):
         _draw_panel(axes, panel)
@@ -137,8 +156,9 @@ def _forest(claims: Sequence[Claim]) -> Picture:
 def _draw_panel(axes: Axes, claims: Sequence[Claim]) -> None:
     axes.axvline(0, color="black", linewidth=0.8)
     for place, claim in enumerate(claims):
-        mean, color = 100 * claim.mean, PALETTE[0] if claim.supported else GREY
-        limits = [mean, mean] if claim.low is None or claim.high is None else [100 * claim.low, 100 * claim.high]
+        difference, color = claim.row["difference"], PALETTE[0] if claim.supported else GREY
+        mean, low, high = 100 * difference["mean"], difference["low"], difference["high"]
+        limits = [mean, mean] if low is None or high is None else [100 * low, 100 * high]
         axes.plot(limits, [place, place], color=color, linewidth=1.4, marker="|", markersize=6)
         axes.plot(mean, place, marker="o", color=color, markerfacecolor=color if claim.supported else "white")
     axes.set_yticks(range(len(claims)), [claim.name for claim in claims])

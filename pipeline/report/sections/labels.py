@@ -61,7 +61,7 @@ def _rules(evidence: Evidence) -> list[str]:
             f"Pretraining used {images} training images, no label and no test image; {card['train'] - images} "
             "training images were left out of it."
         )
-    rules += _looks(evidence.looks, int(rows[0]["n_test"]))
+    rules += _looks(evidence.looks, int(rows[0]["n_test"]), evidence.config.grid.encoders)
     if any(row["mode"] in BASELINES for row in rows):
         rules.append(
             "The classical baselines select nothing and need no validation labels: they train on the entire budget."
@@ -100,13 +100,13 @@ def _trials(evidence: Evidence) -> list[str]:
     ]
 
 
-def _looks(looks: Looks, images: int) -> list[str]:
-    """Who looked at the test set, and who more than once."""
+def _looks(looks: Looks, images: int, encoders: int) -> list[str]:
+    """Who looked at the test set, and who more than once; each encoder's cells may, once."""
     sentences = [f"The test set of {images} images is opened for a cell after its epoch has been selected, and once."]
     if looks.again:
         cells = ", ".join(f"{cell} ({count} times)" for cell, count in sorted(looks.again.items()))
         sentences.append(f"It was opened again for {cells}, whose folders were removed or whose processes were ended.")
-    if looks.settings > 1:
+    if looks.settings > encoders:
         sentences.append(
             f"In this experiment's folder the same mode, budget and draw was measured under up to {looks.settings} "
             "settings: whoever picks among them by E_out has chosen by the test set, and E_out is too low."

@@ -10,13 +10,21 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter, NullLocator
 
-from pipeline.artefacts.results import Comparison, IntervalRecord, PairedRow, Quantity, SummaryRow
+from pipeline.artefacts.results import Comparison, PairedRow, Quantity, SummaryRow
 from pipeline.modes import BASELINES, MODES, in_order
 from pipeline.report.blocks import Figure, Opening
-from pipeline.report.claims import SIGNIFICANCE, Claim, claims_of, draws_needed, how_many_supported
+from pipeline.report.claims import (
+    SIGNIFICANCE,
+    Claim,
+    claims_of,
+    draws_needed,
+    excludes_zero,
+    find_pair,
+    how_many_supported,
+)
 from pipeline.report.drawing import GREY, Floats, Picture, mode_look, styled, svg
 from pipeline.report.evidence import Evidence
-from pipeline.report.formats import count_draws, percent
+from pipeline.report.formats import count_draws, percent, probability
 
 QUESTION = (
     "With few labels, is it better to freeze a pretrained encoder, to fine-tune it, or to train the same network "
@@ -32,6 +40,7 @@ def opening(evidence: Evidence) -> Opening:
         title=f"{evidence.card['dataset']}: E_in and E_out with few labels",
         question=QUESTION,
         answer=answer(comparison),
+        findings=findings(comparison),
         remarks=_remarks(comparison, claims_of(comparison), evidence.pretrained is not None),
         figure=Figure(_chart(comparison["summary"]), _caption(comparison)),
     )
@@ -41,106 +50,114 @@ def opening(evidence: Evidence) -> Opening:
 
 
 def answer(comparison: Comparison) -> str:
-    """Return the finding at the smallest budget in one sentence, no stronger than the data allow."""
+    """Return the finding at the smallest budget in one sentence."""
+    best, rivals = _best_and_rivals(comparison)
+    rate = f"{percent(best['e_out']['mean'])} % of the test images"
+    repeated = f"mean over {_repetitions(best)}"
+    if not rivals:
+        return (
+            f"With {best['labels']} labels, {best['mode']} errs on {rate} ({repeated}); no other mode is in the grid "
+            "to compare it with."
+        )
+    return f"With {best['labels']} labels, {best['mode']} errs least, on {rate} ({repeated})."
+
+
+def findings(comparison: Comparison) -> list[str]:
+    """Return how every other mode compares with the best one at the smallest budget, no stronger than the data allow.
+
+    The closest rival comes first.
+    """
+    best, rivals = _best_and_rivals(comparison)
+    return [_against(comparison, best, rival) for rival in rivals]
+
+
+def _best_and_rivals(comparison: Comparison) -> tuple[SummaryRow, list[SummaryRow]]:
     labels = min(row["labels"] for row in comparison["summary"])
     rows = [row for row in comparison["summary"] if row["labels"] == labels and row["mode"] in MODES]
-    best = min(rows, key=lambda row: row["e_out"]["mean"])
-    who = f"With {labels} labels, {best['mode']}"
-    rate = f"{percent(best['e_out']['mean'])} % over {count_draws(best['draws'])}"
-    if len(rows) == 1:
-        return f"{who} has a mean E_out of {rate}; no other mode is in the grid to compare it with."
-    rivals = [_against(comparison, best, row) for row in rows if row is not best]
-    return f"{who} has the lowest mean E_out of the modes, {rate}: {'; '.join(rivals)}."
+    rows.sort(key=lambda row: row["e_out"]["mean"])
+    return rows[0], rows[1:]
+
+
+def _repetitions(row: SummaryRow) -> str:
+    """Such as "8 draws", or "8 draws with each of 3 encoders"."""
+    draws = count_draws(row["draws"])
+    return draws if row["encoders"] == 1 else f"{draws} with each of {row['encoders']} encoders"
 
 
 def _against(comparison: Comparison, best: SummaryRow, rival: SummaryRow) -> str:
     """How much less the best mode errs than a rival, and whether chance could have done it."""
     rate = f"{rival['mode']} errs on {percent(rival['e_out']['mean'])} %"
-    paired = _find_pair(comparison["paired"], best, rival)
+    paired = find_pair(comparison, best["labels"], rival["mode"], best["mode"])
     if paired is None:
-        return f"{rate}, without a paired comparison"
+        return f"{rate}, without a paired comparison."
     difference = paired["difference"]
-    mean, low, high = difference["mean"], difference["low"], difference["high"]
-    if low is None or high is None:
-        return f"{rate}, {percent(mean)} points more, and a single draw cannot tell that from chance"
+    points = f"{percent(difference['mean'])} points more"
+    low, high, better = difference["low"], difference["high"], paired["second_better"]
+    if low is None or high is None or better is None:
+        return f"{rate}, {points}, and a single draw cannot tell that from chance."
     interval = f"{100 * comparison['level']:.0f} % interval {percent(low)} to {percent(high)}"
     return (
-        f"{rate}, {percent(mean)} points more ({interval}, p = {paired['p_value']:.4f}), "
-        f"{_verdict(low, high, paired['p_value'], paired['draws'])}"
+        f"{rate}, {points} ({interval}, p = {paired['p_value']:.4f}): {_verdict(paired)}. That {best['mode']} is "
+        f"better by more than {100 * comparison['margin']:g} points has a probability of {probability(better)}."
     )
 
 
-def _find_pair(pairs: list[PairedRow], best: SummaryRow, rival: SummaryRow) -> PairedRow | None:
-    """Rival minus best in E_out, whichever way round the comparison holds it."""
-    for row in pairs:
-        if row["labels"] != best["labels"] or row["quantity"] != "e_out":
-            continue
-        if (row["first"], row["second"]) == (rival["mode"], best["mode"]):
-            return row
-        if (row["first"], row["second"]) == (best["mode"], rival["mode"]):
-            return {
-                **row,
-                "first": rival["mode"],
-                "second": best["mode"],
-                "difference": _turned_round(row["difference"]),
-                "first_better": row["second_better"],
-                "second_better": row["first_better"],
-            }
-    return None
-
-
-def _turned_round(difference: IntervalRecord) -> IntervalRecord:
-    """The interval of second minus first."""
-    mean, low, high = difference["mean"], difference["low"], difference["high"]
-    if low is None or high is None:
-        return {"mean": 0.0 - mean, "low": None, "high": None}
-    return {"mean": 0.0 - mean, "low": 0.0 - high, "high": 0.0 - low}
-
-
-def _verdict(low: float, high: float, p_value: float, draws: int) -> str:
+def _verdict(paired: PairedRow) -> str:
     """A difference counts only where interval and test agree; few draws cannot make the test agree."""
-    if low <= 0 <= high:
-        return "so the data do not separate the two"
-    if p_value <= SIGNIFICANCE:
-        return "so the data separate the two"
-    smallest = 2 / 2**draws
+    if not excludes_zero(paired["difference"]):
+        return "the data do not separate the two"
+    if paired["p_value"] <= SIGNIFICANCE:
+        return "the data separate the two"
+    smallest = 2 / 2 ** paired["draws"]
     if smallest > SIGNIFICANCE:
         return (
-            f"but {count_draws(draws)} are too few to separate the two (the test's p cannot fall below {smallest:.4f})"
+            f"{count_draws(paired['draws'])} are too few to separate the two (the test's p cannot fall below "
+            f"{smallest:.4f})"
         )
-    return "so interval and test disagree and the data do not clearly separate the two"
+    return "interval and test disagree, and the data do not clearly separate the two"
+
+
+# --- what has to be known to read it --------------------------------------------------------------------------
 
 
 def _remarks(comparison: Comparison, claims: Sequence[Claim], pretrained: bool) -> list[str]:
-    labels = min(row["labels"] for row in comparison["summary"])
-    baselines = [row for row in comparison["summary"] if row["labels"] == labels and row["mode"] in BASELINES]
     remarks = []
     if len(claims) > 1:
-        draws = claims[0].draws
+        draws = claims[0].row["draws"]
         too_few = f": {count_draws(draws)} are too few" if 1 < draws < draws_needed(len(claims)) else ""
         remarks.append(
             f"That looks at each difference by itself. Corrected for looking at all {len(claims)}, at every budget, "
             f"the tests support {how_many_supported(claims)} of them{too_few}."
         )
-    if baselines:
-        best = min(baselines, key=lambda row: row["e_out"]["mean"])
-        remarks.append(
-            f"The best classical baseline with {labels} labels is {best['mode']} ({BASELINES[best['mode']]}), with a "
-            f"mean E_out of {percent(best['e_out']['mean'])} %."
-        )
-    shared = "one test set and one pretrained encoder" if pretrained else "one test set"
-    if comparison["draws"] > 1:
-        remarks.append(
-            f"All draws share {shared}: the intervals over draws say how much depends on which labels were drawn, "
-            "not on these."
-        )
-    else:
-        remarks.append("A single draw of the labels says nothing about how much depends on which labels were drawn.")
-    remarks.append(
-        "What the finite test set leaves open is told by the Clopper-Pearson and Hoeffding bounds, each for a single "
-        "cell."
-    )
+    remarks += _best_baseline(comparison)
+    remarks.append(_what_intervals_count(comparison, pretrained))
     return remarks
+
+
+def _best_baseline(comparison: Comparison) -> list[str]:
+    labels = min(row["labels"] for row in comparison["summary"])
+    baselines = [row for row in comparison["summary"] if row["labels"] == labels and row["mode"] in BASELINES]
+    if not baselines:
+        return []
+    best = min(baselines, key=lambda row: row["e_out"]["mean"])
+    return [
+        f"The best classical baseline with {labels} labels is {best['mode']} ({BASELINES[best['mode']]}), with a mean "
+        f"E_out of {percent(best['e_out']['mean'])} %."
+    ]
+
+
+def _what_intervals_count(comparison: Comparison, pretrained: bool) -> str:
+    if comparison["draws"] == 1:
+        return "A single draw of the labels says nothing about how much depends on which labels were drawn."
+    counted = "which labels were drawn and which images happen to be in the test set"
+    if not pretrained:
+        return f"Intervals say how much depends on {counted}."
+    if comparison["encoders"] > 1:
+        return f"Intervals say how much depends on {counted}, and on the seed of pretraining."
+    return (
+        f"Intervals say how much depends on {counted}. All modes share one pretrained encoder: how much another seed "
+        "of pretraining would change is not in them (grid.encoders trains several)."
+    )
 
 
 # --- errors against labels ------------------------------------------------------------------------------------
@@ -151,7 +168,7 @@ def _caption(comparison: Comparison) -> str:
         "Error against the number of labels. Filled: E_out, on the test set. Hollow: E_in, on the training labels."
     ]
     if comparison["draws"] > 1:
-        sentences.append("Bars: interval over the draws, cut off at 0 and 100 %.")
+        sentences.append("Bars: 95 % interval, cut off at 0 and 100 %.")
     if any(row["mode"] in BASELINES for row in comparison["summary"]):
         sentences.append("Grey: E_out of the classical baselines, without bars.")
     return " ".join(sentences)
