@@ -34,7 +34,9 @@ def test_every_number_of_a_cell_can_be_recounted_from_its_predictions(mode: str,
     folder = cell(runs, mode, seed=1)
     said, dataset = metrics(folder), load(DataConfig("digits"))
     with np.load(folder / "predictions.npz", allow_pickle=False) as predictions:
-        assert set(predictions) == {"train_index", "train_pred", "val_index", "val_pred", "test_pred"}
+        names = {"train_index", "train_pred", "val_index", "val_pred", "test_pred", "test_label"}
+        assert set(predictions) == names
+        assert np.array_equal(predictions["test_label"], dataset.test.labels.numpy())
         train_labels, test_labels = dataset.train.labels.numpy(), dataset.test.labels.numpy()
         wrong = {
             "e_in": predictions["train_pred"] != train_labels[predictions["train_index"]],
