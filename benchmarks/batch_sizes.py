@@ -20,8 +20,9 @@ from benchmarks.subjects import DEFAULT, new_model, training_images
 from pipeline.config import Experiment, RuntimeConfig
 from pipeline.datasets.batches import InMemoryData
 from pipeline.store import disk
+from pipeline.training.precision import resolve_precision
 from pipeline.training.recording import Monitored
-from pipeline.training.trainer import fit, make_trainer, resolve_precision
+from pipeline.training.trainer import fit, make_trainer
 
 SIZES = (64, 256, 1024, 4096, 16384)
 
@@ -75,7 +76,7 @@ def main() -> None:
     arguments = parser.parse_args()
     runtime = RuntimeConfig(precision=arguments.precision, progress=False, compile=arguments.compile)
     device = make_trainer(runtime, 1, []).strategy.root_device
-    half = resolve_precision(runtime) == "bf16-mixed"
+    half = resolve_precision(runtime) == "bf16"
     peak, work = peak_flops(device, torch.bfloat16 if half else torch.float32), step_flops()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(f"{name}, {resolve_precision(runtime)}: a matrix product reaches {peak / 1e9:,.0f} GFLOP/s;")

@@ -16,8 +16,9 @@ from pipeline.datasets.batches import Batches, InMemoryData
 from pipeline.datasets.image_data import Dataset
 from pipeline.models.inputs import as_input
 from pipeline.models.pretraining import Pretraining
+from pipeline.training.precision import resolve_precision
 from pipeline.training.recording import Monitored
-from pipeline.training.trainer import fit, resolve_precision, seed_everything
+from pipeline.training.trainer import fit, seed_everything
 
 DEFAULT = PretrainConfig(epochs=1)
 
@@ -93,7 +94,7 @@ def train_bare(config: PretrainConfig, images: Tensor, precision: Any = "32") ->
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=config.learning_rate, total_steps=config.epochs * len(batches), pct_start=0.15
     )
-    half = resolve_precision(RuntimeConfig(precision=precision)) == "bf16-mixed"
+    half = resolve_precision(RuntimeConfig(precision=precision)) == "bf16"
     for epoch in range(config.epochs):  # noqa: B007  # the batches ask for it
         for pixels, _ in batches:
             clean = as_input(pixels)

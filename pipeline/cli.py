@@ -15,6 +15,7 @@ from pipeline.config import from_parsed
 from pipeline.errors import PipelineError
 from pipeline.parsers import commands_parser, stage_parser
 from pipeline.store.regular_files import check_regular
+from pipeline.training.precision import with_fixed_precision
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,7 +70,7 @@ def _settings(name: str, words: Sequence[str]) -> tuple[Any, list[Any]]:
         return chosen[stage.operands[0]], options
     experiment = from_parsed(chosen)
     methods.own_settings(experiment.pretrain)  # which only the method can check
-    return experiment, options
+    return with_fixed_precision(experiment), options
 
 
 def _check_files(words: Sequence[str]) -> None:

@@ -35,7 +35,7 @@ def test_a_whole_installation_is_ok_and_nothing_is_changed(
     said = lines(capsys.readouterr().out)
     assert "not prepared yet; `python -m pipeline data` does it" in said["data"][1]
     assert said["data folder"][1] == f"{tmp_path / 'not' / 'yet'} can be made in {tmp_path}"
-    assert said["precision"][1] == "bf16-mixed: runtime.precision is bf16"
+    assert said["precision"][1].startswith("bf16, on hardware that")
 
 
 def test_what_is_broken_is_named_with_its_remedy_and_the_status_is_one(

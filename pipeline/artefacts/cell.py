@@ -28,6 +28,7 @@ from pipeline.learning.plan import Plan, split_budget
 from pipeline.store import test_access
 from pipeline.store.artefact import Artefact
 from pipeline.store.fingerprints import Inputs
+from pipeline.training.precision import resolve_precision
 
 if TYPE_CHECKING:
     import torch
@@ -83,7 +84,7 @@ class Cell:
         made_from = {
             "stage": "train",
             "data": data_card.load(config)["sha256"],
-            "precision": config.runtime.precision,
+            "precision": resolve_precision(config.runtime),
             "mode": self.mode,
             "flags": cell_settings.flags(mode),
             "labels": self.labels,

@@ -17,6 +17,7 @@ from pipeline.store import disk
 from pipeline.store.artefact import Artefact, artefact_folder
 from pipeline.store.fingerprints import Inputs
 from pipeline.store.manifest import Manifest, open_artefact
+from pipeline.training.precision import explain_precision, resolve_precision
 
 if TYPE_CHECKING:
     import torch
@@ -28,9 +29,7 @@ if TYPE_CHECKING:
 _NAME = "pretrain"
 _REMEDY = f"run `{command('pretrain')}` with the same settings first"
 
-Outcome = dict[
-    str, Any
-]  # counts, precision and threads, the last epoch's row of history.csv, and the method's findings
+Outcome = dict[str, Any]  # counts, threads, the last epoch's row of history.csv, and the method's findings
 
 
 def artefact(config: Experiment) -> Artefact[Outcome]:
@@ -44,7 +43,7 @@ def inputs(config: Experiment) -> Inputs:
         "stage": "pretrain",
         "images": data_card.load(config)["images_sha256"],
         "pretrain": methods.resolved(config.pretrain),
-        "precision": config.runtime.precision,
+        "precision": resolve_precision(config.runtime),
     }
     if methods.corrupts(config.pretrain, config.invariances):
         made_from["invariances"] = config.invariances.amounts()
@@ -210,10 +209,9 @@ def _make(config: Experiment, folder: Path) -> Outcome:
     from pipeline.datasets.leakage import check_disjoint
     from pipeline.learning.pretrain import pretrain
     from pipeline.store import tensor_file
-    from pipeline.training.trainer import explain_precision, threads
+    from pipeline.training.trainer import threads
 
-    precision, reason = explain_precision(config.runtime)
-    print(f"pretrain: precision {precision}, {reason}")
+    print(f"pretrain: precision {explain_precision(config.runtime)}")
     settings, dataset, place = config.pretrain, data_card.load_dataset(config), artefact(config)
     images = dataset.train.images
     if dataset.train.is_streamed:
@@ -236,7 +234,6 @@ def _make(config: Experiment, folder: Path) -> Outcome:
     return {
         "images": len(seen),
         "epochs": encoder.result.stopped_epoch,
-        "precision": precision,
         "threads": used,
         "architecture": methods.architecture(settings),
         **encoder.result.history[-1],

@@ -19,6 +19,7 @@ from pipeline.datasets import loading
 from pipeline.errors import PipelineError
 from pipeline.invocation import CHECKOUT, command, is_checkout
 from pipeline.store import provenance
+from pipeline.training.precision import explain_precision
 
 NEEDED = 2**30  # bytes; configs/mnist.yaml leaves 0.2 GiB behind, its unpacked images included
 
@@ -129,10 +130,7 @@ def _device(config: Experiment) -> Finding:
 
 
 def _precision(config: Experiment) -> Finding:
-    from pipeline.training.trainer import explain_precision
-
-    name, reason = explain_precision(config.runtime)
-    return Finding(f"{name}: {reason}")
+    return Finding(explain_precision(config.runtime))
 
 
 def _data(config: Experiment) -> Finding:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -22,14 +22,13 @@ from pipeline.errors import PipelineError
 from pipeline.models.encoders import Shape
 from pipeline.training.checkpoints import AtomicCheckpoints, SaveEpochs, usable
 from pipeline.training.distributed import OneBatch
+from pipeline.training.precision import resolve_precision
 from pipeline.training.recording import FitResult, Monitored, Progress, Recorder, TensorBoard
 
 _EXPECTED_WARNINGS = (
     r"Found \d+ module\(s\) in eval mode",  # a frozen encoder is meant to be
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6.6 beside torch 2.13; nothing of ours
 )
-
-Precision = Literal["32-true", "bf16-mixed"]
 
 ENCODERS = {"conv": "pipeline.models.encoders:ConvEncoder", "mlp": "pipeline.models.encoders:MLPEncoder"}
 
@@ -67,25 +66,6 @@ def _make_network(part: str, config: NetworkConfig, built_in: dict[str, str], *p
             f"pretrain.encoder: {config.name} has no .out_features; expected how many features it makes"
         )
     return network
-
-
-def resolve_precision(runtime: RuntimeConfig) -> Precision:
-    """Lightning's name of the precision: bfloat16 for "auto" only where the hardware computes it natively."""
-    return explain_precision(runtime)[0]
-
-
-def explain_precision(runtime: RuntimeConfig) -> tuple[Precision, str]:
-    """The precision, and why it is that one."""
-    if runtime.precision != "auto":
-        chosen: Precision = "bf16-mixed" if runtime.precision == "bf16" else "32-true"
-        return chosen, f"runtime.precision is {runtime.precision}"
-    if _on_gpu(runtime):
-        native, hardware = torch.cuda.is_bf16_supported(), "the GPU"
-    else:
-        native, hardware = bool(torch.cpu.get_capabilities().get("avx512_bf16")), "the CPU"
-    if native:
-        return "bf16-mixed", f"{hardware} computes bfloat16 natively"
-    return "32-true", f"{hardware} does not compute bfloat16 natively"
 
 
 def training_device(runtime: RuntimeConfig) -> torch.device:
@@ -192,7 +172,7 @@ def make_trainer(runtime: RuntimeConfig, max_epochs: int, callbacks: list[pl.Cal
             num_nodes=runtime.nodes,
             strategy="ddp" if runtime.processes > 1 else "auto",
             sync_batchnorm=runtime.processes > 1 and _on_gpu(runtime),  # torch has it for GPUs only
-            precision=resolve_precision(runtime),
+            precision="bf16-mixed" if resolve_precision(runtime) == "bf16" else "32-true",
             max_epochs=max_epochs,
             callbacks=callbacks,
             logger=False,
