@@ -48,7 +48,7 @@ SMALLEST_SIDE = 8  # pixels, from which on convolutions and changes of shape mak
 
 
 class _ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """What both estimators know: what an image is, what a seed is, which settings are meant."""
+    """The part that both estimators share: it checks and scales images, and completes the settings."""
 
     latent: int | None
     epochs: int | None
@@ -64,7 +64,7 @@ class _ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         return tags
 
     def _fit_images(self, X: Any, **targets: Any) -> tuple[torch.Tensor, Any]:  # noqa: N803
-        """Learn the images' shape and range; the images as the networks take them, and checked targets if given."""
+        """Learn the images' shape and range; return them as the networks take them, and checked targets if given."""
         rows, shape = _as_rows(X)
         checked = validate_data(self, rows, ensure_min_samples=2, **targets)
         rows, y = checked if targets else (checked, None)
@@ -77,7 +77,7 @@ class _ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         return self._scale(rows), y
 
     def _images(self, X: Any) -> torch.Tensor:  # noqa: N803
-        """Images of the shape known from fit, as the networks take them."""
+        """Check that images have the shape known from fit, and return them as the networks take them."""
         check_is_fitted(self)
         rows, shape = _as_rows(X)
         if shape is not None and shape != self.image_shape_:
@@ -88,7 +88,7 @@ class _ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         return self._scale(validate_data(self, rows, reset=False))
 
     def _scale(self, rows: Array) -> torch.Tensor:
-        """uint8 or floats, 0 to 1 for the range of fit, shape (N, C, H, W)."""
+        """Return uint8 images as they are, others as floats from 0 to 1 for the range of fit, shape (N, C, H, W)."""
         low, high = self.pixel_range_
         if rows.dtype != np.uint8 or (low, high) != (0, 255):
             rows = ((rows.astype(np.float64) - low) / ((high - low) or 1)).astype(np.float32)
@@ -96,12 +96,12 @@ class _ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         return torch.from_numpy(rows).reshape(-1, *self.image_shape_)
 
     def _pretrain_settings(self, seed: int) -> PretrainConfig:
-        """The section pretrain that is meant; no image is held out, for scikit-learn has its own ways to do that."""
+        """Complete the section pretrain; no image is held out, since scikit-learn has its own ways to do that."""
         settings = _suited_to(self.image_shape_) if self.pretrain is None else self.pretrain
         return dataclasses.replace(settings, holdout=0, seed=seed, **_given(latent=self.latent, epochs=self.epochs))
 
     def _invariance_settings(self) -> InvariancesConfig:
-        """The section invariances that is meant: noise alone where there is no shape to change."""
+        """Complete the section invariances: noise alone where there is no shape to change."""
         if self.invariances is not None:
             return self.invariances
         shaped = min(self.image_shape_[1:]) >= SMALLEST_SIDE
@@ -111,7 +111,7 @@ class _ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         return RuntimeConfig(progress=False) if self.runtime is None else self.runtime.alone
 
     def _seed(self) -> int:
-        """A whole number is the seed itself, as on the command line."""
+        """Return the seed: a whole number is the seed itself, as on the command line."""
         generator = check_random_state(self.random_state)
         return int(self.random_state if isinstance(self.random_state, numbers.Integral) else generator.randint(2**31))
 
@@ -119,8 +119,8 @@ class _ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
 class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _ImageEstimator):  # type: ignore[misc]
     """Pretrain an autoencoder on images without labels, and embed images with it.
 
-    What the stage pretrain does with the same settings. Parameters left None are as in ``pretrain``, which is the
-    section of that name of a config.
+    It trains as the command ``pretrain`` does with the same settings, to the bit. A parameter that is None is taken
+    from ``pretrain``, which is the section of that name of a config.
 
     Args:
         latent: Width of the embedding.
@@ -140,11 +140,22 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         model_: Autoencoder or VAE around the same encoder, in eval mode.
         history_: One dict an epoch, with ``epoch`` and ``train_loss``.
         image_shape_: Channels, height and width.
-        pixel_range_: What 0 and 1 of the networks are in X.
-        n_features_in_: Pixels of an image.
+        pixel_range_: The values of X that the networks see as 0 and as 1.
+        n_features_in_: The number of values of an image.
 
     Raises:
-        ValueError: X is no finite numbers of such a shape, or a setting is out of range.
+        ValueError: If X does not hold finite numbers, has another shape, or a setting is out of range.
+
+    Examples:
+        >>> from sklearn.datasets import load_digits
+        >>> X, _ = load_digits(return_X_y=True)
+        >>> encoder = AutoencoderTransformer(latent=8, epochs=1, random_state=0).fit(X[:200])
+        >>> encoder.image_shape_, encoder.pixel_range_
+        ((1, 8, 8), (0.0, 16.0))
+        >>> encoder.transform(X[200:203]).shape
+        (3, 8)
+        >>> encoder.inverse_transform(encoder.transform(X[:3])).shape
+        (3, 64)
     """
 
     def __init__(
@@ -183,16 +194,21 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return self
 
     def transform(self, X: Any) -> Array:  # noqa: N803
-        """Standardised embeddings of images X, float32, shape (N, features); for a VAE, of the posteriors' means."""
+        """Embed images X; for a VAE, the embedding is the posterior's mean.
+
+        Returns:
+            Standardised features, float32, shape (N, features). An image has the same bits in any company.
+        """
         images = self._images(X)
         return infer(self.backbone_, images).numpy()
 
     @available_if(lambda self: self._decodes())  # type: ignore[untyped-decorator]  # scikit-learn has no types
     @torch.no_grad()
     def inverse_transform(self, X: Any) -> Array:  # noqa: N803
-        """Images of embeddings X of shape (N, features): float32, laid out and scaled like those of fit.
+        """Draw images from embeddings X, shape (N, features); only methods of pretraining with a decoder have this.
 
-        Only methods of pretraining that draw images have this.
+        Returns:
+            Images, float32, laid out and scaled like those of fit.
         """
         check_is_fitted(self)
         latents = torch.from_numpy(check_array(X, dtype=np.float32, force_writeable=True))
@@ -215,9 +231,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignore[misc]
     """Pretrain on all images, then train a shallow classifier on those with a label.
 
-    What the stages pretrain and train do with the same settings: all labels handed in are the budget, and those that
-    early stopping looks at come out of them. Parameters left None are as in ``pretrain`` and ``train``, which are the
-    sections of that name of a config.
+    It trains as the commands ``pretrain`` and ``train`` do with the same settings, to the bit. All labels in y are the
+    budget; those that early stopping looks at come out of them. A parameter that is None is taken from ``pretrain`` or
+    ``train``, which are the sections of that name of a config.
 
     Labels are whole numbers or strings. There is none where y is -1; among strings also "-1", which is what NumPy
     makes of -1 beside strings, and "".
@@ -246,12 +262,23 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
         split_: Rows of X whose labels were trained on, ``split_.train``, and stopped on, ``split_.val``; with
             ``train.validation`` "kfold", both are all that have one.
         image_shape_: Channels, height and width.
-        pixel_range_: What 0 and 1 of the networks are in X.
-        n_features_in_: Pixels of an image.
+        pixel_range_: The values of X that the networks see as 0 and as 1.
+        n_features_in_: The number of values of an image.
 
     Raises:
-        ValueError: X is no finite numbers of such a shape, the labels are of one class or too few for a validation
-            part, or a setting is out of range.
+        ValueError: If X does not hold finite numbers, has another shape, the labels are of one class or too few for a
+            validation part, or a setting is out of range.
+
+    Examples:
+        >>> from sklearn.datasets import load_digits
+        >>> X, y = load_digits(return_X_y=True)
+        >>> y[60:] = -1  # no label is known of the others
+        >>> classifier = SemiSupervisedClassifier(latent=8, epochs=1, max_epochs=2, random_state=0)
+        >>> classifier = classifier.fit(X[:200], y[:200])
+        >>> len(classifier.split_.train) + len(classifier.split_.val)
+        60
+        >>> classifier.predict_proba(X[200:203]).shape
+        (3, 10)
     """
 
     def __init__(
@@ -301,21 +328,24 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
 
     @torch.no_grad()
     def predict_proba(self, X: Any) -> Array:  # noqa: N803
-        """Probabilities of the classes of images X, float64, shape (N, classes), in the order of ``classes_``."""
+        """Return the classes' probabilities for images X, float64, shape (N, classes), as ``classes_`` are ordered.
+
+        An image has the same bits in any company.
+        """
         images = self._images(X)
         logits = infer(self.model_, images)
         return logits.double().softmax(1).numpy()
 
     def predict(self, X: Any) -> Array:  # noqa: N803
-        """The likeliest class of each of the images X, shape (N,)."""
+        """Return the likeliest class of each of the images X, shape (N,)."""
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(1)]  # type: ignore[no-any-return]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: N803
-        """Share of the images X with a label that are classified rightly, 0 to 1; those without one are left out.
+        """Return the share of the images X with a label that are classified rightly, 0 to 1; others are left out.
 
         Raises:
-            ValueError: There is no label in y.
+            ValueError: If there is no label in y.
         """
         y = column_or_1d(y)
         known = ~_unlabelled(y)
@@ -350,7 +380,7 @@ def _train(plan: Plan, examples: Examples) -> Trained:
 
 @contextmanager
 def _settings_are_values() -> Iterator[None]:
-    """What the pipeline calls a setting that the user can mend, scikit-learn calls a wrong value."""
+    """Raise a ValueError, as scikit-learn does, where the pipeline refuses a setting."""
     try:
         yield
     except PipelineError as error:
@@ -362,7 +392,7 @@ def _given(**parameters: Any) -> dict[str, Any]:
 
 
 def _suited_to(shape: Shape) -> PretrainConfig:
-    """The default settings, or, where there is no shape to look at, those without convolutions."""
+    """Return the default settings, or, where there is no shape to look at, ones without convolutions."""
     if min(shape[1:]) >= SMALLEST_SIDE:
         return PretrainConfig()
     network = NetworkConfig("mlp", (512,), ())
@@ -373,7 +403,7 @@ def _suited_to(shape: Shape) -> PretrainConfig:
 
 
 def _as_rows(X: Any) -> tuple[Any, Shape | None]:  # noqa: N803
-    """Rows of pixels, and the images' shape (C, H, W) if X tells it."""
+    """Return rows of pixels, and the images' shape (C, H, W) if X tells it."""
     if getattr(X, "ndim", 0) == 2:  # data frames and sparse matrices too, of which scikit-learn knows more
         return X, None
     images = np.asarray(X)
@@ -388,7 +418,7 @@ def _as_rows(X: Any) -> tuple[Any, Shape | None]:  # noqa: N803
 
 
 def _resolve_shape(asked: tuple[int, ...] | None, found: Shape | None, pixels: int) -> Shape:
-    """The shape (C, H, W) of an image: as X has it, as the parameter says, or a guess from the number of pixels."""
+    """Return an image's shape (C, H, W): as X has it, as the parameter says, or guessed from the number of pixels."""
     side = math.isqrt(pixels)
     if asked is None:
         return found or ((1, side, side) if side * side == pixels else (1, 1, pixels))
@@ -407,10 +437,10 @@ def _unlabelled(y: Array) -> npt.NDArray[np.bool_]:
 
 
 def _encode(y: Array) -> tuple[Array, npt.NDArray[np.int64]]:
-    """The distinct classes, and each label as its number among them, -1 for none.
+    """Return the distinct classes, and each label as its number among them, -1 for none.
 
     Raises:
-        ValueError: These are no classes, or there are fewer than two.
+        ValueError: If the labels do not name classes, or name fewer than two.
     """
     known = ~_unlabelled(y)
     check_classification_targets(y[known])

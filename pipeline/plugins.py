@@ -32,7 +32,11 @@ def find(setting: str, name: str, built_in: Mapping[str, str], group: str) -> An
         group: The entry points' group, such as "pipeline.datasets".
 
     Raises:
-        PipelineError: Nothing has that name, two packages add it, or its module cannot be imported.
+        PipelineError: If nothing has that name, two packages add it, or its module cannot be imported.
+
+    Examples:
+        >>> find("data.dataset", "random:shuffle", {}, "pipeline.datasets").__name__
+        'shuffle'
     """
     path = built_in.get(name) or _added(setting, name, group) or name
     if ":" not in path:

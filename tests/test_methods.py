@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import doctest
 import json
 import re
 import tomllib
@@ -179,7 +178,3 @@ def test_what_is_not_as_promised_is_refused_before_training(
     assert tiny("pretrain", f"--pretrain.{setting}") == 2
     assert message in capsys.readouterr().err
     monkeypatch.delitem(__import__("sys").modules, "wrong", raising=False)
-
-
-def test_examples_in_docstrings() -> None:
-    assert doctest.testmod(methods).failed == 0

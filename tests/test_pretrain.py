@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import json
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pipeline.learning import pretrain
 from tests.conftest import Run
 
 
@@ -28,7 +26,3 @@ def test_a_share_of_the_images_is_held_out_and_said(runs: Path, tiny: Run, capsy
     outcome = json.loads(manifest.read_text())["outcome"]
     assert outcome["images"] == 208
     assert outcome["holdout_loss"] > 0
-
-
-def test_examples_in_docstrings() -> None:
-    assert doctest.testmod(pretrain).failed == 0

@@ -33,7 +33,7 @@ def from_arrays(
     white: float | None = None,
     storage: Storage | None = None,
 ) -> ImageData | tuple[ImageData, ImageData]:
-    """Images and labels from arrays; with a test set, the pair (train, test).
+    """Make image data of arrays.
 
     Args:
         images: Shape (N, H, W), (N, C, H, W), (N, H, W, C) with 1, 3 or 4 channels, or rows of pixels, (N, pixels).
@@ -49,7 +49,15 @@ def from_arrays(
         storage: Says whether images in files, ``Rows`` or memory-mapped arrays, are streamed; None never does.
 
     Raises:
-        PipelineError: An array is none of that; the message starts with the argument's name.
+        PipelineError: If an array is none of that; the message starts with the argument's name.
+
+    Returns:
+        The images with their labels; with a test set, the pair (train, test).
+
+    Examples:
+        >>> data = from_arrays(np.zeros((4, 28, 28), np.uint8), ["cat", "dog", "", "dog"])
+        >>> data.class_names, data.labels.tolist(), data.shape
+        (('cat', 'dog'), [0, 1, -1, 1], (1, 28, 28))
     """
     if (test_images is None) != (test_labels is None):
         given, missing = ("images", "labels") if test_labels is None else ("labels", "images")

@@ -55,7 +55,16 @@ def check_dataset(dataset: str | Callable[..., Any], root: str | Path = "data", 
         args: Handed to the function.
 
     Raises:
-        PipelineError: It breaks the contract; the message says how to mend it.
+        PipelineError: If the data set breaks the contract; the message says how to mend it.
+
+    Examples:
+        >>> import numpy as np
+        >>> def load(side=8):
+        ...     images = np.random.default_rng(0).integers(0, 256, (40, side, side), dtype=np.uint8)
+        ...     return images, np.arange(40) % 2
+        >>> card = check_dataset(load, side=12)
+        >>> card.facts["shape"], card.facts["train"], card.facts["test"]
+        ([1, 12, 12], 32, 8)
     """
     if isinstance(dataset, str):
         loader = loading.find_loader(DataConfig(dataset, str(root), args))

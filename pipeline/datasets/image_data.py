@@ -42,6 +42,15 @@ class ImageData:
     Raises:
         PipelineError: If a tensor has another type or shape, a label is out of range, or a class's name cannot be
             printed.
+
+    Examples:
+        >>> import torch
+        >>> images = torch.zeros(3, 1, 8, 8, dtype=torch.uint8)
+        >>> data = ImageData(images, torch.tensor([0, 1, -1]), ("cat", "dog"))
+        >>> len(data), data.shape
+        (3, (1, 8, 8))
+        >>> len(data[data.labels >= 0])
+        2
     """
 
     images: Any

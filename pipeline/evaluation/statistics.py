@@ -83,7 +83,7 @@ def paired_difference(
     Examples:
         >>> found = paired_difference([0.05, 0.06, 0.04, 0.07, 0.05], [0.02, 0.03, 0.02, 0.01, 0.03])
         >>> round(found.difference.mean, 3), found.p_value, round(found.second_better, 3)
-        (0.032, 0.0625, 0.994)
+        (0.032, 0.0625, 0.993)
     """
     tables = [_as_table(first), _as_table(second)]
     if len(tables[0]) != len(tables[1]):

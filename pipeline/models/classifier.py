@@ -25,6 +25,12 @@ class Backbone(nn.Module):
     Args:
         encoder: (B, C, H, W) to (B, features), with ``out_features``.
         epsilon: Added to the variances: features that vary less than this stay small.
+
+    Examples:
+        >>> from pipeline.models.encoders import MLPEncoder
+        >>> backbone = Backbone(MLPEncoder((1, 8, 8), out_features=5, widths=[16])).eval()
+        >>> backbone(torch.rand(3, 1, 8, 8)).shape
+        torch.Size([3, 5])
     """
 
     def __init__(self, encoder: nn.Module, epsilon: float = 1e-5) -> None:
@@ -102,11 +108,21 @@ class Classifier(nn.Module):
     With an ema_decay, the EMA of the weights and of BatchNorm's statistics answers in eval mode.
 
     Args:
-        backbone: To features.
-        head: Features to logits.
-        train_backbone: Whether it is trained along.
-        augment: Applied to training images only.
-        rates: How the weights move.
+        backbone: (B, ...) to features (B, features).
+        head: Features to logits (B, classes).
+        train_backbone: Whether the backbone is trained along.
+        augment: Changes training images at random, (B, C, H, W) to the same.
+        rates: How fast the weights move.
+
+    Examples:
+        A mode with another loss is a subclass with a ``loss`` of its own:
+
+        >>> class Smooth(Classifier):
+        ...     def loss(self, x, labels):
+        ...         return F.cross_entropy(self(self.augment(as_input(x))), labels, label_smoothing=0.1)
+        >>> model = Smooth(nn.Flatten(), make_head(64, 10), False, nn.Identity(), Rates(head_lr=0.01))
+        >>> model.loss(torch.rand(4, 1, 8, 8), torch.arange(4)).shape
+        torch.Size([])
     """
 
     def __init__(

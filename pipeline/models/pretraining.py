@@ -18,7 +18,17 @@ class Pretraining(pl.LightningModule):
 
     Attributes:
         learning_rate: Peak of the one-cycle schedule; the settings replace it.
-        weight_decay: AdamW's; the settings replace it.
+        weight_decay: AdamW's weight decay; the settings replace it.
+
+    Examples:
+        >>> class Centred(Pretraining):
+        ...     def training_step(self, batch):
+        ...         return self.embed(batch[0]).square().mean()
+        >>> from pipeline.models.encoders import MLPEncoder
+        >>> model = Centred(MLPEncoder((1, 8, 8), out_features=5, widths=[16]))
+        >>> with torch.no_grad():
+        ...     sorted(model.eval().measure(torch.rand(6, 1, 8, 8)))
+        ['holdout_loss']
     """
 
     learning_rate: float = 2e-3

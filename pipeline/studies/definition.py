@@ -181,6 +181,12 @@ class Study:
         modes: Modes that the grid has to hold.
         decodes: Whether the pretraining method of every arm has to draw images from latents.
         has_prior: Whether the pretraining method of every arm has to have a prior to sample from.
+
+    Examples:
+        >>> from pipeline.studies import find_study
+        >>> study = find_study("bottleneck")
+        >>> study.title
+        'Bottleneck: width against depth'
     """
 
     title: str
