@@ -116,10 +116,11 @@ bench: $(INSTALLED) ## Time the pipeline beside what people use now (half an hou
 	$(if $(ARGS),,@$(VENV)/bin/python -m benchmarks.growth)
 	$(if $(ARGS),,@$(VENV)/bin/python -m benchmarks.batch_sizes)
 
-lint: $(INSTALLED) ## ruff and strict mypy
+lint: $(INSTALLED) ## ruff, strict mypy, and the worst patterns of docstrings
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/python -m tools.check_docstrings
 
 format: $(INSTALLED) ## Let ruff put the code in order
 	$(VENV)/bin/ruff check --fix .

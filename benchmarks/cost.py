@@ -1,4 +1,4 @@
-"""What a grid costs: a model of the seconds of a cell, fitted to a results.csv and held against rows it has not seen.
+"""The cost of a grid: a model of the seconds of a cell, fitted to a results.csv and held against rows it has not seen.
 
     python -m benchmarks.cost docs/label_efficiency.csv
 

@@ -1,4 +1,4 @@
-"""What the Trainer costs: pretraining through it beside the same model in a bare loop of PyTorch."""
+"""The cost of the Trainer: pretraining through it beside the same model in a bare loop of PyTorch."""
 
 from __future__ import annotations
 

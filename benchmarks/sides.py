@@ -15,7 +15,7 @@ Figure = Callable[[], float]
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is measured.
+    """A measurement of two ways to do the same.
 
     Attributes:
         what: Its name, with the unit.

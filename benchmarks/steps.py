@@ -1,4 +1,4 @@
-"""What a step of the default pretraining pays for: corruption, precision, compilation."""
+"""The cost of a step of the default pretraining, by its parts: corruption, precision, compilation."""
 
 from __future__ import annotations
 

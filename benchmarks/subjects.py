@@ -1,4 +1,4 @@
-"""What the benchmarks train: MNIST's training images, networks as a config names them, and a bare loop."""
+"""The subjects of the benchmarks: MNIST's training images, networks as a config names them, and a bare loop."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _settings(name: str, words: Sequence[str]) -> tuple[Any, list[Any]]:
-    """What a stage is about, and its own options.
+    """Read what a command is about, and its own options.
 
     Raises:
         PipelineError: A setting is not allowed, or the config cannot be read.

@@ -51,13 +51,13 @@ class Task:
 
     @property
     def counted(self) -> tuple[Task, ...]:
-        """What is counted, and can fail."""
+        """Return the tasks that are counted and can fail."""
         return self.subtasks or (self,)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a task.
+    """The outcome of a task.
 
     Attributes:
         count: How many were done or failed.
@@ -139,7 +139,7 @@ def _failure(task: Task, home: Path, folder: Path) -> str | None:
 
 
 def _folders(config: Experiment) -> tuple[Path, Path]:
-    """What an attempt needs to know of this process: the current folder, and the experiment's."""
+    """Return the current folder and the experiment's, which an attempt in another process needs."""
     return Path.cwd(), config.folder.absolute()
 
 
@@ -168,12 +168,12 @@ def _on_processes(config: Experiment, tasks: Sequence[Task]) -> Iterator[Outcome
 
 
 class Cluster(NamedTuple):
-    """What is asked of a cluster. It begins a call whose worker died on another worker.
+    """A cluster, by the three things that are asked of it; a call whose worker died begins again on another.
 
     Attributes:
         submit: Hands it a call; returns a future.
         wait: Returns some futures that are done, of those in a list.
-        result: Of one that is done; raises what the cluster says where it gave up.
+        result: Gives the result of a call that is done; raises the cluster's error where it gave up.
     """
 
     submit: Callable[..., Any]

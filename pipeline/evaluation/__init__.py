@@ -1,1 +1,1 @@
-"""What the numbers mean: errors per split, statistics over draws, classical baselines."""
+"""The numbers of a comparison: errors per split, statistics over draws, classical baselines."""

@@ -38,7 +38,7 @@ def cluster(features: npt.NDArray[Any], labels: Labels, classes: int, seed: int)
         features: Shape (N, D).
         labels: Shape (N,), 0 and up.
         classes: Number of classes.
-        seed: Of the starts.
+        seed: Decides where the clusterings start.
 
     Returns:
         ``kmeans_accuracy``, ``kmeans_nmi``, ``mixture_accuracy`` and ``mixture_nmi``, each 0 to 1.

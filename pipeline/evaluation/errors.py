@@ -67,7 +67,7 @@ def pooled(parts: Sequence[SplitErrors], order: npt.NDArray[np.int64]) -> SplitE
     """Errors on several splits as on one.
 
     Args:
-        parts: Of splits that have no example in common.
+        parts: The errors on splits that have no example in common.
         order: Places of the parts' examples, end to end, in the order that is wanted, shape (n,).
     """
     n = sum(part.n for part in parts)

@@ -23,7 +23,7 @@ def overlap(mu: Tensor, logvar: Tensor, labels: Tensor, seed: int = 0) -> float:
         mu: Means of the posteriors, shape (N, D).
         logvar: Logarithms of their variances, same shape.
         labels: Classes, shape (N,), int64, 0 and up.
-        seed: Of the points, one an image.
+        seed: Decides the points that are drawn, one an image.
 
     Returns:
         Mean probability of the other classes, 0 to 1.

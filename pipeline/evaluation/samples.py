@@ -15,11 +15,11 @@ Features = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a classifier sees in images.
+    """The features and the classes that a classifier sees in images.
 
     Attributes:
         features: What its head gets, shape (N, features).
-        probabilities: Of the classes, shape (N, classes).
+        probabilities: The probability of each class, shape (N, classes).
     """
 
     features: Features

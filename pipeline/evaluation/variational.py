@@ -1,4 +1,4 @@
-"""What a variational autoencoder has learnt: an estimate of log p(x), and how much each latent dimension says."""
+"""Measures of a variational autoencoder: an estimate of log p(x), and how much each latent dimension says."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def importance_weighted_bound(model: VAE, images: Images, samples: int, seed: in
         model: In eval mode.
         images: Shape (N, C, H, W), uint8 or floats in [0, 1].
         samples: k.
-        seed: Of the samples, and of the binarisation if there is one.
+        seed: Decides the samples, and the binarisation if there is one.
     """
     generator = torch.Generator(model.device).manual_seed(seed)
     total = 0.0
@@ -87,7 +87,7 @@ def latent_use(model: VAE, images: Images, seed: int = 0) -> LatentUse:
     Args:
         model: In eval mode.
         images: Shape (N, C, H, W), uint8 or floats in [0, 1].
-        seed: Of the binarisation if there is one.
+        seed: Decides the binarisation if there is one.
     """
     generator = torch.Generator(model.device).manual_seed(seed)
     posteriors = [

@@ -30,7 +30,7 @@ def reestimate(network: nn.Module, forward: Callable[[Tensor], Any], batches: It
     Args:
         network: Changed in place.
         forward: One pass through the network, given a batch; what it returns is not read.
-        batches: Of two images or more, each of shape (B, C, H, W).
+        batches: Batches of two images or more, each of shape (B, C, H, W).
     """
     layers = _moving(network)
     before = [_read(layer) for layer in layers]

@@ -46,7 +46,7 @@ def draw(mu: Tensor, logvar: Tensor, generator: torch.Generator | None = None) -
     Args:
         mu: Any shape.
         logvar: Same shape.
-        generator: Of epsilon; None takes the global one.
+        generator: Draws epsilon; None takes the global one.
 
     Returns:
         A sample of the same shape.

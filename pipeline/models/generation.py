@@ -68,7 +68,7 @@ def sample(model: Reconstructing, latent: LatentGaussian, count: int, seed: int 
 
 @torch.no_grad()
 def reconstruct(model: Reconstructing, images: Tensor) -> Tensor:
-    """What the model makes of images of shape (N, C, H, W), uint8 or floats in [0, 1]; a VAE goes through the mean."""
+    """Reconstruct images of shape (N, C, H, W), uint8 or floats in [0, 1]; a VAE goes through the mean."""
     return in_blocks(lambda block: model(as_input(block.to(model.device))).float().cpu(), images)
 
 

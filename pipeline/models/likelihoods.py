@@ -22,7 +22,7 @@ class Bernoulli(nn.Module):
     """
 
     def target(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """What is to be reconstructed, shape (B, C, H, W): the images."""
+        """Return what is to be reconstructed, shape (B, C, H, W): the images."""
         return images
 
     def log_prob(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class Gaussian(nn.Module):
         self.log_scale = nn.Parameter(torch.zeros(()))
 
     def target(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """What is to be reconstructed, shape (B, C, H, W): the images."""
+        """Return what is to be reconstructed, shape (B, C, H, W): the images."""
         return images
 
     def log_prob(self, logits: Tensor, target: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What every pretraining method has in common: an encoder to keep, an optimiser, and maybe a decoder."""
+"""The common part of all pretraining methods: an encoder to keep, an optimiser, and maybe a decoder."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Pretraining(pl.LightningModule):
         return {"holdout_loss": float(self.training_step((images, torch.full((len(images),), -1))))}
 
     def parts(self) -> dict[str, nn.Module]:
-        """What has to be stored beside the encoder to make this model again, by the name of its file."""
+        """Return the modules that are stored beside the encoder, by file name, so that this model can be made again."""
         return {}
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

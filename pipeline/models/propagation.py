@@ -56,7 +56,7 @@ def similarity_graph(indices: Indices, distances: Floats) -> sparse.csr_matrix:
 
     Args:
         indices: Neighbours of each example, shape (N, count).
-        distances: Of these, same shape, nearest first.
+        distances: The distances to these, same shape, nearest first.
 
     Returns:
         Symmetric, shape (N, N), without self-edges.

@@ -55,7 +55,7 @@ class Bound:
         return -self.reconstruction - self.kl.sum()
 
     def objective(self, beta: float, free_bits: float, reconstruction: float = 1.0) -> Tensor:
-        """What is minimised: the negative bound, its KL weighted (Higgins et al. 2017) above a free allowance.
+        """Return what is minimised: the negative bound, its KL weighted (Higgins et al. 2017) above a free allowance.
 
         Args:
             beta: Weight of the KL; 1 is the bound itself.
@@ -109,7 +109,7 @@ class VAE(Reconstructing):
         Args:
             clean: What is to be reconstructed, shape (B, C, H, W), in [0, 1].
             seen: What the encoder is shown, same shape.
-            generator: Of the samples; None takes the global one.
+            generator: Draws the samples; None takes the global one.
         """
         mu, logvar = self.encoder.posterior(seen)
         logits = self.decoder(draw(mu, logvar, generator))
@@ -155,7 +155,7 @@ def evaluate_bound(model: VAE, images: Images, seed: int = 0) -> Bound:
     Args:
         model: In eval mode.
         images: Shape (N, C, H, W), uint8 or floats in [0, 1].
-        seed: Of the posteriors' samples, and of the binarisation if there is one.
+        seed: Decides the posteriors' samples, and the binarisation if there is one.
     """
     generator = torch.Generator(model.device).manual_seed(seed)
     reconstruction, kl = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)

@@ -32,7 +32,7 @@ class UnhealthyError(PipelineError):
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found.
+    """The outcome of a check.
 
     Attributes:
         found: In a line.
@@ -90,7 +90,7 @@ def _packages(config: Experiment) -> Finding:
 
 
 def _requirements() -> list[str]:
-    """What pyproject.toml asks for; of an installed package without it, what it was installed with, less the extras."""
+    """List the requirements of pyproject.toml, or else those that the package was installed with, less the extras."""
     if is_checkout():
         project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         asked: list[str] = project["dependencies"]
