@@ -62,6 +62,11 @@ class DataConfig:
     labels: str = ""
 
 
+# the built-in networks: import paths by name
+ENCODERS = {"conv": "pipeline.models.encoders:ConvEncoder", "mlp": "pipeline.models.encoders:MLPEncoder"}
+DECODERS = {"conv": "pipeline.models.decoders:ConvDecoder", "mlp": "pipeline.models.decoders:MLPDecoder"}
+
+
 @dataclass(frozen=True)
 class NetworkConfig:
     """An encoder or a decoder.

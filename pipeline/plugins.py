@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pipeline import source_code
 from pipeline.errors import PipelineError
 
 # frames of these say how the user's code was reached, not what is wrong with it
@@ -38,6 +39,38 @@ def find(setting: str, name: str, built_in: Mapping[str, str], group: str) -> An
         >>> find("data.dataset", "random:shuffle", {}, "pipeline.datasets").__name__
         'shuffle'
     """
+    path = import_path(setting, name, built_in, group)
+    try:
+        found = pkgutil.resolve_name(path)
+        source_code.remember(path)
+    except Exception as error:  # the module is the user's: whatever it raises is what they have to see
+        raise PipelineError(f"{setting}: {path!r} cannot be imported\n{own_traceback(error)}") from error
+    return found
+
+
+def source_of(setting: str, name: str, built_in: Mapping[str, str], group: str) -> dict[str, str]:
+    """The SHA-256 of each source file of the object that a setting names, by its name; none for what is built in.
+
+    Takes the arguments of ``find``; see ``source_code.digests``.
+
+    Raises:
+        PipelineError: If nothing has that name, two packages add it, or its module cannot be found.
+    """
+    if name in built_in:
+        return {}
+    path = import_path(setting, name, built_in, group)
+    try:
+        return source_code.digests(path)
+    except Exception as error:  # the packages that the module lies in are the user's
+        raise PipelineError(f"{setting}: {path!r} cannot be imported\n{own_traceback(error)}") from error
+
+
+def import_path(setting: str, name: str, built_in: Mapping[str, str], group: str) -> str:
+    """The import path, "module:object", of the object that a setting names; takes the arguments of ``find``.
+
+    Raises:
+        PipelineError: If nothing has that name, or two packages add it.
+    """
     path = built_in.get(name) or _added(setting, name, group) or name
     if ":" not in path:
         added = sorted(entry.name for entry in metadata.entry_points(group=group))
@@ -45,10 +78,7 @@ def find(setting: str, name: str, built_in: Mapping[str, str], group: str) -> An
         raise PipelineError(
             f"{setting}: {name!r} is unknown; expected one of {known}, or the import path 'module:name' of your own"
         )
-    try:
-        return pkgutil.resolve_name(path)
-    except Exception as error:  # the module is the user's: whatever it raises is what they have to see
-        raise PipelineError(f"{setting}: {path!r} cannot be imported\n{own_traceback(error)}") from error
+    return path
 
 
 def check_trusted(made: Path, name: str, named: Collection[str], option: str) -> None:

@@ -31,7 +31,7 @@ LAYERS = (
     ("store",),
     ("config",),
     ("modes", "plugins"),
-    ("errors", "extras", "invocation", "settings_text", "_torchvision_repair", "__init__"),
+    ("errors", "extras", "source_code", "invocation", "settings_text", "_torchvision_repair", "__init__"),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 

@@ -123,7 +123,7 @@ from pipeline.datasets.image_data import ImageData
 from pipeline.datasets.readers import digits
 
 def load(root):
-    train, test = loading.hold_out_test(digits.load(root))
+    train, test = loading.hold_out_test(digits.load())
     labels = train.labels.clone()
     labels[len(labels) // 2 :] = -1
     return ImageData(train.images, labels, train.class_names), test

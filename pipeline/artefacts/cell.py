@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline import methods
-from pipeline.artefacts import cell_files, cell_settings, data_card, encoder
+from pipeline.artefacts import cell_files, cell_settings, data_card, encoder, own_code
 from pipeline.artefacts.cell_inputs import CellInputs
 from pipeline.artefacts.metrics import Metrics, SplitMetrics
 from pipeline.config import Experiment, check_seed
@@ -93,7 +93,9 @@ class Cell:
         }
         if mode.pretrained:
             made_from["pretrained"] = encoder.artefact(config).fingerprint
+            made_from["code"] = own_code.of_mode(self.mode, mode)
         else:
+            made_from["code"] = own_code.of_mode(self.mode, mode) | own_code.of_encoder(config.pretrain)
             made_from["encoder"] = methods.architecture(config.pretrain)
         if mode.trains_encoder or "view_strength" in made_from.get("graph", {}):
             made_from["invariances"] = config.invariances.amounts()

@@ -10,7 +10,7 @@ from pipeline.artefacts import comparison, data_card, encoder, grid
 from pipeline.artefacts.cell import CELLS, Cell
 from pipeline.artefacts.description import Description, check, input_shape
 from pipeline.artefacts.metrics import Metrics
-from pipeline.config import Experiment
+from pipeline.config import ENCODERS, Experiment
 from pipeline.errors import PipelineError
 from pipeline.modes import BUILT_IN
 from pipeline.plugins import check_trusted
@@ -151,8 +151,6 @@ def restore(config: Experiment, folder: Path, description: Description) -> Deplo
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
-
-    from pipeline.training.trainer import ENCODERS
 
     settings = methods.from_architecture(description["encoder"])
     name = settings.encoder.name

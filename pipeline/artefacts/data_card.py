@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
 
+from pipeline.artefacts import data_source
 from pipeline.config import Experiment, as_dict
 from pipeline.datasets import loading
-from pipeline.datasets.files import existing_file
 from pipeline.datasets.image_data import Dataset
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
 from pipeline.learning.plan import split_budget
 from pipeline.store import disk
 from pipeline.store.artefact import Artefact
+from pipeline.store.file_marks import opened_files
 from pipeline.store.fingerprints import Inputs
 from pipeline.store.manifest import Manifest, open_artefact
 
@@ -51,27 +54,20 @@ class DataCard(TypedDict):
     labels_of_copies_left_out: int
 
 
-def artefact(config: Experiment) -> Artefact[DataCard]:
-    """The data card of the experiment's data set."""
+def inputs(config: Experiment, sha256: str) -> Inputs:
+    """What the card of the data with this digest is made from. Where their files lie does not matter."""
+    return {
+        "stage": "data",
+        "dataset": config.data.dataset,
+        "args": as_dict(config.data)["args"],
+        "sha256": sha256,
+    }
+
+
+def _artefact(config: Experiment, sha256: str, make: Callable[[Path], DataCard]) -> Artefact[DataCard]:
     return Artefact(
-        config.folder,
-        "data",
-        inputs(config),
-        lambda folder: _make(config, folder),
-        f"run `{command('data')}` with the same settings first",
+        config.folder, "data", inputs(config, sha256), make, f"run `{command('data')}` with the same settings first"
     )
-
-
-def inputs(config: Experiment) -> Inputs:
-    """What the card is made from. Where the raw files lie does not matter to what is in them.
-
-    Raises:
-        PipelineError: If the file of labels is missing.
-    """
-    made_from = {"stage": "data", "dataset": config.data.dataset, "args": as_dict(config.data)["args"]}
-    if config.data.labels:
-        made_from["labels"] = disk.sha256_file(existing_file(config.data.labels, "data.labels"))
-    return made_from
 
 
 def load(config: Experiment) -> DataCard:
@@ -80,7 +76,48 @@ def load(config: Experiment) -> DataCard:
     Raises:
         PipelineError: If stage data has not run, or a file of the card was changed.
     """
-    return artefact(config).open()["outcome"]
+    return _artefact(config, data_source.read(config)["data_sha256"], _refuse).open()["outcome"]
+
+
+def _refuse(folder: Path) -> DataCard:
+    raise AssertionError("only stage data makes cards")
+
+
+@dataclass(frozen=True)
+class Built:
+    """What building a card came to.
+
+    Attributes:
+        folder: The card's folder.
+        changes: What the data were read from has changed since the last time, in words; "" if nothing has.
+        is_other: Whether the data are other ones than the last time.
+    """
+
+    folder: Path
+    changes: str = ""
+    is_other: bool = False
+
+
+def build(config: Experiment) -> Built:
+    """Make the card, unless what the data are read from is as it was when the card was made.
+
+    Raises:
+        PipelineError: If the data cannot be loaded, or break the contract of a data set.
+    """
+    known = data_source.find(config)
+    if known is not None:
+        card = _artefact(config, known["data_sha256"], _refuse)
+        if card.fetch():
+            data_source.write(config, known)
+            return Built(card.folder)
+    before = data_source.last(config)
+    with opened_files() as opened:
+        dataset = loading.load(config.data)
+    folder = _artefact(config, dataset.sha256, lambda folder: _make(config, dataset, folder)).build()
+    data_source.write(config, data_source.observe(config, dataset.sha256, opened))
+    if before is None:
+        return Built(folder)
+    return Built(folder, data_source.changes(config, before), before["data_sha256"] != dataset.sha256)
 
 
 def find(experiment: Path, sha256: str) -> Manifest[DataCard]:
@@ -98,15 +135,15 @@ def find(experiment: Path, sha256: str) -> Manifest[DataCard]:
     )
 
 
-def check_budgets(config: Experiment) -> None:
-    """Refuse a label budget of the grid that cannot be drawn; the class counts tell, no image is needed.
+def check_budgets(config: Experiment, budgets: Iterable[int]) -> None:
+    """Refuse a label budget that cannot be drawn; the class counts tell, no image is needed.
 
     Raises:
         PipelineError: If there is such a budget, or stage data has not run.
     """
     card = load(config)
     labels = np.repeat(np.arange(len(card["classes"])), card["train_per_class"])
-    for budget in config.grid.labels:
+    for budget in budgets:
         split_budget(config.train, labels, budget, 0, len(card["classes"]))
 
 
@@ -119,15 +156,15 @@ def load_dataset(config: Experiment) -> Dataset:
     expected = load(config)["sha256"]
     dataset = loading.load(config.data)
     if dataset.sha256 != expected:
+        data_source.forget(config)
         raise PipelineError(
-            f"{config.data.dataset}: the data is not what stage data saw (SHA-256 {dataset.sha256[:8]}..., was "
-            f"{expected[:8]}...); restore it, or start anew with another --name"
+            f"{config.data.dataset}: the data are not what stage data saw (SHA-256 {dataset.sha256[:8]}..., was "
+            f"{expected[:8]}...); restore them, or run `{command('data')}` with the same settings again"
         )
     return dataset
 
 
-def _make(config: Experiment, folder: Path) -> DataCard:
-    dataset = loading.load(config.data)
+def _make(config: Experiment, dataset: Dataset, folder: Path) -> DataCard:
     print(f"{config.data.dataset}: {dataset.whereabouts}")
     names = dataset.train.class_names
     counts = Counter(dataset.train.labels.tolist())

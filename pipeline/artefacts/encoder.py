@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import methods
-from pipeline.artefacts import data_card
+from pipeline.artefacts import data_card, own_code
+from pipeline.artefacts.changes import changes_since_last
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
@@ -44,6 +45,7 @@ def inputs(config: Experiment) -> Inputs:
         "images": data_card.load(config)["images_sha256"],
         "pretrain": methods.resolved(config.pretrain),
         "precision": resolve_precision(config.runtime),
+        "code": own_code.of_pretraining(config.pretrain),
     }
     if methods.corrupts(config.pretrain, config.invariances):
         made_from["invariances"] = config.invariances.amounts()
@@ -163,6 +165,8 @@ def build(config: Experiment) -> Path:
         PipelineError: If stage data has not run, the training diverged, or the folder cannot be written.
     """
     alone = artefact(config)
+    if changed := changes_since_last(alone):
+        print(f"pretrain: {changed} changed; the encoder, and what depends on it, is made again")
     if config.runtime.processes > 1 and not alone.is_finished:
         return _build_together(config, alone)
     return alone.build()

@@ -112,7 +112,8 @@ def _read(letter: str, folder: Path) -> Finished:
 def _cell(folder: Path, row: dict[str, str], pretraining: Callable[[str], dict[str, Any]]) -> ComparedCell:
     manifest = open_artefact(folder / row["cell"], f"run `{command('compare')}` for it again")
     protocol = _flat({name: value for name, value in manifest["inputs"].items() if name not in _KEY})
-    treatment = {name: protocol.pop(name) for name in list(protocol) if name.startswith("encoder.")}
+    encoder_settings = [name for name in protocol if name.startswith(("encoder.", "code.pretrain."))]
+    treatment = {name: protocol.pop(name) for name in encoder_settings}
     if "pretrained" in protocol:
         treatment = pretraining(protocol.pop("pretrained"))
     split = folder / row["cell"] / "split.json"
@@ -125,7 +126,7 @@ def _pretraining(folder: Path, fingerprint: str) -> dict[str, Any]:
     """The settings of the pretraining with this fingerprint."""
     made_from = encoder.find_manifest(folder, fingerprint)["inputs"]
     settings = {f"pretrain.{name}": value for name, value in made_from["pretrain"].items()}
-    return settings | {"invariances": made_from.get("invariances", {})}
+    return settings | {"invariances": made_from.get("invariances", {}), "code": made_from.get("code", {})}
 
 
 def _flat(settings: dict[str, Any]) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from pipeline.artefacts import cell, data_card, encoder, graph
+from pipeline.artefacts import cell, data_card, data_source, encoder, graph
 from pipeline.artefacts.baseline import Baseline
 from pipeline.artefacts.cell import Cell
 from pipeline.artefacts.cell_inputs import CellInputs
+from pipeline.artefacts.changes import changes_since_last
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
 from pipeline.modes import BASELINES, find_mode
@@ -49,10 +50,11 @@ def check_grid(config: Experiment) -> None:
             f"train.trials: settings to choose among are {counts}; give every mode of the grid as many, or the one "
             "with the most is favoured"
         )
+    data_source.check_unchanged(config)
     if any(mode.pretrained for mode in modes):
         for own in config.by_encoder:
             encoder.artefact(own).check()
-    data_card.check_budgets(config)
+    data_card.check_budgets(config, config.grid.labels)
 
 
 # --- training it ----------------------------------------------------------------------------------------------
@@ -67,12 +69,20 @@ def train_missing(config: Experiment, grid: Sequence[Entry]) -> None:
     missing = [entry for entry in grid if not entry.artefact().is_finished]
     if missing:
         check(config)
+        _say_changes(missing)
     if any(isinstance(entry, Cell) and entry.plan.definition.spreads_labels for entry in missing):
         for own in config.by_encoder:
             graph.artefact(own).build()  # with all threads, before every process waits for it
     # long ones first: no core idles at the end; a worker reads an encoder once if its cells follow each other
     missing.sort(key=lambda entry: (-entry.labels, isinstance(entry, Baseline), entry.config.pretrain.seed))
     fan_out(config, _tasks(missing), "compare", "cell")
+
+
+def _say_changes(missing: Sequence[Entry]) -> None:
+    """Say which entries are made again only because of what they are made from, and not because of settings."""
+    changed = [change for entry in missing if (change := changes_since_last(entry.artefact()))]
+    if changed:
+        print(f"compare: {'; '.join(sorted(set(changed)))} changed; {len(changed)} cells are made again")
 
 
 def _tasks(missing: Sequence[Entry]) -> list[Task]:

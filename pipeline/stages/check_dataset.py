@@ -32,9 +32,8 @@ def run(config: Experiment) -> Path:
 
     card = examine(loading.find_loader(config.data))
     made_from = {
-        **data_card.inputs(config),
+        **data_card.inputs(config, card.facts["sha256"]),
         "stage": "check-dataset",
-        "data": card.facts["sha256"],
         "invariances": config.invariances.amounts(config.train.augment),
     }
     folder = Artefact(

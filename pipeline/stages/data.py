@@ -16,7 +16,7 @@ def run(config: Experiment) -> Path:
         PipelineError: If the data cannot be loaded, or break the contract of a data set.
     """
     loading.prepare(config.data)
-    folder = data_card.artefact(config).build()
+    built = data_card.build(config)
     card = data_card.load(config)
     size = " x ".join(map(str, card["shape"]))
     print(
@@ -25,4 +25,8 @@ def run(config: Experiment) -> Path:
         f"{card['left_out_because_in_test']} left out because the test set holds them too, "
         f"{card['labels_of_copies_left_out']} labels left out because another image is the same"
     )
-    return folder
+    if built.is_other:
+        print(f"the data have changed ({built.changes}): what depends on them is made again")
+    elif built.changes:
+        print(f"files have changed ({built.changes}), but the data are the same: nothing is made again")
+    return built.folder

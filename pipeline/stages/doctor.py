@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from pipeline import _torchvision_repair, extras
-from pipeline.artefacts import data_card
+from pipeline.artefacts import data_card, data_source
 from pipeline.config import Experiment
 from pipeline.datasets import loading
 from pipeline.errors import PipelineError
@@ -136,13 +136,14 @@ def _precision(config: Experiment) -> Finding:
 def _data(config: Experiment) -> Finding:
     """The images against the checksum that stage data wrote down."""
     loader = loading.find_loader(config.data)
-    folder = data_card.artefact(config).folder
-    if not folder.exists():
+    if data_source.last(config) is None:
         return Finding(
             f"{config.data.dataset} ({loader.function.__module__}) is not prepared yet; `{command('data')}` does it"
         )
-    dataset = data_card.load_dataset(config)
-    return Finding(f"{config.data.dataset}, SHA-256 {dataset.sha256[:16]}... as recorded in {folder}")
+    dataset = loading.load(config.data)
+    if dataset.sha256 != data_card.load(config)["sha256"]:
+        return Finding(f"{config.data.dataset} is not what stage data saw", f"restore it, or run `{command('data')}`")
+    return Finding(f"{config.data.dataset}, SHA-256 {dataset.sha256[:16]}... as stage data saw it")
 
 
 def _bundle(config: Experiment) -> Finding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline import extras
-from pipeline.artefacts import encoder
+from pipeline.artefacts import data_source, encoder
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
 
@@ -24,5 +24,6 @@ def run(config: Experiment) -> Path:
             f"grid.encoders: {config.grid.encoders} cannot be pretrained by {config.runtime.processes} processes in "
             "one command; run it for each with --grid.encoders 1 and --pretrain.seed, and compare finds them"
         )
+    data_source.check_unchanged(config)
     folders = [encoder.build(own) for own in config.by_encoder]
     return folders[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.artefacts import data_source
 from pipeline.config import Experiment
 from pipeline.report import record
 
@@ -14,4 +15,5 @@ def run(config: Experiment) -> Path:
     Raises:
         PipelineError: If an earlier stage has not run with these settings, or a file of it was changed.
     """
+    data_source.check_unchanged(config)
     return record.write(config)

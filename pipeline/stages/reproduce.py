@@ -67,7 +67,7 @@ def _make_again(experiment: Experiment, made_from: Inputs, fingerprint: str) -> 
         PipelineError: The data are other ones, or this version makes something else of the manifest.
     """
     loading.prepare(experiment.data)
-    data_card.artefact(experiment).build()
+    data_card.build(experiment)
     found = data_card.load(experiment)["sha256"]
     if found != made_from["data"]:
         raise PipelineError(

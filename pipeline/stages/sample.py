@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from pipeline import methods
-from pipeline.artefacts import data_card, encoder
+from pipeline.artefacts import data_card, data_source, encoder
 from pipeline.config import Experiment, check_seed
 from pipeline.errors import PipelineError
 from pipeline.store import test_access
@@ -53,6 +53,7 @@ def run(config: Experiment, count: int, seed: int) -> Path:
             f"pretrain.method: {config.pretrain.method} has no decoder, so there is nothing to sample; choose a method "
             "that decodes, such as autoencoder or vae"
         )
+    data_source.check_unchanged(config)
     pretrained = encoder.artefact(config)
     pretrained.check()
     made_from = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
+from pipeline.artefacts import data_source
 from pipeline.config import Experiment
 from pipeline.studies import VERDICT, find_study, points, study_folder, verdict
 from pipeline.studies.verdict import Verdict
@@ -17,6 +18,7 @@ def run(config: Experiment) -> Path:
         PipelineError: If the study or an arm is not what it has to be, an earlier stage has not run, or the training
             of a point failed; the others are kept.
     """
+    data_source.check_unchanged(config)
     planned = points.plan(config, find_study(config.study.name))
     found = verdict.find(config, planned)
     if found is None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.artefacts import data_card, data_source
 from pipeline.artefacts.cell import Cell
+from pipeline.artefacts.changes import changes_since_last
 from pipeline.config import Experiment
+from pipeline.modes import find_mode
 from pipeline.report.formats import percent
 
 
@@ -15,7 +18,9 @@ def run(config: Experiment, mode: str, labels: int, seed: int) -> Path:
     Raises:
         PipelineError: If the mode is unknown, the budget is out of range, or an earlier stage has not run.
     """
-    cell = Cell(config, mode, labels, seed).artefact()
+    cell = _checked(Cell(config, mode, labels, seed)).artefact()
+    if changed := changes_since_last(cell):
+        print(f"train: {changed} changed; the cell is made again")
     folder = cell.build()
     metrics = cell.open()["outcome"]
     found = {"E_in": metrics["e_in"], "E_val": metrics["e_val"], "E_out": metrics["e_out"]}
@@ -25,3 +30,11 @@ def run(config: Experiment, mode: str, labels: int, seed: int) -> Path:
         epochs += f", with settings {metrics['chosen'] + 1} of {len(metrics['trials'])}"
     print(f"{mode}, {labels} labels, draw {seed}: {errors}; {epochs}")
     return folder
+
+
+def _checked(cell: Cell) -> Cell:
+    """Refuse what cannot be trained before anything is."""
+    find_mode(cell.mode)
+    data_source.check_unchanged(cell.config)
+    data_card.check_budgets(cell.config, [cell.labels])
+    return cell

@@ -23,6 +23,7 @@ from pipeline.errors import PipelineError
 from pipeline.store import disk
 from pipeline.store.fingerprints import Inputs, fingerprint
 from pipeline.store.manifest import MANIFEST, Manifest, Outcome, is_whole, open_artefact, write_manifest
+from pipeline.store.sealed import read_sealed
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,25 @@ class Artefact(Generic[Outcome]):
                     self._make()
         disk.discard(self.checkpoint)  # not before the artefact is in its place
         return self.folder
+
+    def fetch(self) -> bool:
+        """Whether it is finished, if need be after copying it from another experiment below the same runs folder.
+
+        Raises:
+            PipelineError: If the folder cannot be written.
+        """
+        if self.is_finished:
+            return True
+        with disk.locked(self.folder), disk.readable_os_errors(self.folder):
+            return self.is_finished or self._adopt()
+
+    def inputs_before(self) -> Iterator[Inputs]:
+        """What the other artefacts of this name in the experiment were made from, the newest first."""
+        manifests = self.experiment.glob(f"{self.name}-{'?' * 8}/{MANIFEST}")
+        others = [path for path in manifests if path.parent != self.folder]
+        for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
+            with contextlib.suppress(PipelineError):
+                yield read_sealed(path, "")["inputs"]
 
     def _adopt(self) -> bool:
         """Copy it from a sibling experiment, if one has it, so that what two configs share is computed once."""

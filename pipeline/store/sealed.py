@@ -17,7 +17,8 @@ _SEAL = "sha256"  # the key of the digest of everything else in the file
 
 
 def seal(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON-able content with the SHA-256 of it added."""
+    """Return the JSON-able content with the SHA-256 of it added; it must not have a key "sha256" of its own."""
+    assert _SEAL not in content
     return {**content, _SEAL: digest(dict(content))}
 
 

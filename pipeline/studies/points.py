@@ -179,7 +179,7 @@ def _check_grid(config: Experiment, study: Study) -> None:
         )
     for mode in config.grid.modes:
         find_mode(mode)
-    data_card.check_budgets(config)
+    data_card.check_budgets(config, config.grid.labels)
 
 
 def _check_method(settings: Experiment, study: Study, arm: str) -> None:

@@ -17,7 +17,7 @@ from torch import nn
 from torch._dynamo.exc import BackendCompilerFailed
 
 from pipeline import plugins
-from pipeline.config import NetworkConfig, RuntimeConfig
+from pipeline.config import DECODERS, ENCODERS, NetworkConfig, RuntimeConfig
 from pipeline.errors import PipelineError
 from pipeline.models.encoders import Shape
 from pipeline.training.checkpoints import AtomicCheckpoints, SaveEpochs, usable
@@ -30,8 +30,6 @@ _EXPECTED_WARNINGS = (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6.6 beside torch 2.13; nothing of ours
 )
 
-ENCODERS = {"conv": "pipeline.models.encoders:ConvEncoder", "mlp": "pipeline.models.encoders:MLPEncoder"}
-
 
 def make_encoder(config: NetworkConfig, in_shape: Shape, latent: int) -> nn.Module:
     """The encoder that the settings name, from images of this shape to this latent width."""
@@ -40,8 +38,7 @@ def make_encoder(config: NetworkConfig, in_shape: Shape, latent: int) -> nn.Modu
 
 def make_decoder(config: NetworkConfig, latent: int, out_shape: Shape) -> nn.Module:
     """The decoder that the settings name, from this latent width to images of this shape."""
-    built_in = {"conv": "pipeline.models.decoders:ConvDecoder", "mlp": "pipeline.models.decoders:MLPDecoder"}
-    return _make_network("decoder", config, built_in, latent, out_shape)
+    return _make_network("decoder", config, DECODERS, latent, out_shape)
 
 
 def _make_network(part: str, config: NetworkConfig, built_in: dict[str, str], *positional: Any) -> nn.Module:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pipeline.datasets.image_data import ImageData
 
 
-def load(root: Path) -> ImageData:
-    """The digits, with intensities 0 to 16 stretched to 0 to 255; there is no official test set.
-
-    Args:
-        root: Unused; scikit-learn ships the file.
-    """
+def load() -> ImageData:
+    """Load the digits, with intensities 0 to 16 stretched to 0 to 255; there is no official test set."""
     import torch
     from sklearn.datasets import load_digits
 

@@ -1,0 +1,115 @@
+"""The source of code that a config names: its module, and what that imports from the same folder."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import sys
+import sysconfig
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+_OWN = "pipeline"  # this package, whose changes the format version stands for
+
+
+def digests(path: str) -> dict[str, str]:
+    """The SHA-256 of each source file behind an import path "module:object", by its name inside the module's folder.
+
+    The module is found, but not imported; the packages that it lies in are.
+
+    Raises:
+        ImportError: If there is no such module, or one of the files was edited after it was imported.
+
+    Examples:
+        >>> digests("pipeline.errors:PipelineError")
+        {}
+        >>> list(digests("this:c"))
+        ['this.py']
+    """
+    root, found = _source_files(path)
+    for file, digest in found.items():
+        spec, at_import = _imports.get(file, (None, digest))
+        if digest != at_import and spec is _spec(file):
+            raise ImportError(f"{file} was edited after it was imported; run the command in a new Python process")
+    return {str(file.relative_to(root)): digest for file, digest in sorted(found.items())}
+
+
+def remember(path: str) -> None:
+    """Keep what the source behind an import path is, now that it has been imported."""
+    for file, digest in _source_files(path)[1].items():
+        spec = _spec(file)
+        if spec is not None and _imports.get(file, (None, ""))[0] is not spec:
+            _imports[file] = spec, digest
+
+
+# by file, what its module was imported by, which reloading replaces, and the digest of the source at that time
+_imports: dict[Path, tuple[ModuleSpec, str]] = {}
+
+
+def _spec(file: Path) -> ModuleSpec | None:
+    """What the module of a file was imported by; None if it was not imported yet."""
+    modules = (module for module in list(sys.modules.values()) if getattr(module, "__file__", "") == str(file))
+    return next((module.__spec__ for module in modules), None)
+
+
+def _source_files(path: str) -> tuple[Path, dict[Path, str]]:
+    """The folder that the module's dotted name starts in, and the digest of each of its source files."""
+    name = path.partition(":")[0]
+    try:
+        spec = None if name.split(".")[0] == _OWN else importlib.util.find_spec(name)
+    except ValueError:
+        return Path(), {}  # a module that was not imported from a file, such as a notebook
+    if spec is None and name.split(".")[0] != _OWN:
+        raise ModuleNotFoundError(f"No module named {name!r}")
+    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+        return Path(), {}  # this package's own, compiled, or built into Python
+    root = Path(spec.origin).parents[name.count(".") + _is_package(spec)]
+    found: dict[Path, str] = {}
+    _collect(Path(spec.origin), root, name.split(".")[0], found)
+    return root, found
+
+
+def _is_package(spec: ModuleSpec) -> bool:
+    return spec.submodule_search_locations is not None
+
+
+def _collect(file: Path, root: Path, package: str, found: dict[Path, str]) -> None:
+    """Add a file, and the files below the root that it imports, and so on.
+
+    Of an installed package only its own modules are followed: the others of that folder are other packages.
+    """
+    content = file.read_bytes()
+    found[file] = hashlib.sha256(content).hexdigest()
+    installed = root in {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib")}
+    for name in _imported(content, file.relative_to(root)):
+        top = name.split(".")[0]
+        if top == _OWN or (installed and top != package):
+            continue
+        for own in (root / f"{name.replace('.', '/')}.py", root / name.replace(".", "/") / "__init__.py"):
+            if own.is_file() and own not in found:
+                _collect(own, root, package, found)
+
+
+def _imported(content: bytes, file: Path) -> Iterator[str]:
+    """Dotted names of all modules that the source may import, seen from the root; objects of modules among them."""
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError):
+        return  # importing it says what is wrong
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from _with_parents(alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            above = ".".join(file.parts[: -node.level]) if node.level else ""
+            base = ".".join(part for part in (above, node.module or "") if part)
+            yield from _with_parents(base)
+            yield from (f"{base}.{alias.name}" if base else alias.name for alias in node.names)
+
+
+def _with_parents(name: str) -> Iterator[str]:
+    """A dotted name and the packages that it lies in."""
+    parts = name.split(".")
+    yield from (".".join(parts[:end]) for end in range(1, len(parts) + 1) if name)
