@@ -14,6 +14,7 @@ from pipeline.datasets import loading
 from pipeline.datasets.checksums import content_hashes
 from pipeline.datasets.image_data import Dataset, ImageData
 from pipeline.datasets.loading import Loader
+from pipeline.datasets.near_copies import REMARKABLE, NearCopies, find_near_copies
 from pipeline.datasets.streamed import Storage
 from pipeline.errors import PipelineError
 from pipeline.models.inputs import Images, chunks
@@ -38,12 +39,14 @@ class Card:
         facts: Counts, shapes and ranges, as JSON takes them.
         problems: What keeps the pipeline from working with it, each with what to do.
         remarks: What it can work with but its owner had better know.
+        near_copies: Test images that are nearly a training image.
     """
 
     dataset: Dataset
     facts: dict[str, Any]
     problems: tuple[str, ...]
     remarks: tuple[str, ...]
+    near_copies: NearCopies
 
 
 def check_dataset(dataset: str | Callable[..., Any], root: str | Path = "data", **args: Any) -> Card:
@@ -87,8 +90,11 @@ def examine(loader: Loader) -> Card:
     dataset = loading.assemble(train, test, loader.storage)
     again = loading.assemble(*loading.load_parts(loader), loader.storage).sha256
     hashes = {"train": content_hashes(train.images).tolist(), "test": content_hashes(test.images).tolist()}
+    near = find_near_copies(dataset.train.images, test.images)
     facts = _facts(loader, train, test, dataset, hashes)
-    return Card(dataset, facts, tuple(_problems(dataset, again)), (*_remarks(facts), *train.notes))
+    facts |= {"near_copies": len(near.pairs), "near_copies_looked_for_in": near.examined}
+    remarks = (*_remarks(facts), *train.notes)
+    return Card(dataset, facts, tuple(_problems(dataset, again)), remarks, near)
 
 
 def _facts(
@@ -177,7 +183,12 @@ def _problems(dataset: Dataset, again: str) -> list[str]:
 
 def _remarks(facts: dict[str, Any]) -> list[str]:
     """What is worth a second look, of what the facts say."""
-    return [*_remarks_on_copies(facts), *_remarks_on_images(facts), *_remarks_on_classes(facts)]
+    return [
+        *_remarks_on_copies(facts),
+        *_remarks_on_near_copies(facts),
+        *_remarks_on_images(facts),
+        *_remarks_on_classes(facts),
+    ]
 
 
 def _remarks_on_copies(facts: dict[str, Any]) -> Iterator[str]:
@@ -189,6 +200,16 @@ def _remarks_on_copies(facts: dict[str, Any]) -> Iterator[str]:
         yield f"{n} training images repeat another one: of copies one keeps its label, the others count as unlabelled"
     if n := facts["duplicates_in_test"]:
         yield f"{n} test images repeat another one: they count more than once in E_out"
+
+
+def _remarks_on_near_copies(facts: dict[str, Any]) -> Iterator[str]:
+    pairs, examined = facts["near_copies"], facts["near_copies_looked_for_in"]
+    if pairs > REMARKABLE * examined:
+        yield (
+            f"{pairs} of {examined} test images looked at are nearly a training image (resized, recompressed, "
+            "mirrored?): E_out would be too low. near_copies.png shows them; data.groups keeps what belongs together "
+            "on one side"
+        )
 
 
 def _remarks_on_images(facts: dict[str, Any]) -> Iterator[str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.datasets.image_data import ImageData
 
 COLUMNS = 10  # images a row of the contact sheet
+PAIRS = 20  # near copies that are shown
 SHOWN, COPIES = 6, 8  # images that are shown augmented, and how often
 
 
@@ -50,6 +51,8 @@ def _make(config: Experiment, card: Card, folder: Path) -> dict[str, Any]:
     from pipeline.report.contact_sheet import write_contact_sheet
 
     write_contact_sheet(folder / "contact_sheet.png", as_input(_contact_sheet(card.dataset.train)), COLUMNS)
+    if card.near_copies.pairs:
+        write_contact_sheet(folder / "near_copies.png", as_input(_near_copies(card)), 2)
     found = card.facts | {"problems": list(card.problems), "remarks": list(card.remarks)}
     write_contact_sheet(folder / "augmented.png", _augmented(config, card.dataset.train), 1 + COPIES)
     disk.write_json(folder / "card.json", found)
@@ -66,6 +69,15 @@ def _contact_sheet(train: ImageData) -> torch.Tensor:
         images = train.images[torch.nonzero(train.labels == label).flatten()[:COLUMNS]]
         row[: len(images)] = images
     return sheet.flatten(0, 1)
+
+
+def _near_copies(card: Card) -> torch.Tensor:
+    """Test images, each beside the training image that it is nearly a copy of, the most alike first."""
+    import torch
+
+    test, train = torch.tensor(card.near_copies.pairs[:PAIRS]).unbind(1)
+    images = [card.dataset.test.images[test], card.dataset.train.images[train]]
+    return torch.stack(images, 1).flatten(0, 1)
 
 
 def _augmented(config: Experiment, train: ImageData) -> torch.Tensor:
@@ -107,5 +119,7 @@ def _text(card: Card, folder: Path) -> str:
         lines.append(f"  suggested   --grid.labels {facts['suggested_budgets']}")
     lines.append(f"  pictures    {folder / 'contact_sheet.png'}: a class a row, unlabelled last")
     lines.append(f"  augmented   {folder / 'augmented.png'}: images, and copies of them that count as the same class")
+    if facts["near_copies"]:
+        lines.append(f"  alike       {folder / 'near_copies.png'}: test images, each beside its nearest training image")
     lines += [f"  remark: {remark}" for remark in card.remarks]
     return "\n".join(lines)
