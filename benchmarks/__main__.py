@@ -19,7 +19,7 @@ TOPICS = {
     "recipe": "ours beside the usual Lightning recipe with torchvision and a DataLoader",
     "pythae_vae": "our VAE beside pythae's (pip install pythae)",
     "steps": "corruption and precision of the default pretraining",
-    "heads": "embedding; frozen cells on embeddings beside the encoder at every step; many at once beside one by one",
+    "heads": "embedding; heads that are fitted to convergence beside scikit-learn's",
     "compilation": "torch.compile beside none",
 }
 

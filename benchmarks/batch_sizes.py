@@ -21,7 +21,7 @@ from pipeline.config import Experiment, RuntimeConfig
 from pipeline.datasets.batches import InMemoryData
 from pipeline.store import disk
 from pipeline.training.precision import resolve_precision
-from pipeline.training.recording import Monitored
+from pipeline.training.recording import Rounds
 from pipeline.training.trainer import fit, make_trainer
 
 SIZES = (64, 256, 1024, 4096, 16384)
@@ -59,7 +59,7 @@ def images_a_second(batch_size: int, runtime: RuntimeConfig, epochs: int) -> flo
         return {}
 
     model = new_model(config)
-    fit(model, data, runtime, epochs + 1, [Monitored(model, note)])
+    fit(model, data, runtime, Rounds(epochs + 1), note)
     return epochs * len(images) / (ends[-1] - ends[0])
 
 

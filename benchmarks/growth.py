@@ -23,7 +23,7 @@ from pipeline import methods
 from pipeline.config import Experiment, InvariancesConfig, RuntimeConfig
 from pipeline.datasets.batches import InMemoryData
 from pipeline.store import disk
-from pipeline.training.recording import Monitored
+from pipeline.training.recording import Rounds
 from pipeline.training.trainer import fit
 
 MiB = 2**20
@@ -42,7 +42,7 @@ def epoch_of_size(side: int) -> float:
     shape = (1, side, side)
     model = methods.new_model(DEFAULT, InvariancesConfig(), shape, methods.new_backbone(DEFAULT, shape).encoder)
     data = InMemoryData(pixels, torch.full((6000,), -1), torch.arange(6000), DEFAULT.batch_size, 0)
-    return seconds(lambda: fit(model, data, RuntimeConfig(precision="32", progress=False), 1, [Monitored(model, dict)]))
+    return seconds(lambda: fit(model, data, RuntimeConfig(precision="32", progress=False), Rounds(1), dict))
 
 
 SERIES: dict[str, tuple[Callable[[int], float], tuple[int, ...]]] = {

@@ -1,9 +1,12 @@
-"""Frozen cells: heads on embeddings that were computed once; many at once, one by one."""
+"""Frozen cells: embedding all images once, and fitting a head to convergence."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
 
 from benchmarks.sides import Comparison, rate, seconds
 from benchmarks.subjects import DEFAULT, mnist, training_images
@@ -12,17 +15,15 @@ from pipeline.config import InvariancesConfig, RuntimeConfig, TrainConfig
 from pipeline.datasets.splits import label_split
 from pipeline.learning.classify import train_classifier
 from pipeline.learning.fitting import Examples
+from pipeline.learning.heads import GRADIENT, ITERATIONS, fit_path
 from pipeline.learning.plan import Plan, Pretrained
-from pipeline.learning.stacked_heads import train_stacked
-from pipeline.models.classifier import Backbone
+from pipeline.models.classifier import Backbone, Classifier, Rates, make_head
 from pipeline.models.inputs import infer
 from pipeline.training.trainer import seed_everything, threads
 
-DRAWS = 10
-
 
 def comparisons() -> Iterator[Comparison]:
-    """Embedding all images; then cells of 100 and 1000 labels, together and one by one."""
+    """Embedding all images; then heads of 100 and 1000 labels, beside scikit-learn's."""
     images = training_images()
     yield Comparison(
         "embedding 60,000 images with the default encoder: two threads, one (images/s)",
@@ -31,9 +32,9 @@ def comparisons() -> Iterator[Comparison]:
     )
     for labels in (100, 1000):
         yield Comparison(
-            f"frozen cells of {labels} labels, {DRAWS} draws: as one computation, one by one (cells/s)",
-            functools.partial(_draws_a_second, labels, train_stacked),
-            functools.partial(_draws_a_second, labels, _one_by_one),
+            f"heads of {labels} labels, {len(TrainConfig.l2)} strengths: here, scikit-learn's (heads/s)",
+            functools.partial(_heads_a_second, labels, _fit_here),
+            functools.partial(_heads_a_second, labels, _fit_there),
         )
 
 
@@ -44,7 +45,7 @@ def _embed_with(count: int) -> None:
 
 @functools.cache
 def _backbone() -> Backbone:
-    """Random weights serve, the same ones each time: how many epochs a cell takes depends on them."""
+    """Random weights serve, the same ones each time: how long a cell takes depends on them."""
     seed_everything(0)
     return methods.new_backbone(DEFAULT, (1, 28, 28)).eval()
 
@@ -56,10 +57,6 @@ def _pretrained() -> Pretrained:
     return Pretrained(_backbone().state_dict(), infer(_backbone(), training_images()))
 
 
-def _cells_a_second(labels: int, settings: TrainConfig) -> float:
-    return 1 / cell_seconds(labels, settings)
-
-
 def cell_seconds(labels: int, settings: TrainConfig | None = None) -> float:
     """How long the training of a frozen cell takes; data and embeddings are there already, as within a grid."""
     (plan, examples), pretrained = _draw(labels, settings or TrainConfig(), 0), _pretrained()
@@ -67,17 +64,23 @@ def cell_seconds(labels: int, settings: TrainConfig | None = None) -> float:
         return seconds(lambda: train_classifier(plan, examples, pretrained))
 
 
-def _draws_a_second(labels: int, train: Callable[..., object]) -> float:
-    draws = [_draw(labels, TrainConfig(), seed) for seed in range(DRAWS)]
-    plans, examples = zip(*draws, strict=True)
-    pretrained = _pretrained()
+def _heads_a_second(labels: int, fit: Callable[[Tensor, Tensor], None]) -> float:
+    _, examples = _draw(labels, TrainConfig(), 0)
+    train = examples.splits[0].train
+    embeddings, classes = _pretrained().embeddings[train], examples.labels[train]
     with threads(1):
-        return rate(DRAWS, lambda: train(plans, examples, pretrained))
+        return rate(len(TrainConfig.l2), lambda: fit(embeddings, classes))
 
 
-def _one_by_one(plans: Sequence[Plan], examples: Sequence[Examples], pretrained: Pretrained) -> None:
-    for plan, own in zip(plans, examples, strict=True):
-        train_classifier(plan, own, pretrained)
+def _fit_here(embeddings: Tensor, classes: Tensor) -> None:
+    seed_everything(0)
+    head = Classifier(nn.Identity(), make_head(embeddings.shape[1], 10), False, nn.Identity(), Rates())
+    fit_path([head], [(embeddings, classes)], TrainConfig.l2, dict)
+
+
+def _fit_there(embeddings: Tensor, classes: Tensor) -> None:
+    for strength in TrainConfig.l2:
+        LogisticRegression(C=1 / strength, tol=GRADIENT, max_iter=ITERATIONS).fit(embeddings.numpy(), classes.numpy())
 
 
 def _draw(labels: int, settings: TrainConfig, seed: int) -> tuple[Plan, Examples]:

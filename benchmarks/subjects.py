@@ -17,7 +17,7 @@ from pipeline.datasets.image_data import Dataset
 from pipeline.models.inputs import as_input
 from pipeline.models.pretraining import Pretraining
 from pipeline.training.precision import resolve_precision
-from pipeline.training.recording import Monitored
+from pipeline.training.recording import Rounds
 from pipeline.training.trainer import fit, seed_everything
 
 DEFAULT = PretrainConfig(epochs=1)
@@ -78,7 +78,7 @@ def train(
     labels, index = torch.full((len(images),), -1), torch.arange(len(images))
     data = InMemoryData(images, labels, index, config.batch_size, config.seed)
     runtime = RuntimeConfig(precision=precision, progress=False, compile=compiled)
-    fit(model, data, runtime, config.epochs, [Monitored(model, measure)])
+    fit(model, data, runtime, Rounds(config.epochs), measure)
     return model.eval()
 
 

@@ -246,7 +246,7 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
         epochs: Passes of the pretraining over the images.
         head_lr: Learning rate of the head in this mode.
         encoder_lr: Learning rate of the encoder in this mode, where it is trained.
-        max_epochs: Upper limit of passes over the labelled images in this mode; early stopping usually ends sooner.
+        length: Steps of a training on labels alone, for each square root of a label.
         image_shape: See ``AutoencoderTransformer``.
         pretrain: See ``AutoencoderTransformer``.
         invariances: See ``AutoencoderTransformer``.
@@ -257,8 +257,8 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
     Attributes:
         classes_: The distinct labels, sorted.
         model_: Encoder and head, a ``torch.nn.Module`` from images to logits, in eval mode.
-        history_: One dict an epoch of the last training, with ``e_in``, ``e_val``, ``loss_in``, ``loss_val`` and so on.
-        best_epoch_: The epoch whose weights were kept.
+        history_: One dict a measurement of the last training, with ``e_in``, ``e_val``, ``loss_val`` and so on.
+        kept_: Number of the measurement whose weights were kept, from 0.
         split_: Rows of X whose labels were trained on, ``split_.train``, and stopped on, ``split_.val``; with
             ``train.validation`` "kfold", both are all that have one.
         image_shape_: Channels, height and width.
@@ -273,7 +273,7 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
         >>> from sklearn.datasets import load_digits
         >>> X, y = load_digits(return_X_y=True)
         >>> y[60:] = -1  # no label is known of the others
-        >>> classifier = SemiSupervisedClassifier(latent=8, epochs=1, max_epochs=2, random_state=0)
+        >>> classifier = SemiSupervisedClassifier(latent=8, epochs=1, length=5, random_state=0)
         >>> classifier = classifier.fit(X[:200], y[:200])
         >>> len(classifier.split_.train) + len(classifier.split_.val)
         60
@@ -289,7 +289,7 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
         epochs: int | None = None,
         head_lr: float | None = None,
         encoder_lr: float | None = None,
-        max_epochs: int | None = None,
+        length: float | None = None,
         image_shape: tuple[int, ...] | None = None,
         pretrain: PretrainConfig | None = None,
         invariances: InvariancesConfig | None = None,
@@ -302,7 +302,7 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
         self.epochs = epochs
         self.head_lr = head_lr
         self.encoder_lr = encoder_lr
-        self.max_epochs = max_epochs
+        self.length = length
         self.image_shape = image_shape
         self.pretrain = pretrain
         self.invariances = invariances
@@ -323,7 +323,7 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
             with isolate_rng():
                 trained = _train(plan, examples)
         self.model_, self.history_ = trained.model.eval(), trained.result.history
-        self.best_epoch_ = trained.result.best_epoch
+        self.kept_ = trained.result.kept
         return self
 
     @torch.no_grad()
@@ -356,9 +356,9 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
 
     def _plan(self) -> Plan:
         seed, train = self._seed(), TrainConfig() if self.train is None else self.train
-        given = _given(head_lr=self.head_lr, encoder_lr=self.encoder_lr, max_epochs=self.max_epochs)
+        given = _given(head_lr=self.head_lr, encoder_lr=self.encoder_lr)
         changes = dataclasses.replace(train.modes.get(self.mode, FitChanges()), **given)
-        train = dataclasses.replace(train, modes={**train.modes, self.mode: changes})
+        train = dataclasses.replace(train, modes={**train.modes, self.mode: changes}, **_given(length=self.length))
         settings, invariances = self._pretrain_settings(seed), self._invariance_settings()
         return Plan(self.mode, settings, train, invariances, self._runtime_settings(), seed)
 

@@ -5,11 +5,11 @@ A mode is an entry of this table, a ``Mode`` that an installed package names as 
 ``train.modes`` of a config changes single settings of any of them.
 
 References: ``finetune`` fits the head first, as Kumar et al. 2022 (arXiv 2202.10054) advise; ``probe_finetune`` adds
-learning rates that fall from layer to layer (Howard and Ruder 2018, arXiv 1801.06146) and an exponential moving average
-(EMA) of the weights (Polyak and Juditsky 1992). ``propagate`` is label spreading (Zhou et al. 2004) with the weights of
-Iscen et al. 2019 (arXiv 1904.04717). ``consistency`` is FixMatch (Sohn et al. 2020, arXiv 2001.07685) with the teacher
-of mean teacher (Tarvainen and Valpola 2017, arXiv 1703.01780), which is the EMA of the network. ``self_train`` takes
-spread labels as pseudo-labels wherever the teacher predicts the same class (co-training, Blum and Mitchell 1998).
+learning rates that fall from layer to layer (Howard and Ruder 2018, arXiv 1801.06146). ``propagate`` is label spreading
+(Zhou et al. 2004) with the weights of Iscen et al. 2019 (arXiv 1904.04717). ``consistency`` is FixMatch (Sohn et al.
+2020, arXiv 2001.07685) with the teacher of mean teacher (Tarvainen and Valpola 2017, arXiv 1703.01780), which is the
+exponential moving average (EMA) of the network. ``self_train`` takes spread labels as pseudo-labels wherever the
+teacher predicts the same class (co-training, Blum and Mitchell 1998).
 """
 
 from __future__ import annotations
@@ -29,41 +29,26 @@ ENTRY_POINTS = "pipeline.modes"
 
 @dataclass(frozen=True)
 class FitConfig:
-    """The training settings that each mode has for itself.
+    """The training settings that each mode has for itself; all others are those of the section train, for every mode.
 
     Attributes:
-        encoder_lr: Learning rate of the encoder's last layer (AdamW); 0 where the encoder is frozen.
-        head_lr: Learning rate of the head.
-        weight_decay: Weight decay of AdamW, for encoder and head.
-        max_epochs: Largest number of epochs; early stopping usually ends training sooner.
-        patience: Number of epochs without a lower validation loss after which training stops and the weights of the
-            epoch with the lowest one are kept; 0 trains for max_epochs and keeps the last weights.
+        encoder_lr: Highest learning rate of the encoder's last layer (AdamW); 0 where the encoder is frozen.
+        head_lr: Highest learning rate of the head; not read where the head alone is fitted, and to convergence.
         head_first: Whether the head is fitted on the frozen encoder before everything is trained; otherwise the
             gradients of a random head harm a good encoder when labels are few.
         layer_decay: Factor of the learning rate from each layer of the encoder to the one below it, towards the image;
             1 gives all layers the same rate.
-        ema_decay: Share of its value that the exponential moving average (EMA) of the weights keeps at each step; the
-            EMA is what is measured and kept. 0 keeps the weights themselves.
     """
 
     encoder_lr: float = 0.0
-    head_lr: float = 0.001
-    weight_decay: float = 0.01
-    max_epochs: int = 200
-    patience: int = 20
+    head_lr: float = 0.003
     head_first: bool = False
     layer_decay: float = 1.0
-    ema_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("encoder_lr", "weight_decay"):
-            value = getattr(self, name)
-            require(value >= 0, name, value, "at least 0")
+        require(self.encoder_lr >= 0, "encoder_lr", self.encoder_lr, "at least 0")
         require(self.head_lr > 0, "head_lr", self.head_lr, "a positive rate")
-        require(self.max_epochs > 0, "max_epochs", self.max_epochs, "at least 1 epoch")
-        require(self.patience >= 0, "patience", self.patience, "a number of epochs, or 0 for no early stopping")
         require(0 < self.layer_decay <= 1, "layer_decay", self.layer_decay, "a factor above 0, at most 1")
-        require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "a share of at least 0, below 1")
 
 
 @dataclass(frozen=True)
@@ -72,12 +57,8 @@ class FitChanges:
 
     encoder_lr: float | None = None
     head_lr: float | None = None
-    weight_decay: float | None = None
-    max_epochs: int | None = None
-    patience: int | None = None
     head_first: bool | None = None
     layer_decay: float | None = None
-    ema_decay: float | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +74,6 @@ class Mode:
         consistency: Whether the classifier also learns, from augmented images without labels, the pseudo-labels that
             its EMA gives these images.
         fit: The settings of its training, as far as a config does not change them.
-        head_like: The mode whose settings fit the head on the frozen encoder where ``fit.head_first`` asks for it.
         classifier: Import path of a subclass of ``Classifier``, or of ``ConsistencyClassifier`` for a mode with
             consistency, that has another loss and no weights of its own; empty for these classes themselves.
 
@@ -116,7 +96,6 @@ class Mode:
     spreads_labels: bool = False
     consistency: bool = False
     fit: FitConfig = field(default_factory=FitConfig)
-    head_like: str = "frozen"
     classifier: str = ""
 
     def __post_init__(self) -> None:
@@ -132,8 +111,6 @@ class Mode:
             require(fit.layer_decay == 1, "layer_decay", fit.layer_decay, "1 where the encoder is frozen")
             require(not fit.head_first, "head_first", True, "false where the encoder is frozen")
             require(not self.consistency, "consistency", True, "false where the encoder is frozen")
-        if self.consistency:
-            require(fit.ema_decay > 0, "ema_decay", fit.ema_decay, "a share above 0 with consistency: the EMA teaches")
 
     def changed(self, changes: FitChanges) -> Mode:
         """The mode with some of its training settings changed.
@@ -145,45 +122,42 @@ class Mode:
         return dataclasses.replace(self, fit=dataclasses.replace(self.fit, **given)) if given else self
 
 
-# each mode's rates are the best of six on the development split of MNIST, by the mean error at 100 and 1000 labels
 BUILT_IN = {
     "frozen": Mode(
         pretrained=True,
         trains_encoder=False,
         summary="pretrained encoder frozen, head trained",
-        fit=FitConfig(head_lr=0.003, weight_decay=1.0),
     ),
     "finetune": Mode(
         pretrained=True,
         trains_encoder=True,
         summary="pretrained encoder and head trained",
-        fit=FitConfig(encoder_lr=0.0003, head_first=True),
+        fit=FitConfig(encoder_lr=0.001, head_first=True),
     ),
     "scratch": Mode(
         pretrained=False,
         trains_encoder=True,
         summary="same network from random weights",
-        fit=FitConfig(encoder_lr=0.003, head_lr=0.003),
+        fit=FitConfig(encoder_lr=0.003),
     ),
     "propagate": Mode(
         pretrained=True,
         trains_encoder=False,
         summary="labels spread over a graph of embeddings, head trained on them",
         spreads_labels=True,
-        fit=FitConfig(head_lr=0.003, max_epochs=10, patience=10),
     ),
     "probe_finetune": Mode(
         pretrained=True,
         trains_encoder=True,
-        summary="head fitted first, then all trained, lower layers slower, EMA of the weights",
-        fit=FitConfig(encoder_lr=0.001, head_first=True, layer_decay=0.7, ema_decay=0.95),
+        summary="pretrained encoder and head trained, lower layers slower",
+        fit=FitConfig(encoder_lr=0.001, head_first=True, layer_decay=0.7),
     ),
     "consistency": Mode(
         pretrained=True,
         trains_encoder=True,
         summary="all trained on the labels and on pseudo-labels of augmented images without labels",
         consistency=True,
-        fit=FitConfig(encoder_lr=0.001, max_epochs=6, patience=6, head_first=True, ema_decay=0.995),
+        fit=FitConfig(encoder_lr=0.001, head_first=True),
     ),
     "self_train": Mode(
         pretrained=True,
@@ -191,8 +165,7 @@ BUILT_IN = {
         summary="all trained on the labels and, augmented, on spread labels that the EMA confirms",
         spreads_labels=True,
         consistency=True,
-        fit=FitConfig(encoder_lr=0.002, head_lr=0.002, max_epochs=6, patience=0, head_first=True, ema_decay=0.999),
-        head_like="propagate",
+        fit=FitConfig(encoder_lr=0.002, head_lr=0.002, head_first=True),
     ),
 }
 

@@ -16,7 +16,7 @@ import pytest
 
 from pipeline.cli import main
 
-# few epochs everywhere: the tests ask whether it works, not how well
+# few epochs and steps everywhere: the tests ask whether it works, not how well
 TINY = (
     "--name=tiny",
     "--data.dataset=digits",
@@ -25,9 +25,9 @@ TINY = (
     "--pretrain.encoder.widths=[8,16]",
     "--pretrain.encoder.hidden=[32]",
     "--pretrain.latent=16",
-    "--train.modes.frozen.max_epochs=8",
-    "--train.modes.finetune.max_epochs=3",
-    "--train.modes.scratch.max_epochs=3",
+    "--train.length=3",
+    "--train.unlabelled_steps=20",
+    "--train.evaluations=4",
     "--grid.labels=[50,100]",
     "--grid.draws=2",
     "--grid.jobs=1",

@@ -53,20 +53,26 @@ def test_every_number_of_a_cell_can_be_recounted_from_its_predictions(mode: str,
 
 
 @in_both_precisions
-def test_early_stopping_keeps_the_epoch_with_the_lowest_validation_loss(runs: Path, tiny: Run) -> None:
-    assert tiny("train", "--mode=frozen", "--train.modes.frozen.max_epochs=60", "--train.modes.frozen.patience=5") == 0
-    folder = cell(runs, "frozen")
+@pytest.mark.parametrize("mode", ["frozen", "scratch"])
+def test_the_kept_measurement_is_that_of_the_classifier(mode: str, runs: Path, tiny: Run) -> None:
+    assert tiny("train", f"--mode={mode}", "--train.length=12", "--train.evaluations=12") == 0
+    folder = cell(runs, mode)
     history = np.genfromtxt(folder / "history.csv", delimiter=",", names=True)
     said = metrics(folder)
-    assert said["best_epoch"] == history["epoch"][history["loss_val"].argmin()]
-    assert said["stopped_epoch"] == history["epoch"][-1]
-    assert said["stopped_epoch"] in (60, said["best_epoch"] + 5)
-    best = history[said["best_epoch"] - 1]
+    [kept] = np.flatnonzero(history[said["unit"]] == said["kept"])
+    if mode == "frozen":
+        assert said["unit"] == "l2"
+        assert kept == history["loss_val"].argmin()
+    else:
+        assert said["unit"] == "step"
+        allowed = history["loss_val"].min() + history["se_val"][history["loss_val"].argmin()]
+        assert kept == np.flatnonzero(history["loss_val"] <= allowed)[-1]
+    assert said["last"] == history[said["unit"]][-1]
+    best = history[kept]
     assert (said["e_in"]["error"], said["e_val"]["error"]) == (best["e_in"], best["e_val"])
     assert said["e_val"]["loss"] == pytest.approx(best["loss_val"], rel=1e-4)
 
 
-@in_both_precisions
 def test_a_frozen_encoder_keeps_every_bit_and_a_fine_tuned_one_does_not(runs: Path, tiny: Run) -> None:
     [artefact] = (runs / "tiny").glob("pretrain-*")
     pretrained = load_file(artefact / "backbone.safetensors")
@@ -90,32 +96,14 @@ def test_how_images_are_augmented_belongs_to_the_cells_whose_encoder_is_trained(
     changes = ("--train.augment=1", "--train.augment=0.5", "--train.clean_fraction=0.5")
     for mode, own in (("frozen", ()), ("scratch", ("--invariances.preset=none", "--invariances.rotation=20"))):
         for change in (*changes, *own):
-            assert tiny("train", f"--mode={mode}", *of_mode(mode, max_epochs=1), change) == 0
+            assert tiny("train", f"--mode={mode}", change) == 0
     cells = runs / "tiny" / "cells"
     assert [len(list(cells.glob(f"{mode}-*/"))) for mode in ("scratch", "frozen")] == [4, 1]
 
 
-def test_without_patience_the_last_weights_are_kept(runs: Path, tiny: Run) -> None:
-    settings = (
-        "--train.modes.finetune.patience=0",
-        "--train.modes.finetune.max_epochs=7",
-        "--train.modes.finetune.encoder_lr=0.02",
-    )
-    assert tiny("train", "--mode=finetune", *settings) == 0
-    folder = cell(runs, "finetune")
-    history = np.genfromtxt(folder / "history.csv", delimiter=",", names=True)
-    assert (metrics(folder)["best_epoch"], metrics(folder)["stopped_epoch"], len(history)) == (7, 7, 7)
-    assert metrics(folder)["e_val"]["loss"] == pytest.approx(history["loss_val"][-1], rel=1e-4)
-
-
-@in_both_precisions
 def test_fine_tuning_starts_from_the_frozen_head_unless_told_otherwise(runs: Path, tiny: Run) -> None:
     """At a vanishing rate head-first fine-tuning is the frozen classifier, and naive fine-tuning is a random head."""
-    still = (
-        "--train.modes.finetune.encoder_lr=1e-12",
-        "--train.modes.finetune.head_lr=1e-12",
-        "--train.modes.finetune.max_epochs=1",
-    )
+    still = (*of_mode("finetune", encoder_lr=1e-12, head_lr=1e-12), "--train.weight_decay=0")
     assert tiny("train", "--mode=frozen") == 0
     frozen = load_file(cell(runs, "frozen") / "weights.safetensors")["head.0.weight"]
     heads = []
@@ -126,24 +114,40 @@ def test_fine_tuning_starts_from_the_frozen_head_unless_told_otherwise(runs: Pat
     assert not torch.allclose(heads[1], frozen, atol=1e-2)
 
 
+@pytest.mark.parametrize("mode", ["frozen", "scratch"])
+def test_a_refitted_cell_trains_on_every_label_and_is_judged_by_the_network_that_left_some_out(
+    mode: str, runs: Path, tiny: Run
+) -> None:
+    assert tiny("train", f"--mode={mode}") == 0
+    once = metrics(cell(runs, mode))
+    assert tiny("train", f"--mode={mode}", "--train.refit=true") == 0
+    folder = cell(runs, mode)
+    said = metrics(folder)
+    assert (said["e_in"]["n"], said["e_val"]["n"]) == (100, once["e_val"]["n"])
+    assert said["e_val"] == once["e_val"]
+    assert (said["kept"], said["last"]) == (once["kept"], once["last"])
+    with np.load(folder / "predictions.npz", allow_pickle=False) as predictions:
+        assert set(predictions["val_index"]) < set(predictions["train_index"])
+
+
 @pytest.mark.parametrize("mode", ["frozen", "finetune", "propagate", "self_train"])
 def test_a_cross_validated_cell_trains_on_every_label_and_is_judged_by_networks_that_left_it_out(
     mode: str, runs: Path, tiny: Run
 ) -> None:
-    settings = ("--labels=50", "--train.validation=kfold", "--train.modes.self_train.max_epochs=2")
+    settings = ("--labels=50", "--train.validation=kfold")
     assert tiny("train", f"--mode={mode}", *settings) == 0
     folder = cell(runs, mode, labels=50)
     said, labels = metrics(folder), load(DataConfig("digits")).train.labels.numpy()
     history = np.genfromtxt(folder / "history.csv", delimiter=",", names=True)
-    assert said["best_epoch"] == history["epoch"][history["loss_val"].argmin()]
+    [kept] = np.flatnonzero(history[said["unit"]] == said["kept"])
     with np.load(folder / "predictions.npz", allow_pickle=False) as predictions:
         assert predictions["train_index"].tolist() == predictions["val_index"].tolist()
         assert said["e_val"]["errors"] == (predictions["val_pred"] != labels[predictions["val_index"]]).sum()
         assert said["e_in"]["errors"] == (predictions["train_pred"] != labels[predictions["train_index"]]).sum()
     assert said["e_in"]["n"] == said["e_val"]["n"] == 50
     # five folds of ten: the mean over folds is the error on all labels
-    assert said["e_val"]["error"] == pytest.approx(history["e_val"][said["best_epoch"] - 1])
-    assert said["e_val"]["loss"] == pytest.approx(history["loss_val"][said["best_epoch"] - 1], rel=1e-4)
+    assert said["e_val"]["error"] == pytest.approx(history["e_val"][kept])
+    assert said["e_val"]["loss"] == pytest.approx(history["loss_val"][kept], rel=1e-4)
     assert said["e_val"]["errors"] >= said["e_in"]["errors"]
 
 
@@ -153,13 +157,12 @@ def test_a_cell_that_tries_settings_is_the_one_that_its_validation_labels_judge_
     mode: str, validation: str, runs: Path, tiny: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     common = (f"--mode={mode}", "--labels=50", f"--train.validation={validation}")
-    rates = (0.0001, 0.02)
+    settings = ({"l2": [1e5]}, {"l2": [0.1]}) if mode == "frozen" else ({"weight_decay": 300}, {"label_smoothing": 0.9})
     alone = []
-    for change in ("", *(f"--train.modes.{mode}.head_lr={rate}" for rate in rates)):
-        assert tiny("train", *common, *filter(None, [change])) == 0
+    for changes in ({}, *settings):
+        assert tiny("train", *common, *(f"--train.{name}={value}" for name, value in changes.items())) == 0
         alone.append(cell(runs, mode, labels=50))
-    tried = json.dumps({mode: [{"modes": {mode: {"head_lr": rate}}} for rate in rates]})
-    assert tiny("train", *common, f"--train.trials={tried}") == 0
+    assert tiny("train", *common, f"--train.trials={json.dumps({mode: settings})}") == 0
     folder = cell(runs, mode, labels=50)
     assert folder not in alone
     said = metrics(folder)
@@ -177,12 +180,12 @@ def test_settings_that_are_tried_belong_to_the_cells_identity(runs: Path, tiny: 
     """Those of another mode do not, and how they are phrased neither."""
     for trials in (
         "{}",
-        "{scratch: [{modes: {scratch: {head_lr: 0.1}}}]}",
-        "{frozen: [{modes: {frozen: {head_lr: 0.1}}}]}",
-        "{frozen: [{modes: {frozen: {head_lr: 0.1, weight_decay: 1.0}, scratch: {head_lr: 0.1}}}]}",
-        "{frozen: [{modes: {frozen: {head_lr: 0.2}}}]}",
+        "{scratch: [{weight_decay: 0.1}]}",
+        "{frozen: [{l2: [5]}]}",
+        "{frozen: [{l2: [5.0], modes: {scratch: {head_lr: 0.1}}}]}",
+        "{frozen: [{l2: [7]}]}",
     ):
-        assert tiny("train", "--mode=frozen", "--train.modes.frozen.max_epochs=2", f"--train.trials={trials}") == 0
+        assert tiny("train", "--mode=frozen", f"--train.trials={trials}") == 0
     assert len(list((runs / "tiny" / "cells").glob("frozen-*/"))) == 3
 
 
@@ -226,5 +229,5 @@ def test_a_training_that_diverges_is_no_result(runs: Path, tiny: Run, capsys: py
         tiny("train", "--mode=scratch", "--train.modes.scratch.head_lr=1e30", "--train.modes.scratch.encoder_lr=1e30")
         == 2
     )
-    assert "training diverged in epoch" in capsys.readouterr().err
+    assert "training diverged in step" in capsys.readouterr().err
     assert not list((runs / "tiny").glob("cells/scratch*"))

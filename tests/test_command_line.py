@@ -23,7 +23,7 @@ CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 
 COLUMNS = [
     *("dataset", "pretraining", "mode", "labels", "seed", "encoder", "n_train", "n_val", "n_test"),
-    *("e_in", "e_val", "e_out", "best_epoch", "stopped_epoch", "seconds", "cell"),
+    *("e_in", "e_val", "e_out", "unit", "kept", "last", "seconds", "cell"),
 ]
 
 
@@ -247,5 +247,5 @@ def test_help_explains_every_setting(stage: str, capsys: pytest.CaptureFixture[s
         main([stage, "--help"])
     assert stop.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "Share of the label budget that early stopping looks at" in text
+    assert "Share of the label budget that holdout leaves out" in text
     assert "--grid.draws" in text

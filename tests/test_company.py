@@ -47,7 +47,7 @@ def test_of_the_default_estimators(precision: Any) -> None:
     together_and_apart(encoder.transform, X)
     together_and_apart(encoder.inverse_transform, encoder.transform(X[:300]))
     y[50:] = -1
-    classifier = SemiSupervisedClassifier(epochs=1, max_epochs=1, runtime=runtime, random_state=0).fit(X[:300], y[:300])
+    classifier = SemiSupervisedClassifier(epochs=1, length=1, runtime=runtime, random_state=0).fit(X[:300], y[:300])
     together_and_apart(classifier.predict_proba, X)
 
 

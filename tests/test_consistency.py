@@ -100,14 +100,13 @@ def test_neither_view_can_rule_a_class_out() -> None:
 # --- as modes -------------------------------------------------------------------------------------------------
 
 MODES = ("probe_finetune", "consistency", "self_train")
-SHORT = tuple(f"--train.modes.{mode}.max_epochs=2" for mode in MODES)
 
 
 def test_the_modes_train_the_encoder_within_the_budget_and_leave_a_plain_classifier(
     runs: Path, tiny: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     grid = (f"--grid.modes=[{','.join(MODES)}]", "--grid.labels=[50]", "--grid.draws=1", "--grid.baselines=false")
-    assert tiny("compare", *grid, *SHORT) == 0
+    assert tiny("compare", *grid) == 0
     assert "probe_finetune - consistency" in capsys.readouterr().out
     with (runs / "tiny" / "results.csv").open() as file:
         rows = {row["mode"]: row for row in csv.DictReader(file)}
@@ -119,11 +118,11 @@ def test_the_modes_train_the_encoder_within_the_budget_and_leave_a_plain_classif
     np.save(runs / "images.npy", np.zeros((2, 8, 8), np.uint8))
     for mode in MODES:
         chosen = (f"--mode={mode}", "--labels=50", "--seed=0", f"--images={runs / 'images.npy'}")
-        assert tiny("predict", *chosen, *SHORT) == 0
+        assert tiny("predict", *chosen) == 0
 
 
 def test_learning_from_spread_labels_errs_less_than_a_frozen_head(runs: Path, tiny: Run) -> None:
-    more = ("--pretrain.epochs=10", "--train.modes.frozen.max_epochs=60", "--train.modes.self_train.max_epochs=15")
+    more = ("--pretrain.epochs=10", "--train.unlabelled_steps=200")
     assert tiny("pretrain", *more) == 0
     grid = ("--grid.modes=[frozen,self_train]", "--grid.labels=[50]", "--grid.draws=2", "--grid.baselines=false")
     assert tiny("compare", *grid, *more) == 0
@@ -138,11 +137,15 @@ def test_learning_from_spread_labels_errs_less_than_a_frozen_head(runs: Path, ti
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("--train.modes.self_train.ema_decay=0", "train.modes.self_train: ema_decay: 0.0 is not allowed"),
         ("--train.clean_fraction=1", "train.clean_fraction: 1.0 is not allowed"),
         ("--train.augment=-1", "train.augment: -1.0 is not allowed"),
-        ("--train.modes.consistency.ema_decay=0", "train.modes.consistency: ema_decay: 0.0 is not allowed"),
-        ("--train.modes.consistency.ema_decay=1", "ema_decay: 1.0 is not allowed"),
+        ("--train.ema_decay=1", "train.ema_decay: 1.0 is not allowed"),
+        ("--train.label_smoothing=-0.1", "train.label_smoothing: -0.1 is not allowed"),
+        ("--train.patience=2", "train.patience: 2.0 is not allowed"),
+        ("--train.length=0", "train.length: 0.0 is not allowed"),
+        ("--train.evaluations=0", "train.evaluations: 0 is not allowed"),
+        ("--train.l2=[]", "train.l2: () is not allowed"),
+        ("--train.l2=[0]", "train.l2: (0.0,) is not allowed"),
         ("--train.consistency.threshold=1", "train.consistency.threshold: 1.0 is not allowed"),
         ("--train.consistency.weight=-1", "train.consistency.weight: -1.0 is not allowed"),
         ("--train.modes.finetune.layer_decay=0", "layer_decay: 0.0 is not allowed"),

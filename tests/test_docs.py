@@ -35,7 +35,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 # the page is about data: whether training goes well is not asked here
 QUICK = ["--pretrain.epochs=1", "--grid.jobs=1", "--grid.draws=1"]
-QUICK += [f"--train.modes.{mode}.max_epochs=1" for mode in ("frozen", "finetune", "scratch")]
+QUICK += ["--train.length=2", "--train.evaluations=2", "--train.unlabelled_steps=4"]
 
 
 def commands(line: str) -> Iterator[list[str]]:
@@ -86,8 +86,8 @@ def test_the_walk_through_works(
 
 def test_the_estimators_example_works(capsys: pytest.CaptureFixture[str]) -> None:
     [example] = (text for _, text in BLOCK.findall((ROOT / "README.md").read_text()) if "pipeline.estimators" in text)
-    quick = example.replace("epochs=10", "epochs=1, max_epochs=1", 2).replace("epochs=10", "epochs=1")
-    assert quick.count("max_epochs=1") == 2
+    quick = example.replace("epochs=10", "epochs=1, length=1", 2).replace("epochs=10", "epochs=1")
+    assert quick.count("length=1") == 2
     exec(compile(quick, "README.md", "exec"), {})
     score, best, spread = capsys.readouterr().out.splitlines()
     assert 0 <= float(score) <= 1

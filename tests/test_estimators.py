@@ -26,7 +26,7 @@ from sklearn.utils.estimator_checks import check_classifiers_classes, parametriz
 from pipeline.cli import main
 from pipeline.config import GraphConfig, NetworkConfig, PretrainConfig, RuntimeConfig, TrainConfig
 from pipeline.estimators import AutoencoderTransformer, SemiSupervisedClassifier
-from pipeline.modes import MODES, FitChanges
+from pipeline.modes import MODES
 from tests.conftest import in_both_precisions
 
 Array = npt.NDArray[Any]
@@ -34,7 +34,7 @@ Array = npt.NDArray[Any]
 # tiny networks and few epochs: the tests ask whether it works, not how well
 SMALL = NetworkConfig("mlp", (16,), ())
 PRETRAIN = PretrainConfig(latent=8, encoder=SMALL, decoder=SMALL, corruption=0, epochs=1, batch_size=64)
-TRAIN = TrainConfig(modes={"frozen": FitChanges(max_epochs=4)}, graph=GraphConfig(neighbours=5))
+TRAIN = TrainConfig(length=2, unlabelled_steps=4, evaluations=2, graph=GraphConfig(neighbours=5))
 
 
 def transformer(**parameters: Any) -> AutoencoderTransformer:
@@ -42,7 +42,7 @@ def transformer(**parameters: Any) -> AutoencoderTransformer:
 
 
 def classifier(mode: str = "frozen", **parameters: Any) -> SemiSupervisedClassifier:
-    given = {"pretrain": PRETRAIN, "train": TRAIN, "max_epochs": 4, "random_state": 0, **parameters}
+    given = {"pretrain": PRETRAIN, "train": TRAIN, "random_state": 0, **parameters}
     return SemiSupervisedClassifier(mode, **given)
 
 
@@ -97,7 +97,9 @@ def command_line(digits: tuple[Array, Array], precision: str, tmp_path_factory: 
         "pretrain.holdout": 0,
         "pretrain.seed": 3,
         "runtime.precision": precision,
-        **{f"train.modes.{mode}.max_epochs": 2 for mode in MODES},
+        "train.length": 2,
+        "train.unlabelled_steps": 4,
+        "train.evaluations": 2,
     }
     arguments = [f"--{name}={value}" for name, value in settings.items()]
     for stage in ("data", "pretrain"):
@@ -117,14 +119,13 @@ def test_an_estimator_has_the_bits_of_the_command_line(
     stored = load_file(cell / "weights.safetensors")
 
     settings = PretrainConfig(encoder=NetworkConfig(widths=(8, 16), hidden=(32,)), epochs=1)
-    # which modes that train the encoder begin with
-    train = TrainConfig(modes={name: FitChanges(max_epochs=2) for name in ("frozen", "propagate")})
+    train = TrainConfig(unlabelled_steps=4, evaluations=2)
     common: dict[str, Any] = {
         "pretrain": settings,
         "runtime": RuntimeConfig(progress=False, precision=precision),
         "random_state": 3,
     }
-    ours = SemiSupervisedClassifier(mode, train=train, max_epochs=2, **common).fit(images, y)
+    ours = SemiSupervisedClassifier(mode, train=train, length=2, **common).fit(images, y)
     assert ours.model_.state_dict().keys() == stored.keys()
     for name, value in ours.model_.state_dict().items():
         assert torch.equal(value, stored[name]), name
@@ -145,7 +146,7 @@ def test_labels_for_early_stopping_come_out_of_those_handed_in(digits: tuple[Arr
     assert 12 <= len(fitted.split_.val) <= 20
     seen = np.concatenate([fitted.split_.train, fitted.split_.val])
     assert sorted(seen) == np.flatnonzero(y >= 0).tolist()
-    assert fitted.history_[fitted.best_epoch_ - 1]["loss_val"] == min(row["loss_val"] for row in fitted.history_)
+    assert fitted.history_[fitted.kept_]["loss_val"] == min(row["loss_val"] for row in fitted.history_)
 
 
 def test_strings_may_be_classes(digits: tuple[Array, Array]) -> None:
@@ -260,7 +261,7 @@ def test_a_grid_is_searched_with_few_labels(digits: tuple[Array, Array]) -> None
     name = "semisupervisedclassifier__"
     grid = [
         {f"{name}mode": ["frozen", "scratch"], f"{name}latent": [4], f"{name}epochs": [1]},
-        {f"{name}head_lr": [1e-6, 0.1], f"{name}latent": [8]},
+        {f"{name}train": [replace(TRAIN, l2=(strength,)) for strength in (1e6, 1.0)], f"{name}latent": [8]},
     ]
     search = GridSearchCV(make_pipeline(MinMaxScaler(), classifier()), grid, cv=2, error_score="raise")
     search.fit(images, y)

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGE = BLOCK.findall((ROOT / "docs" / "methods.md").read_text())
 GRID = ("--grid.labels=[50]", "--grid.draws=1", "--grid.modes=[frozen,finetune,scratch]", "--grid.baselines=false")
-QUICK = ("--pretrain.epochs=1", "--train.modes.frozen.max_epochs=1")
+QUICK = ("--pretrain.epochs=1", "--train.length=2")
 
 
 @pytest.fixture(scope="module")

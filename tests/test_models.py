@@ -15,8 +15,8 @@ from pipeline.models.classifier import Backbone, Classifier, Rates, layers, make
 from pipeline.models.decoders import ConvDecoder, MLPDecoder
 from pipeline.models.encoders import ConvEncoder, MLPEncoder, Shape
 from pipeline.models.losses import binary_cross_entropy, squared_error
-from pipeline.models.side_by_side import FoldLearner, SideBySide
-from pipeline.training.recording import Monitored
+from pipeline.models.side_by_side import FoldLearner, Schedule, SideBySide
+from pipeline.training.recording import Rounds
 from pipeline.training.trainer import fit, seed_everything
 
 
@@ -136,7 +136,9 @@ def test_side_by_side_each_learns_from_its_own_images_as_if_it_were_alone() -> N
         classifier.loss(images[part], labels[part]).backward()  # type: ignore[no-untyped-call]
         alone.append([parameter.grad.clone() for parameter in classifier.parameters() if parameter.grad is not None])
         classifier.zero_grad()
-    together = SideBySide([FoldLearner(c, labels, part) for c, part in zip(classifiers, parts, strict=True)])
+    together = SideBySide(
+        [FoldLearner(c, labels, part) for c, part in zip(classifiers, parts, strict=True)], Schedule(9, 0)
+    )
     torch.stack(together.losses(images, torch.arange(12))).sum().backward()  # type: ignore[no-untyped-call]
     for classifier, gradients in zip(classifiers, alone, strict=True):
         found = [parameter.grad for parameter in classifier.parameters() if parameter.grad is not None]
@@ -150,11 +152,10 @@ def test_a_batch_of_which_no_fold_can_learn_is_passed_over() -> None:
         FoldLearner(Classifier(nn.Identity(), make_head(6, 2), False, nn.Identity(), Rates(0.1)), labels, part)
         for part in folds
     ]
-    batches = InMemoryData(
-        embeddings, torch.arange(5), torch.arange(5), batch_size=4, seed=0
-    )  # of three and two images
+    batches = InMemoryData(embeddings, torch.arange(5), torch.arange(5), batch_size=2, seed=0, steps=20)
     before = copy.deepcopy(learners[1].classifier.head.state_dict())
-    model = SideBySide(learners)
-    [result] = fit(model, batches, RuntimeConfig(progress=False), 8, [Monitored(model, dict)])
+    result = fit(
+        SideBySide(learners, Schedule(160, 0)), batches, RuntimeConfig(progress=False), Rounds(8, "step", 20), dict
+    )
     assert all(math.isfinite(row["train_loss"]) for row in result.history)
     assert not torch.equal(learners[1].classifier.head.state_dict()["0.weight"], before["0.weight"])

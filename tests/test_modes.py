@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 import sys
 from pathlib import Path
@@ -16,7 +15,6 @@ from pipeline.errors import PipelineError
 from pipeline.modes import BUILT_IN, MODES, FitChanges, FitConfig, Mode
 from pipeline.parsers import stage_parser
 from tests.conftest import Run, of_mode
-from tests.test_cells import cell, metrics
 from tests.test_plugins import install
 
 ROOT = Path(__file__).parent.parent
@@ -36,10 +34,10 @@ class Counting(ConsistencyClassifier):
 class Plain(Classifier):
     pass
 
-FIT = FitConfig(encoder_lr=0.002, head_lr=0.005, ema_decay=0.9, max_epochs=1, head_first=True)
+FIT = FitConfig(encoder_lr=0.002, head_lr=0.005, head_first=True)
 COUNTING = Mode(True, True, "consistent, counted", consistency=True, fit=FIT, classifier=f"{__name__}:Counting")
 PLAIN = Mode(True, True, "no consistent class", consistency=True, fit=FIT, classifier=f"{__name__}:Plain")
-QUICK = Mode(True, False, "frozen, quick", fit=FitConfig(head_lr=0.02, weight_decay=0.5, max_epochs=3))
+QUICK = Mode(True, True, "fine-tuned, quick", fit=FitConfig(encoder_lr=0.01, head_lr=0.02))
 """
 
 
@@ -66,7 +64,6 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ({"trains_encoder": False}, {}, "encoder_lr: 0.1"),
         ({"trains_encoder": False, "consistency": True}, {"encoder_lr": 0.0}, "consistency: True"),
         ({"trains_encoder": False}, {"encoder_lr": 0.0, "layer_decay": 0.5}, "layer_decay: 0.5"),
-        ({"consistency": True}, {}, "ema_decay: 0.0"),
         ({}, {"encoder_lr": 0.0}, "encoder_lr: 0.0"),
     ],
 )
@@ -99,18 +96,18 @@ def test_an_impossible_change_is_refused_with_the_settings(name: str, own: Path)
 
 def test_config_files_and_options_change_a_mode_field_by_field(tmp_path: Path) -> None:
     first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
-    first.write_text("train: {modes: {finetune: {head_lr: 0.1, patience: 2}, frozen: {patience: 3}}}")
-    second.write_text("train: {modes: {finetune: {patience: 5}, scratch: {head_lr: 0.4}}}")
+    first.write_text("train: {modes: {finetune: {head_lr: 0.1, encoder_lr: 0.2}, propagate: {head_lr: 0.3}}}")
+    second.write_text("train: {modes: {finetune: {encoder_lr: 0.5}, scratch: {head_lr: 0.4}}}")
     parser = stage_parser("train")
     words = [
         f"--config={first}",
-        *of_mode("finetune", max_epochs=7),
+        *of_mode("finetune", layer_decay=0.7),
         f"--config={second}",
         *of_mode("finetune", head_first="false"),
     ]
     assert parser.instantiate(parser.parse_args(words)).train.modes == {
-        "finetune": FitChanges(head_lr=0.1, patience=5, max_epochs=7, head_first=False),
-        "frozen": FitChanges(patience=3),
+        "finetune": FitChanges(head_lr=0.1, encoder_lr=0.5, layer_decay=0.7, head_first=False),
+        "propagate": FitChanges(head_lr=0.3),
         "scratch": FitChanges(head_lr=0.4),
     }
 
@@ -123,31 +120,27 @@ def test_a_mode_of_ones_own_with_consistency_keeps_its_class_and_can_be_made_aga
 ) -> None:
     assert tiny("train", "--mode=own_modes:COUNTING", "--labels=50") == 0
     asked = sys.modules["own_modes"].asked
-    assert sum(asked) == 1437 - metrics(cell(runs, "own_modes.COUNTING", labels=50))["e_val"]["n"]
+    assert asked == [128] * 20
     assert tiny("train", "--mode=own_modes:PLAIN", "--labels=50") == 2
     assert "mode own_modes:PLAIN: classifier own_modes:Plain is no ConsistencyClassifier" in capsys.readouterr().err
 
 
-def test_what_fits_the_head_first_belongs_to_the_cell_and_is_said(runs: Path, tiny: Run) -> None:
-    """Fine-tuning starts from the head of the mode that its entry names, and depends on no other mode's settings."""
-    assert BUILT_IN["finetune"].head_like == "frozen"
-    for change in ((), of_mode("frozen", max_epochs=3), of_mode("propagate", max_epochs=3)):
-        assert tiny("train", "--mode=finetune", *of_mode("finetune", max_epochs=1), *change) == 0
-    manifests = [json.loads(path.read_text()) for path in runs.glob("tiny/cells/finetune-*/manifest.json")]
-    assert sorted(manifest["inputs"]["head_fit"]["max_epochs"] for manifest in manifests) == [3, 8]
+@pytest.mark.parametrize("mode", ["consistency", "own_modes:COUNTING"])
+def test_without_an_ema_nobody_gives_pseudo_labels(
+    mode: str, own: Path, tiny: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tiny("train", f"--mode={mode}", "--train.ema_decay=0") == 2
+    assert f"train.ema_decay: 0.0 is not allowed; expected a share above 0 for mode {mode}" in capsys.readouterr().err
+    assert tiny("train", "--mode=scratch", "--train.ema_decay=0") == 0
 
 
-@pytest.mark.parametrize("validation", ["holdout", "kfold"])
-def test_a_cell_tells_how_long_the_settings_that_it_chose_let_it_train(validation: str, runs: Path, tiny: Run) -> None:
-    """The second of the settings is the better one, and is allowed fewer epochs."""
-    tried = "{frozen: [{modes: {frozen: {max_epochs: 5, head_lr: 0.02}}}]}"
-    own = (*of_mode("frozen", max_epochs=9, head_lr=1e-6), f"--train.trials={tried}")
-    assert tiny("train", "--mode=frozen", f"--train.validation={validation}", *own) == 0
-    said = metrics(cell(runs, "frozen"))
-    assert (said["chosen"], said["max_epochs"], said["stopped_epoch"]) == (1, 5, 5)
-    assert said["reached_max_epochs"]
-    assert tiny("train", "--mode=frozen", *of_mode("frozen", max_epochs=60, patience=1, head_lr=0.5)) == 0
-    assert not metrics(cell(runs, "frozen"))["reached_max_epochs"]
+def test_the_rates_of_another_mode_are_no_part_of_a_cell(runs: Path, tiny: Run) -> None:
+    """The head that fine-tuning starts from is fitted by the recipe that all modes share."""
+    for change in ((), of_mode("propagate", head_lr=1), of_mode("frozen", head_lr=1)):
+        assert tiny("train", "--mode=finetune", *change) == 0
+    assert len(list(runs.glob("tiny/cells/finetune-*/"))) == 1
+    assert tiny("train", "--mode=finetune", "--train.l2=[30]") == 0
+    assert len(list(runs.glob("tiny/cells/finetune-*/"))) == 2
 
 
 # --- one list of modes ----------------------------------------------------------------------------------------

@@ -136,9 +136,7 @@ def command(runs: Path, stage: str, *extra: str) -> list[str]:
 @pytest.mark.skipif(not Path("/proc/locks").exists(), reason="no /proc/locks to find the worker by")
 @pytest.mark.parametrize("backend", [DASK, RAY])
 def test_a_worker_killed_in_the_midst_of_a_cell_loses_none(backend: str, runs: Path, tiny: Run, tmp_path: Path) -> None:
-    long = [
-        f"--train.modes.{mode}.{name}=60" for mode in ("finetune", "scratch") for name in ("max_epochs", "patience")
-    ]
+    long = ("--train.length=60", "--train.evaluations=40", "--train.patience=0")
     undisturbed = Path(shutil.copytree(runs, tmp_path / "undisturbed"))
     options = (*long, "--grid.baselines=false", "--grid.jobs=2")
     with subprocess.Popen(command(runs, "compare", *options, f"--runtime.backend={backend}")) as process:
@@ -161,7 +159,7 @@ def test_a_worker_that_outlives_the_command_notices_other_images(tmp_path: Path)
     """With one job the worker is this process."""
     file, folder = tmp_path / "images.npz", tmp_path / "runs"
     settings = (*TINY[2:], "--name=mine", "--data.dataset=numpy", f"--data.args.path={file}", f"--runs={folder}")
-    quick = (*SMALL, "--grid.modes=[scratch]", "--grid.draws=1", "--train.modes.scratch.max_epochs=1")
+    quick = (*SMALL, "--grid.modes=[scratch]", "--grid.draws=1")
     splits = []
     for seed in range(2):
         images = np.random.default_rng(seed).integers(0, 256, (200, 8, 8), dtype=np.uint8)

@@ -136,7 +136,7 @@ def test_pictures_in_folders_are_named_and_classified_like_an_array(
 
 def test_mnist_read_from_its_gzipped_archive_is_classified_as_the_cell_did(tmp_path: Path) -> None:
     common = (f"--runs={tmp_path}", f"--data.root={tmp_path / 'raw'}")
-    short = ("--train.modes.scratch.max_epochs=1", "--pretrain.encoder.widths=[8,8]", "--pretrain.encoder.hidden=[]")
+    short = ("--train.length=1", "--pretrain.encoder.widths=[8,8]", "--pretrain.encoder.hidden=[]")
     assert main(["data", *common]) == 0
     assert main(["train", "--mode=scratch", *common, *short]) == 0
     archive = ARCHIVES / "t10k-images-idx3-ubyte.gz"

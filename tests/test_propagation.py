@@ -99,7 +99,7 @@ def test_naming_the_classes_otherwise_permutes_the_scores(seed: int) -> None:
 # --- as a mode ------------------------------------------------------------------------------------------------
 
 GRID = ("--grid.modes=[frozen,propagate]", "--grid.labels=[50]", "--grid.draws=3", "--grid.baselines=false")
-MORE = ("--pretrain.epochs=10", "--train.modes.frozen.max_epochs=60")
+MORE = ("--pretrain.epochs=10", "--train.unlabelled_steps=200")
 
 
 def test_spread_labels_err_less_than_a_frozen_head(runs: Path, tiny: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -441,9 +441,8 @@ def test_the_shipped_networks_adapt_to_any_size_and_colour(
         "--pretrain.epochs=1",
         "--pretrain.holdout=10",
         f"--pretrain.decoder={{name: {decoder}, widths: [16, 8], hidden: []}}",
-        "--train.modes.frozen.max_epochs=1",
-        "--train.modes.finetune.max_epochs=1",
-        "--train.modes.scratch.max_epochs=1",
+        "--train.length=2",
+        "--train.evaluations=2",
         "--grid.labels=[30]",
         "--grid.draws=1",
     )

@@ -285,9 +285,9 @@ def test_every_stage_learns_the_same_from_files_to_the_bit(
             "--pretrain.holdout=10",
             "--pretrain.batch_size=8",
             "--grid.modes=[finetune,propagate]",
-            "--train.modes.propagate.max_epochs=1",
-            "--train.modes.frozen.max_epochs=1",
-            "--train.modes.finetune.max_epochs=1",
+            "--train.length=2",
+            "--train.unlabelled_steps=4",
+            "--train.evaluations=2",
             "--grid.labels=[15]",
             "--grid.draws=1",
         )

@@ -21,7 +21,7 @@ from pipeline.evaluation.samples import frechet_distance
 from pipeline.parsers import stage_parser
 from pipeline.studies import STUDIES, find_study
 from pipeline.studies.definition import above, below, show
-from pipeline.studies.overfit import selected_epoch
+from pipeline.studies.overfit import kept_measurement
 from pipeline.studies.points import arm_settings
 from tests.conftest import Run
 
@@ -34,9 +34,9 @@ QUICK = (
     "--grid.jobs=1",
     "--pretrain.epochs=1",
     "--pretrain.holdout=200",
-    "--train.modes.frozen.max_epochs=4",
-    "--train.modes.finetune.max_epochs=3",
-    "--train.modes.scratch.max_epochs=3",
+    "--train.length=3",
+    "--train.unlabelled_steps=20",
+    "--train.evaluations=4",
 )
 
 
@@ -300,12 +300,10 @@ def test_overlap_runs_from_none_to_chance() -> None:
     assert math.isfinite(overlap(apart, torch.full((400, 2), -14.0), labels))
 
 
-@given(st.lists(st.floats(0, 10), min_size=1, max_size=50), st.integers(1, 60))
-def test_the_selected_epoch_is_the_best_before_patience_runs_out(losses: list[float], patience: int) -> None:
-    chosen = selected_epoch(losses, patience) - 1
-    assert losses[chosen] == min(losses[: chosen + patience + 1])
-    if patience >= len(losses):
-        assert losses[chosen] == min(losses)
+def test_the_kept_measurement_is_what_the_cells_keep() -> None:
+    losses = {"loss_val": [0.9, 0.4, 0.45, 0.7, 0.8]}
+    assert kept_measurement({"step": [1, 2, 3, 4, 5], **losses, "se_val": [0.1] * 5, "e_in": [0.0] * 5}) == 2
+    assert kept_measurement({"l2": [9, 7, 5, 3, 1], **losses}) == 1
 
 
 def test_an_interval_decides_only_where_it_has_limits() -> None:

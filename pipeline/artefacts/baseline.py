@@ -103,8 +103,8 @@ def _make(baseline: Baseline, shared: CellInputs, folder: Path) -> Metrics:
         "e_in": _count(predictions.train, labels),
         "e_val": None,
         "e_out": _count(predictions.test, test.labels.numpy()),
-        "best_epoch": None,
-        "stopped_epoch": None,
+        "kept": None,
+        "last": None,
         "seconds": round(time.monotonic() - started, 3),
     }
     disk.write_json(folder / METRICS, metrics)

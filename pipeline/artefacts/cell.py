@@ -5,10 +5,8 @@ There is no second way to train: command line, grid, clusters and ``reproduce`` 
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,27 +118,6 @@ class Cell:
         )
 
 
-def train_together(cells: Sequence[Cell], shared: CellInputs) -> None:
-    """Train cells whose plans are ``stackable`` and that differ in their draws alone, as one computation.
-
-    Each becomes what its artefact would be, to the bit. Where that cannot be had, or one of them fails, none is made:
-    they are left to be made alone.
-    """
-    from pipeline.learning.stacked_heads import train_stacked
-    from pipeline.training.trainer import threads
-
-    started, trained = time.monotonic(), None
-    with threads(1), contextlib.suppress(PipelineError):
-        examples = [_examples(cell, shared) for cell in cells]
-        trained = train_stacked([cell.plan for cell in cells], examples, shared.pretrained)
-    seconds = (time.monotonic() - started) / len(cells)
-    if trained is None:
-        return
-    for cell, own in zip(cells, trained, strict=True):
-        make = functools.partial(_measure_and_save, cell, shared, own, seconds)
-        Artefact(cell.config.folder, cell.name, cell.inputs, make, "").build()
-
-
 def _make(cell: Cell, shared: CellInputs, folder: Path) -> Metrics:
     from pipeline.training.trainer import threads
 
@@ -205,6 +182,8 @@ def _measure_and_save(cell: Cell, shared: CellInputs, trained: Trained, seconds:
     with threads(1):
         test_access.take(cell.config.folder, cell.name, cell.artefact().fingerprint, cell.inputs["data"])
         errors = _measure(cell, trained, shared)
+    result = trained.result
+    unit = next(iter(result.row))
     metrics: Metrics = {
         "mode": cell.mode,
         "labels": cell.labels,
@@ -213,15 +192,15 @@ def _measure_and_save(cell: Cell, shared: CellInputs, trained: Trained, seconds:
         "e_val": _split_metrics(errors["val"]),
         "e_out": _split_metrics(errors["test"]),
         "confusion": errors["test"].confusion.tolist(),
-        "best_epoch": trained.result.best_epoch,
-        "stopped_epoch": trained.result.stopped_epoch,
-        "max_epochs": trained.result.max_epochs,
-        "reached_max_epochs": trained.result.stopped_epoch >= trained.result.max_epochs,
+        "unit": unit,
+        "kept": result.row[unit],
+        "last": result.history[-1][unit],
+        "stopped_early": result.stopped_early,
         "seconds": round(seconds + time.monotonic() - started, 3),
         "encoder_sha256": trained.digests,
     }
     if len(trained.trials) > 1:
-        metrics["trials"] = [{"e_val": t.e_val, "loss_val": t.loss_val, "epoch": t.epoch} for t in trained.trials]
+        metrics["trials"] = [{"e_val": t.e_val, "loss_val": t.loss_val} for t in trained.trials]
         metrics["chosen"] = trained.chosen
     cell_files.save(folder, trained, errors, metrics, shared.dataset)
     return metrics

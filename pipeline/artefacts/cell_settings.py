@@ -11,13 +11,16 @@ from typing import Any
 from pipeline.artefacts import graph
 from pipeline.config import SHARED, as_dict
 from pipeline.learning.plan import Plan
-from pipeline.modes import Mode, find_mode
+from pipeline.modes import Mode
 from pipeline.store.fingerprints import Inputs
+
+# settings of a training in steps
+STEPS = ("evaluations", "minimum", "patience", "warmup", "weight_decay", "label_smoothing", "ema_decay")
 
 
 def flags(mode: Mode) -> dict[str, Any]:
     """What the mode is, without its settings and what only people read."""
-    return {name: value for name, value in asdict(mode).items() if name not in ("summary", "fit", "head_like")}
+    return {name: value for name, value in asdict(mode).items() if name not in ("summary", "fit")}
 
 
 def used(plan: Plan) -> Inputs:
@@ -29,27 +32,31 @@ def used(plan: Plan) -> Inputs:
 
 
 def _used(plan: Plan) -> Inputs:
-    mode, settings = plan.definition, as_dict(plan.train)
-    used = {"train": _common(plan), "fit": as_dict(mode.fit)}
-    if plan.head_settings is not None and mode.trains_encoder:
-        used["head_fit"] = as_dict(plan.head_settings)
+    mode, train = plan.definition, as_dict(plan.train)
+    used = {"train": _recipe(plan), "fit": as_dict(mode.fit)}
     if mode.spreads_labels:
-        used["graph"] = graph.used(settings["graph"])
+        used["graph"] = graph.used(train["graph"])
     if mode.consistency:
-        used["consistency"] = settings["consistency"]
+        used["consistency"] = train["consistency"]
     return used
 
 
-def _common(plan: Plan) -> dict[str, Any]:
-    """Of the settings that are the same for every mode those that matter."""
-    common = as_dict(plan.train)
-    for name in ("modes", "graph", "consistency", "trials"):
-        del common[name]
-    for name in ("val_fraction",) if plan.train.validation == "kfold" else ("folds",):
-        del common[name]
-    if not plan.definition.trains_encoder:
-        del common["augment"], common["clean_fraction"]
-    return common
+def _recipe(plan: Plan) -> dict[str, Any]:
+    """The settings of the recipe, which is the same for every mode, as far as this one uses them."""
+    mode = plan.definition
+    unused = {"modes", "graph", "consistency", "trials"}
+    unused |= {"val_fraction", "refit"} if plan.train.validation == "kfold" else {"folds"}
+    unused.add("length" if plan.learns_unlabelled else "unlabelled_steps")
+    converges = not mode.spreads_labels and (mode.fit.head_first or not mode.trains_encoder)
+    if not converges:
+        unused.add("l2")
+    if mode.spreads_labels:
+        unused.add("head_widths")
+    if not mode.trains_encoder:
+        unused |= {"augment", "clean_fraction", "batch_size"}
+        if converges:
+            unused |= {*STEPS, "length"}
+    return {name: value for name, value in as_dict(plan.train).items() if name not in unused}
 
 
 def restored(made_from: Inputs) -> dict[str, Any]:
@@ -65,6 +72,4 @@ def _restored(mode: str, found: Inputs) -> dict[str, Any]:
     settings = dict(found["train"])
     settings |= {name: found[name] for name in ("graph", "consistency") if name in found}
     settings["modes"] = {mode: found["fit"]}
-    if "head_fit" in found:
-        settings["modes"][find_mode(mode).head_like] = found["head_fit"]
     return settings

@@ -193,8 +193,9 @@ def _row(config: Experiment, entry: Entry) -> ResultRow:
         "e_in": metrics["e_in"]["error"],
         "e_val": e_val["error"] if e_val else "",
         "e_out": metrics["e_out"]["error"],
-        "best_epoch": metrics["best_epoch"],
-        "stopped_epoch": metrics["stopped_epoch"],
+        "unit": metrics.get("unit", ""),
+        "kept": metrics["kept"],
+        "last": metrics["last"],
         "seconds": metrics["seconds"],
         "cell": str(cell.folder.relative_to(config.folder)),
     }

@@ -237,7 +237,7 @@ def _make(config: Experiment, folder: Path) -> Outcome:
     disk.write_csv(folder / "history.csv", encoder.result.history)
     return {
         "images": len(seen),
-        "epochs": encoder.result.stopped_epoch,
+        "epochs": len(encoder.result.history),
         "threads": used,
         "architecture": methods.architecture(settings),
         **encoder.result.history[-1],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from pipeline.artefacts import cell, data_card, data_source, encoder, graph
+from pipeline.artefacts import data_card, data_source, encoder, graph
 from pipeline.artefacts.baseline import Baseline
 from pipeline.artefacts.cell import Cell
 from pipeline.artefacts.cell_inputs import CellInputs
@@ -14,8 +14,6 @@ from pipeline.config import Experiment
 from pipeline.errors import PipelineError
 from pipeline.modes import BASELINES, find_mode
 from pipeline.parallel import Task, check, fan_out
-
-STACKED = 32  # draws in one computation; more gain little
 
 Entry = Cell | Baseline  # of the grid
 
@@ -75,7 +73,7 @@ def train_missing(config: Experiment, grid: Sequence[Entry]) -> None:
             graph.artefact(own).build()  # with all threads, before every process waits for it
     # long ones first: no core idles at the end; a worker reads an encoder once if its cells follow each other
     missing.sort(key=lambda entry: (-entry.labels, isinstance(entry, Baseline), entry.config.pretrain.seed))
-    fan_out(config, _tasks(missing), "compare", "cell")
+    fan_out(config, [_task(entry) for entry in missing], "compare", "cell")
 
 
 def _say_changes(missing: Sequence[Entry]) -> None:
@@ -85,34 +83,8 @@ def _say_changes(missing: Sequence[Entry]) -> None:
         print(f"compare: {'; '.join(sorted(set(changed)))} changed; {len(changed)} cells are made again")
 
 
-def _tasks(missing: Sequence[Entry]) -> list[Task]:
-    """A task an entry; but draws whose heads can be trained as one computation are one task, and begin."""
-    stacks: dict[tuple[str, int, int], list[Cell]] = {}
-    alone = []
-    for entry in missing:
-        if isinstance(entry, Cell) and entry.plan.stackable:
-            stacks.setdefault((entry.mode, entry.labels, entry.config.pretrain.seed), []).append(entry)
-        else:
-            alone.append(_task(entry))
-    together = []
-    for cells in stacks.values():
-        for start in range(0, len(cells), STACKED):
-            part = cells[start : start + STACKED]
-            together.append(_stack(part) if len(part) > 1 else _task(part[0]))
-    return together + alone
-
-
-def _stack(cells: list[Cell]) -> Task:
-    name = f"{cells[0].mode} at {cells[0].labels} labels"
-    return Task(name, functools.partial(_train_together, cells), tuple(_task(cell) for cell in cells))
-
-
 def _task(entry: Entry) -> Task:
     return Task(f"{entry.mode} at {entry.labels} labels, draw {entry.seed}", functools.partial(_train, entry))
-
-
-def _train_together(cells: list[Cell]) -> None:
-    cell.train_together(cells, _shared(cells[0].config))
 
 
 def _train(entry: Entry) -> None:

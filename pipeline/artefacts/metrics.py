@@ -26,7 +26,6 @@ class TrialMetrics(TypedDict):
 
     e_val: float
     loss_val: float
-    epoch: int
 
 
 class Metrics(TypedDict):
@@ -37,13 +36,14 @@ class Metrics(TypedDict):
         labels: Label budget.
         seed: Which draw of the labels.
         e_in: Errors on the labels that it was trained on.
-        e_val: Errors on the labels that chose the epoch; None for a baseline, which trains on all.
+        e_val: Errors on the labels that chose the measurement that was kept; None for a baseline, which trains on all.
         e_out: Errors on the test images.
         confusion: Counts on the test images, a row a true class; a baseline has none.
-        best_epoch: The epoch whose weights were kept; None for a baseline.
-        stopped_epoch: The last epoch that was trained; None for a baseline.
-        max_epochs: The limit of epochs under the settings that were kept; a baseline has none.
-        reached_max_epochs: Whether training went on to that limit; a baseline has none.
+        unit: What the measurements of history.csv are counted in: "step", or "l2" for the strengths of the penalty of a
+            head that was fitted to convergence; a baseline has none.
+        kept: The measurement that was kept, in that unit; None for a baseline.
+        last: The last measurement, in that unit; None for a baseline.
+        stopped_early: Whether training ended before its time; a baseline has none.
         seconds: Time of training and measuring.
         encoder_sha256: Digests of the encoder "before" and "after" training; a baseline has none.
         trials: What each of the settings reached, where there were several.
@@ -57,10 +57,10 @@ class Metrics(TypedDict):
     e_val: SplitMetrics | None
     e_out: SplitMetrics
     confusion: NotRequired[list[list[int]]]
-    best_epoch: int | None
-    stopped_epoch: int | None
-    max_epochs: NotRequired[int]
-    reached_max_epochs: NotRequired[bool]
+    unit: NotRequired[str]
+    kept: float | None
+    last: float | None
+    stopped_early: NotRequired[bool]
     seconds: float
     encoder_sha256: NotRequired[dict[str, str]]
     trials: NotRequired[list[TrialMetrics]]

@@ -159,8 +159,9 @@ class ResultRow(TypedDict):
     e_in: float
     e_val: float | str
     e_out: float
-    best_epoch: int | None
-    stopped_epoch: int | None
+    unit: str
+    kept: float | None
+    last: float | None
     seconds: float
     cell: str
 

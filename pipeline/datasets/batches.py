@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import pytorch_lightning as pl
 import torch
@@ -66,51 +66,85 @@ class Batches:
 
     def order(self) -> Tensor:
         """The images of this epoch, in their order."""
-        # seeds of neighbouring draws and epochs must not meet: 2**20 epochs lie between two seeds
-        generator = torch.Generator().manual_seed((self.seed << 20) + self.epoch())
-        order = torch.randperm(len(self.index), generator=generator).to(self.index.device)
-        return self.index[order]
+        return self.index[_permutation(len(self.index), self.seed, self.epoch()).to(self.index.device)]
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         batches = torch.tensor_split(self.order(), self.count)
         chunks = [torch.tensor_split(batch, self.processes)[self.rank] for batch in batches]
-        if isinstance(self.images, Streamed):
-            images = self.images.ahead(chunks)
-        else:
-            images = (self.images[chunk] for chunk in chunks)
-        yield from zip(images, (self.labels[chunk] for chunk in chunks), strict=True)
+        yield from zip(_taken(self.images, chunks), (self.labels[chunk] for chunk in chunks), strict=True)
 
 
-class StackedBatches:
-    """Batches of several draws from the same data, the first of each beside one another, then the second.
+class StepBatches:
+    """So many (images, labels) batches of one size, cut from an endless stream of shuffled passes over the images.
+
+    The stream depends on the seed alone, so a round can be had again without replaying those before. A batch may reach
+    from one pass into the next, and a small set of images comes in it more than once.
 
     Args:
-        draws: Of as many images each, in memory.
+        images: Shape (N, ...), any type; a tensor, or in files.
+        labels: Shape (N,).
+        index: Which of the N to hand out, shape (M,).
+        batch_size: Images a batch.
+        steps: Batches a round.
+        seed: Seed of the order.
+        round_number: Asked which round it is, from 0, whenever one begins.
     """
 
-    def __init__(self, draws: Sequence[Batches]) -> None:
-        self.draws = draws
+    def __init__(
+        self,
+        images: Images,
+        labels: Tensor,
+        index: Tensor,
+        batch_size: int,
+        steps: int,
+        seed: int,
+        round_number: Callable[[], int],
+    ) -> None:
+        self.images, self.labels, self.index = images, labels, index
+        self.batch_size, self.steps, self.seed, self.round_number = batch_size, steps, seed, round_number
+
+    def __len__(self) -> int:
+        return self.steps
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        first = self.draws[0]
-        for index in torch.tensor_split(torch.stack([draw.order() for draw in self.draws]), len(first), dim=1):
-            yield first.images[index], first.labels[index]
+        wanted = self.steps * self.batch_size
+        first_pass, skipped = divmod(self.round_number() * wanted, len(self.index))
+        passes = -(-(skipped + wanted) // len(self.index))
+        stream = torch.cat([self._shuffled(first_pass + number) for number in range(passes)])
+        chunks = list(torch.split(stream[skipped : skipped + wanted], self.batch_size))
+        return zip(_taken(self.images, chunks), (self.labels[chunk] for chunk in chunks), strict=True)
+
+    def _shuffled(self, number: int) -> Tensor:
+        """The images in the order of a pass over all of them."""
+        return self.index[_permutation(len(self.index), self.seed, number).to(self.index.device)]
 
 
-class WholeEpoch:
-    """A loader whose one batch an epoch is all of the epoch's batches.
+def _permutation(count: int, seed: int, number: int) -> Tensor:
+    """A random order for each seed and number of a pass; 2**20 passes lie between two seeds, so that none meet."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed((seed << 20) + number))
+
+
+def _taken(images: Images, chunks: list[Tensor]) -> Iterator[Tensor]:
+    """The images at these indices; of images in files, the next are read while those before are trained on."""
+    if isinstance(images, Streamed):
+        return images.ahead(chunks)
+    return (images[chunk] for chunk in chunks)
+
+
+class WholeRound:
+    """A loader whose one batch a round is all of the round's batches, for a module that takes its own steps.
 
     Args:
-        batches: They.
+        batches: The batches of a round.
     """
 
-    def __init__(self, batches: Batches | StackedBatches) -> None:
+    def __init__(self, batches: StepBatches) -> None:
         self.batches = batches
 
     def __len__(self) -> int:
         return 1
 
-    def __iter__(self) -> Iterator[Batches | StackedBatches]:
+    def __iter__(self) -> Iterator[StepBatches]:
         yield self.batches
 
 
@@ -122,16 +156,19 @@ class InMemoryData(pl.LightningDataModule):
         labels: Shape (N,).
         index: Which of the N to train on.
         batch_size: Images a step, in all processes together.
-        seed: Of the order of batches.
+        seed: Seed of the order of batches.
+        steps: Steps a round, for a module that takes them itself; 0 makes a round of an epoch of batches.
     """
 
-    def __init__(self, images: Images, labels: Tensor, index: Tensor, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, images: Images, labels: Tensor, index: Tensor, batch_size: int, seed: int, steps: int = 0
+    ) -> None:
         super().__init__()
         self.images, self.labels, self.index = images, labels, index
-        self.batch_size, self.seed = batch_size, seed
+        self.batch_size, self.seed, self.steps = batch_size, seed, steps
 
-    def train_dataloader(self) -> Batches | WholeEpoch:
-        """Shuffled batches on the trainer's device; a whole epoch of them for a module that takes its own steps."""
+    def train_dataloader(self) -> Batches | WholeRound:
+        """Shuffled batches on the trainer's device."""
         trainer = self.trainer
         assert trainer is not None
         images, labels, index = self.images, self.labels, self.index
@@ -139,34 +176,11 @@ class InMemoryData(pl.LightningDataModule):
             images, labels, index = images[index], labels[index], torch.arange(len(index))
         if isinstance(images, Tensor):
             images, labels, index = (x.to(trainer.strategy.root_device) for x in (images, labels, index))
+
+        def number() -> int:
+            return trainer.current_epoch
+
+        if self.steps:
+            return WholeRound(StepBatches(images, labels, index, self.batch_size, self.steps, self.seed, number))
         place = (trainer.global_rank, trainer.world_size)
-        batches = Batches(images, labels, index, self.batch_size, self.seed, lambda: trainer.current_epoch, *place)
-        return batches if trainer.lightning_module.automatic_optimization else WholeEpoch(batches)
-
-
-class StackedData(pl.LightningDataModule):
-    """Puts the data on the trainer's device once, and slices several draws of it at a time.
-
-    Args:
-        images: Images or embeddings, shape (N, ...).
-        labels: Shape (N,).
-        draws: Of each, which of the N to train on, as many in each, and the seed of the order of its batches.
-        batch_size: Images a step of each draw.
-    """
-
-    def __init__(self, images: Tensor, labels: Tensor, draws: Sequence[tuple[Tensor, int]], batch_size: int) -> None:
-        super().__init__()
-        self.images, self.labels, self.draws, self.batch_size = images, labels, draws, batch_size
-
-    def stacked(self, device: torch.device, epoch: Callable[[], int]) -> StackedBatches:
-        """The batches of an epoch, on a device."""
-        images, labels = self.images.to(device), self.labels.to(device)
-        return StackedBatches(
-            [Batches(images, labels, index.to(device), self.batch_size, seed, epoch) for index, seed in self.draws]
-        )
-
-    def train_dataloader(self) -> WholeEpoch:
-        """A whole epoch of batches."""
-        trainer = self.trainer
-        assert trainer is not None
-        return WholeEpoch(self.stacked(trainer.strategy.root_device, lambda: trainer.current_epoch))
+        return Batches(images, labels, index, self.batch_size, self.seed, number, *place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,14 +23,14 @@ class SplitErrors:
     Attributes:
         n: Examples.
         errors: Wrongly classified ones.
-        loss: Mean cross-entropy, nats.
+        losses: Cross-entropy of each example, nats, shape (n,).
         confusion: Counts, shape (classes, classes): true class by row, predicted by column.
         predictions: Predicted class of each example, shape (n,), int64, in the order handed in.
     """
 
     n: int
     errors: int
-    loss: float
+    losses: Tensor
     confusion: Tensor
     predictions: Tensor
 
@@ -37,6 +38,16 @@ class SplitErrors:
     def error(self) -> float:
         """Share of wrongly classified examples, 0 to 1."""
         return self.errors / self.n
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy, nats."""
+        return float(self.losses.mean())
+
+    @property
+    def standard_error(self) -> float:
+        """Standard error of the mean cross-entropy, nats; 0 of a single example."""
+        return float(self.losses.std(correction=min(1, self.n - 1))) / math.sqrt(self.n)
 
 
 def evaluate(model: nn.Module, inputs: Images, labels: Tensor, classes: int) -> SplitErrors:
@@ -57,7 +68,7 @@ def evaluate(model: nn.Module, inputs: Images, labels: Tensor, classes: int) -> 
     return SplitErrors(
         n=len(labels),
         errors=len(labels) - int(confusion.trace()),
-        loss=float(F.cross_entropy(logits, labels)),
+        losses=F.cross_entropy(logits, labels, reduction="none"),
         confusion=confusion,
         predictions=predictions,
     )
@@ -70,11 +81,11 @@ def pooled(parts: Sequence[SplitErrors], order: npt.NDArray[np.int64]) -> SplitE
         parts: The errors on splits that have no example in common.
         order: Places of the parts' examples, end to end, in the order that is wanted, shape (n,).
     """
-    n = sum(part.n for part in parts)
+    places = torch.from_numpy(order)
     return SplitErrors(
-        n=n,
+        n=sum(part.n for part in parts),
         errors=sum(part.errors for part in parts),
-        loss=sum(part.n * part.loss for part in parts) / n,
+        losses=torch.cat([part.losses for part in parts])[places],
         confusion=torch.stack([part.confusion for part in parts]).sum(0),
-        predictions=torch.cat([part.predictions for part in parts])[torch.from_numpy(order)],
+        predictions=torch.cat([part.predictions for part in parts])[places],
     )

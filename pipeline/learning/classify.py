@@ -34,24 +34,21 @@ from pipeline.training.trainer import seed_everything
 
 @dataclass(frozen=True, order=True)
 class Trial:
-    """What some settings reached on the validation labels, at the epoch that was kept; the least is the best.
+    """What some settings reached on the validation labels, at the measurement that was kept; the least is the best.
 
     Attributes:
         e_val: Error, the mean over the folds of a cross-validation.
         loss_val: Cross-entropy in nats, likewise; it decides where the errors are equal, as they often are with few
             labels.
-        epoch: The one kept.
     """
 
     e_val: float
     loss_val: float
-    epoch: int
 
     @classmethod
     def of(cls, result: FitResult) -> Self:
-        """Of a training's last fit."""
-        row = result.history[result.best_epoch - 1]
-        return cls(row["e_val"], row["loss_val"], result.best_epoch)
+        """The trial that a training's last fit was."""
+        return cls(result.row["e_val"], result.row["loss_val"])
 
 
 @dataclass(frozen=True)
@@ -59,14 +56,14 @@ class Trained:
     """A classifier after training.
 
     Attributes:
-        model: With the weights of the best epoch.
-        result: What the last fit left behind; of a cross-validation, the fit that the epoch was chosen by, each number
-            the mean over the folds.
+        model: The classifier with the weights of the measurement that was kept.
+        result: What the last fit left behind; of a cross-validation, the fit that the measurement was chosen by, each
+            number the mean over the folds.
         digests: SHA-256 of the encoder's weights and BatchNorm statistics, "before" and "after".
-        out_of_fold: Of a cross-validation, the errors of each label's image by the network that did not see it, at the
-            selected epoch, in the order of the whole split; None without one.
-        trials: Of each of the plan's candidates.
-        split: The labels that it was trained on, and those that chose the epoch.
+        out_of_fold: Where the classifier was trained again on all labels, the errors of each validation image by the
+            network that did not see it, at the measurement that was kept, in the order of the split; else None.
+        trials: What each of the plan's candidates reached.
+        split: The labels that it was trained on, and those that it was chosen by.
     """
 
     model: Classifier
@@ -94,12 +91,13 @@ def train_classifier(
     graph: sparse.csr_matrix | None = None,
     checkpoint: Path | None = None,
 ) -> Trained:
-    """Train one classifier, the way its mode says; what else trains any, makes the same of many at a time.
+    """Train one classifier, the way its mode says.
 
     With several splits, one network is trained for each, and then one on all labels, as long as these took to be best
-    together. Where the plan has several candidates, all are trained, and the validation labels choose among them before
-    the training on all labels. After a kill, only the last training goes on; those before it begin anew. Seeds the
-    global random generators with the plan's seed, for each training.
+    together; so it is with one split, if ``train.refit`` says so. Where the plan has several candidates, all are
+    trained, and the validation labels choose among them before the training on all labels. After a kill, only the last
+    training goes on; those before it begin anew. Seeds the global random generators with the plan's seed, for each
+    training.
 
     Args:
         plan: How.
@@ -115,48 +113,22 @@ def train_classifier(
     mode = plan.definition
     assert (pretrained is not None, graph is not None) == (mode.pretrained, mode.spreads_labels)
     fittings = [Fitting(candidate, examples, pretrained, graph) for candidate in plan.candidates]
-    resumable = checkpoint if len(fittings) == len(examples.splits) == 1 else None
+    resumable = checkpoint if len(fittings) == 1 and not plan.refits else None
     tried = [_train(fitting, examples.splits, resumable) for fitting in fittings]
     trials = [Trial.of(results[-1]) for _, results, _ in tried]
     chosen = best(trials)
     networks, results, before = tried[chosen]
-    out_of_fold: SplitErrors | None = None
-    if len(networks) > 1:
+    split, out_of_fold = union(examples.splits), None
+    if plan.refits:
         out_of_fold = _judge(networks, examples)
-        all_labels = LabelSplit(union(examples.splits).train, np.empty(0, dtype=np.int64))
-        epochs = [result.best_epoch for result in results]
-        networks, _, before = _train(fittings[chosen], [all_labels], checkpoint, epochs)
-    return finish(fittings[chosen], networks[0], results[-1], before, trials, out_of_fold)
-
-
-def finish(
-    fitting: Fitting,
-    network: Network,
-    result: FitResult,
-    before: str,
-    trials: Sequence[Trial],
-    out_of_fold: SplitErrors | None = None,
-) -> Trained:
-    """The chosen network as a classifier.
-
-    Args:
-        fitting: Says how it was trained, and on what.
-        network: It.
-        result: What its last fit left behind.
-        before: The encoder's digest before it was trained.
-        trials: Of all candidates; the best is it.
-        out_of_fold: Of a cross-validation, see ``Trained``.
-
-    Raises:
-        PipelineError: The encoder changed against the mode.
-    """
-    name, mode = fitting.plan.mode, fitting.plan.definition
-    digests = {"before": before, "after": digest(network.backbone)}
+        split = LabelSplit(np.union1d(split.train, split.val), split.val)
+        everything = LabelSplit(split.train, np.empty(0, dtype=np.int64))
+        networks, _, before = _train(fittings[chosen], [everything], checkpoint, results)
+    digests = {"before": before, "after": digest(networks[0].backbone)}
     if (digests["before"] != digests["after"]) != mode.trains_encoder:
-        raise PipelineError(
-            f"mode {name}: the encoder was {'not ' * mode.trains_encoder}changed by training, against its mode"
-        )
-    return Trained(_classifier(network), result, digests, out_of_fold, trials, union(fitting.examples.splits))
+        changed = "not changed" if mode.trains_encoder else "changed"
+        raise PipelineError(f"mode {plan.mode}: the encoder was {changed} by training, against its mode")
+    return Trained(_classifier(networks[0]), results[-1], digests, out_of_fold, trials, split)
 
 
 def neighbours(
@@ -187,15 +159,15 @@ def neighbours(
 
 
 def _train(
-    fitting: Fitting, splits: Sequence[LabelSplit], checkpoint: Path | None, epochs: Sequence[int] = ()
+    fitting: Fitting, splits: Sequence[LabelSplit], checkpoint: Path | None, again: Sequence[FitResult] = ()
 ) -> tuple[list[Network], list[FitResult], str]:
     """Train a network for each split, all from the same start.
 
     Args:
-        fitting: Says how and on what.
-        splits: Without validation parts if there are epochs.
-        checkpoint: Of the last fit, which is saved to it and goes on from it; None for none.
-        epochs: Of each fit; none stop by the validation parts.
+        fitting: What the trainings have in common.
+        splits: The labels of each network; without validation labels where choices are repeated.
+        checkpoint: File that the last fit is saved to and goes on from; None for none.
+        again: Fits of the same kinds whose choices are repeated; none to choose by the validation labels.
 
     Returns:
         The networks, what each fit left behind, and the encoder's digest before them.
@@ -204,15 +176,21 @@ def _train(
     seed_everything(plan.seed)
     backbone, head = start(fitting)
     networks = [Network(*copy.deepcopy((backbone, head)), split) for split in splits]
-    results, trains_encoder = [], plan.definition.trains_encoder
-    lengths: Sequence[int | None] = epochs or [None]
-    if not trains_encoder:
-        results.append(fitting.heads(networks, lengths[0], checkpoint))
-    elif plan.head_settings is not None and not checkpoints.usable(checkpoint):  # a checkpoint holds the heads
-        results.append(fitting.heads(networks, lengths[0]))
-    if trains_encoder:
-        results.append(fitting.everything(networks, lengths[-1], checkpoint))
+    fits, resumes = _fits(fitting), checkpoints.usable(checkpoint)
+    results = []
+    for number, fit in enumerate(fits):
+        is_last = number == len(fits) - 1
+        if is_last or not resumes:  # a checkpoint of the last fit holds what those before it made
+            results.append(fit(networks, again[number] if again else None, checkpoint if is_last else None))
     return networks, results, digest(backbone)
+
+
+def _fits(fitting: Fitting) -> list[Callable[[Sequence[Network], FitResult | None, Path | None], FitResult]]:
+    """The fits of a mode, in their order."""
+    mode = fitting.plan.definition
+    if not mode.trains_encoder:
+        return [fitting.heads]
+    return [fitting.heads, fitting.everything] if mode.fit.head_first else [fitting.everything]
 
 
 def start(fitting: Fitting) -> tuple[Backbone, nn.Module]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,17 +20,18 @@ from pipeline.datasets.invariances import augmentation
 from pipeline.datasets.splits import Indices, LabelSplit
 from pipeline.errors import PipelineError
 from pipeline.evaluation.errors import evaluate
+from pipeline.learning.heads import fit_path
 from pipeline.learning.plan import Plan, Pretrained
 from pipeline.models.classifier import Backbone, Classifier, Rates
 from pipeline.models.consistency import ConsistencyClassifier, Labelled, Unlabelled, where_both_agree, where_confident
 from pipeline.models.encoders import Shape
 from pipeline.models.inputs import Images
 from pipeline.models.propagation import soft_labels, spread
-from pipeline.models.side_by_side import FoldLearner, SideBySide
-from pipeline.modes import FitConfig
+from pipeline.models.side_by_side import FoldLearner, Schedule, SideBySide
 from pipeline.training import checkpoints
-from pipeline.training.recording import FitResult, Monitored
-from pipeline.training.trainer import fit
+from pipeline.training.recording import FitResult, Rounds, Row
+from pipeline.training.stopping import Stopping
+from pipeline.training.trainer import Saving, fit
 
 C = TypeVar("C", bound=Classifier)
 
@@ -43,7 +45,7 @@ class Examples:
         labels: int64, shape (N,); those outside the splits are not trained on, nor is anything chosen by them.
         classes: Number of classes.
         splits: Which labels are trained on, and which early stopping looks at; several for a cross-validation.
-        unseen: Labelled images on which the error is told epoch by epoch, for the eyes only; None for none.
+        unseen: Labelled images whose error history has, too, though nothing is chosen by it; None for none.
     """
 
     images: Images
@@ -51,6 +53,11 @@ class Examples:
     classes: int
     splits: Sequence[LabelSplit]
     unseen: Indices | None = None
+
+    @property
+    def budget(self) -> int:
+        """Number of labels, those of validation included."""
+        return len(np.unique(np.concatenate([part for split in self.splits for part in (split.train, split.val)])))
 
     @property
     def shape(self) -> Shape:
@@ -76,10 +83,9 @@ class Network:
 
 @dataclass(frozen=True)
 class Phase:
-    """One of the fits that a training is made of.
+    """One of the trainings in steps that a classifier is made by.
 
     Attributes:
-        settings: Rates and length.
         classifiers: The classifiers that are trained side by side.
         x: Inputs of all training examples, shape (N, ...): images, or embeddings computed once.
         targets: Gives, for a split of the labels, the targets of all training examples, shape (N, ...), and the
@@ -87,7 +93,6 @@ class Phase:
         batch_size: Examples a step.
     """
 
-    settings: FitConfig
     classifiers: Sequence[Classifier]
     x: Images
     targets: Callable[[LabelSplit], tuple[Tensor, Indices]]
@@ -96,13 +101,13 @@ class Phase:
 
 @dataclass(frozen=True)
 class Fitting:
-    """All that fits of one training have in common.
+    """All that the fits of one training have in common.
 
     Attributes:
-        plan: How.
-        examples: On what.
-        pretrained: Where the mode starts from a pretrained encoder.
-        graph: Of nearest neighbours among the embeddings, shape (N, N), where the mode spreads labels.
+        plan: How the classifier is trained.
+        examples: The images and labels that it learns from.
+        pretrained: The encoder that it starts from; None where the mode starts from random weights.
+        graph: Graph of nearest neighbours among the embeddings, shape (N, N), where the mode spreads labels.
     """
 
     plan: Plan
@@ -111,50 +116,47 @@ class Fitting:
     graph: sparse.csr_matrix | None
 
     def heads(
-        self, networks: Sequence[Network], epochs: int | None = None, checkpoint: Path | None = None
+        self, networks: Sequence[Network], again: FitResult | None = None, checkpoint: Path | None = None
     ) -> FitResult:
         """Fit the heads on frozen backbones: on embeddings that were computed once.
 
         Args:
             networks: Trained side by side, in place.
-            epochs: Number of epochs; None stops early, if the mode does.
+            again: A fit of the same kind whose choice is repeated, where there are no labels to choose by.
             checkpoint: File that the fit is saved to now and then and goes on from; None for none.
+
+        Raises:
+            PipelineError: If the training diverged.
         """
         assert self.pretrained is not None
-        settings, train, x = self._head_settings, self.plan.train, self.pretrained.embeddings
-        classifiers = [self.on_embeddings(network.head) for network in networks]
-        if self.graph is None:
-            phase = Phase(settings, classifiers, x, self._given, train.batch_size)
-        else:
-            phase = Phase(settings, classifiers, x, self._spread, train.graph.batch_size)
-        return self._fit(phase, networks, epochs, checkpoint)
+        embeddings = self.pretrained.embeddings
+        if self.graph is not None:
+            classifiers = [self._learner(network, self._rates) for network in networks]
+            phase = Phase(classifiers, embeddings, self._spread, self.plan.train.graph.batch_size)
+            return self._fit(phase, networks, again, checkpoint)
+        # what converges needs no rates, and no smoothing either, which is a penalty like l2
+        classifiers = [self._learner(network, Rates()) for network in networks]
+        labels = self.examples.labels
+        lessons = [(embeddings[network.split.train], labels[network.split.train]) for network in networks]
+        strengths = self.plan.train.l2 if again is None else [again.row["l2"]]
+        return fit_path(classifiers, lessons, strengths, self._measurement(classifiers, networks, embeddings))
 
     def everything(
-        self, networks: Sequence[Network], epochs: int | None = None, checkpoint: Path | None = None
+        self, networks: Sequence[Network], again: FitResult | None = None, checkpoint: Path | None = None
     ) -> FitResult:
         """Train backbones and heads: on the labels, or on images without labels too. Arguments as of ``heads``."""
-        settings, train, images = self.plan.settings, self.plan.train, self.examples.images
+        train, images = self.plan.train, self.examples.images
         if self.plan.definition.consistency:
             consistent = [self._consistent(network) for network in networks]
             targets = self._unread if self.graph is None else self._spread
-            phase = Phase(settings, consistent, images, targets, train.consistency.batch_size)
+            phase = Phase(consistent, images, targets, train.consistency.batch_size)
         else:
+            own = self._own_class(Classifier)
             classifiers = [
-                self._learner(settings, network.backbone, network.head, self._augment, True) for network in networks
+                own(network.backbone, network.head, True, self._augment, self._rates) for network in networks
             ]
-            phase = Phase(settings, classifiers, images, self._given, train.batch_size)
-        return self._fit(phase, networks, epochs, checkpoint)
-
-    def on_embeddings(self, head: nn.Module) -> Classifier:
-        """A head to be trained on embeddings that were computed once."""
-        return self._learner(self._head_settings, nn.Identity(), head, nn.Identity(), False)
-
-    @property
-    def _head_settings(self) -> FitConfig:
-        """How a head is fitted on a frozen encoder."""
-        settings = self.plan.head_settings
-        assert settings is not None
-        return settings
+            phase = Phase(classifiers, images, self._given, train.batch_size)
+        return self._fit(phase, networks, again, checkpoint)
 
     # --- the classifiers ------------------------------------------------------------------------------------------
 
@@ -164,12 +166,17 @@ class Fitting:
         train = self.plan.train
         return augmentation(self.plan.invariances, train.augment, train.clean_fraction)
 
-    def _learner(
-        self, settings: FitConfig, backbone: nn.Module, head: nn.Module, augment: nn.Module, train_backbone: bool
-    ) -> Classifier:
-        """The classifier of a fit on labels around these networks: the mode's own, if it needs no other images."""
+    @property
+    def _rates(self) -> Rates:
+        train, fit = self.plan.train, self.plan.settings
+        return Rates(
+            fit.head_lr, fit.encoder_lr, train.weight_decay, fit.layer_decay, train.ema_decay, train.label_smoothing
+        )
+
+    def _learner(self, network: Network, rates: Rates) -> Classifier:
+        """The classifier of a head on embeddings: the mode's own, if it needs no other images."""
         own = Classifier if self.plan.definition.consistency else self._own_class(Classifier)
-        return own(backbone, head, train_backbone, augment, _rates(settings))
+        return own(nn.Identity(), network.head, False, nn.Identity(), rates)
 
     def _consistent(self, network: Network) -> ConsistencyClassifier:
         """The classifier of a mode with consistency."""
@@ -179,7 +186,7 @@ class Fitting:
             network.backbone,
             network.head,
             self._augment,
-            _rates(plan.settings),
+            self._rates,
             Labelled(self.examples.images[known], self.examples.labels[known], plan.train.batch_size),
             Unlabelled(augmentation(plan.invariances, settings.weak), rule, settings.weight),
         )
@@ -223,54 +230,66 @@ class Fitting:
 
     # --- the fit --------------------------------------------------------------------------------------------------
 
-    def _fit(self, phase: Phase, networks: Sequence[Network], epochs: int | None, checkpoint: Path | None) -> FitResult:
-        """Train side by side; stop by the mean validation loss, keep the mean E_in and E_val of every epoch."""
-        settings, classifiers, x = phase.settings, phase.classifiers, phase.x
-        stops = epochs is None and settings.patience > 0
+    def _fit(
+        self, phase: Phase, networks: Sequence[Network], again: FitResult | None, checkpoint: Path | None
+    ) -> FitResult:
+        """Train side by side in steps, as one recipe says for every mode."""
+        train, plan, x = self.plan.train, self.plan, phase.x
         learners, used = [], []
-        for network, classifier in zip(networks, classifiers, strict=True):
-            labels, index = phase.targets(network.split)
-            learners.append(FoldLearner(classifier, labels, torch.from_numpy(index)))
-            used.append(index)
-        union = torch.from_numpy(np.unique(np.concatenate(used)))
-        batches = InMemoryData(x, torch.arange(len(x)), union, phase.batch_size, self.plan.seed)
-        parts = [self.parts(network, x) for network in networks]
-
-        def measure() -> dict[str, float]:
-            rows = [self.measure(*pair) for pair in zip(classifiers, parts, strict=True)]
-            return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
-
-        model = SideBySide(learners)
-        trains_encoder = any(classifier.train_backbone for classifier in classifiers)
-        [result] = fit(
-            model,
+        for network, classifier in zip(networks, phase.classifiers, strict=True):
+            targets, own = phase.targets(network.split)
+            learners.append(FoldLearner(classifier, targets, torch.from_numpy(own)))
+            used.append(own)
+        index = torch.from_numpy(np.unique(np.concatenate(used)))
+        steps = plan.steps(self.examples.budget)
+        size = steps // train.evaluations
+        rounds = Rounds(train.evaluations, "step", size, self._stopping) if again is None else _same(again, size)
+        batches = InMemoryData(x, torch.arange(len(x)), index, phase.batch_size, plan.seed, size)
+        trains_encoder = any(classifier.train_backbone for classifier in phase.classifiers)
+        result = fit(
+            SideBySide(learners, Schedule(steps, train.warmup)),
             batches,
-            self.plan.runtime if trains_encoder else self.plan.float32_runtime,
-            epochs or settings.max_epochs,
-            [Monitored(model, measure)],
-            monitor="loss_val" if stops else None,
-            patience=settings.patience,
-            checkpoint=checkpoint,
-            save_every=checkpoints.BRIEF,
+            plan.runtime if trains_encoder else plan.float32_runtime,
+            rounds,
+            self._measurement(phase.classifiers, networks, x),
+            Saving(checkpoint, checkpoints.BRIEF),
         )
-        for classifier in classifiers:
+        for classifier in phase.classifiers:
             classifier.keep_ema()
         return result
 
-    def parts(self, network: Network, x: Images) -> dict[str, tuple[Tensor, Tensor]]:
-        """Inputs and labels of each part of the labels that there is."""
-        parts = {"in": network.split.train, "val": network.split.val, "unseen": self.examples.unseen}
-        labels = self.examples.labels
-        return {name: (x[part], labels[part]) for name, part in parts.items() if part is not None and len(part)}
+    @property
+    def _stopping(self) -> Stopping:
+        train = self.plan.train
+        return Stopping(*(round(share * train.evaluations) for share in (train.minimum, train.patience)))
 
-    def measure(self, classifier: Classifier, parts: dict[str, tuple[Tensor, Tensor]]) -> dict[str, float]:
-        """Error and loss of one network on each part."""
-        row: dict[str, float] = {}
-        for name, (inputs, labels) in parts.items():
-            errors = evaluate(classifier, inputs, labels, self.examples.classes)
-            row |= {f"e_{name}": errors.error, f"loss_{name}": errors.loss}
-        return row
+    def _measurement(
+        self, classifiers: Sequence[Classifier], networks: Sequence[Network], x: Images
+    ) -> Callable[[], Row]:
+        """Measures the networks: the mean over them of error and loss on each part of the labels that there is."""
+        labels, classes = self.examples.labels, self.examples.classes
+        parts = []
+        for network in networks:
+            split = network.split
+            found = {"in": split.train, "val": split.val, "unseen": self.examples.unseen}
+            there = {name: index for name, index in found.items() if index is not None and len(index)}
+            parts.append({name: (x[index], labels[index]) for name, index in there.items()})
+
+        def measure() -> Row:
+            rows = []
+            for classifier, own in zip(classifiers, parts, strict=True):
+                row: Row = {}
+                for name, (inputs, truth) in own.items():
+                    errors = evaluate(classifier, inputs, truth, classes)
+                    row |= {f"e_{name}": errors.error, f"loss_{name}": errors.loss}
+                    if name == "val":
+                        row["se_val"] = errors.standard_error / math.sqrt(len(networks))
+                rows.append(row)
+            return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+
+        return measure
 
 
-def _rates(settings: FitConfig) -> Rates:
-    return Rates(settings.head_lr, settings.encoder_lr, settings.weight_decay, settings.layer_decay, settings.ema_decay)
+def _same(again: FitResult, size: int) -> Rounds:
+    """As many rounds as another fit took to the measurement that it kept."""
+    return Rounds(again.kept + 1, "step", size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -44,15 +45,23 @@ class Plan:
         return self.definition.fit
 
     @property
-    def head_settings(self) -> FitConfig | None:
-        """The settings by which the head is fitted on a frozen encoder; None where it never is.
+    def refits(self) -> bool:
+        """Whether the classifier is trained again on all labels, after some were left out to choose by."""
+        return self.train.refit or self.train.validation == "kfold"
 
-        In a mode that trains the encoder too, that comes first, with the settings of the mode ``head_like``.
+    @property
+    def learns_unlabelled(self) -> bool:
+        """Whether images without labels are learnt from, too, once the encoder is there."""
+        return self.definition.spreads_labels or self.definition.consistency
+
+    def steps(self, budget: int) -> int:
+        """How many steps a training takes that is not stopped early, a multiple of ``train.evaluations``.
+
+        Args:
+            budget: Number of labels, those of validation included.
         """
-        mode = self.definition
-        if not mode.trains_encoder:
-            return mode.fit
-        return self.train.mode(mode.head_like).fit if mode.fit.head_first else None
+        wanted = self.train.unlabelled_steps if self.learns_unlabelled else self.train.length * math.sqrt(budget)
+        return self.train.evaluations * max(1, round(wanted / self.train.evaluations))
 
     @property
     def candidates(self) -> list[Plan]:
@@ -67,18 +76,6 @@ class Plan:
         or at every step.
         """
         return replace(self.runtime, precision="32")
-
-    @property
-    def stackable(self) -> bool:
-        """Whether such classifiers are linear heads on embeddings, of which many can be trained as one computation."""
-        mode = self.definition
-        if not mode.pretrained or mode.trains_encoder or mode.spreads_labels or mode.classifier:
-            return False
-        if self.train.validation != "holdout":
-            return False
-        lengths = {(own.train.batch_size, own.settings.max_epochs, own.settings.patience) for own in self.candidates}
-        linear = all(not own.settings.ema_decay and not own.head_widths for own in self.candidates)
-        return linear and len(lengths) == 1
 
     @property
     def head_widths(self) -> tuple[int, ...]:

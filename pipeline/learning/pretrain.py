@@ -19,8 +19,8 @@ from pipeline.models.batch_statistics import reestimate, reestimated
 from pipeline.models.classifier import Backbone
 from pipeline.models.inputs import CHUNK, Images, as_input, chunks, infer
 from pipeline.models.pretraining import Pretraining
-from pipeline.training.recording import FitResult, Monitored
-from pipeline.training.trainer import fit, seed_everything
+from pipeline.training.recording import FitResult, Rounds
+from pipeline.training.trainer import Saving, Showing, fit, seed_everything
 
 # clean training images that BatchNorm's statistics are taken from, at most. On MNIST 500 do: reconstruction and linear
 # heads are the same as with 20,000, to 0.1 nats and 0.05 points of error
@@ -142,15 +142,14 @@ def train(
             with reestimated(model, model.clean_pass, clean_batches(FOR_A_MEASUREMENT)):
                 return _measure(model, unseen)
 
-    [result] = fit(
+    result = fit(
         model,
         batches,
         runtime,
-        settings.epochs,
-        [Monitored(model, measure if len(unseen) else dict)],
-        description="pretrain",
-        checkpoint=checkpoint,
-        tensorboard=tensorboard,
+        Rounds(settings.epochs),
+        measure if len(unseen) else dict,
+        Saving(checkpoint),
+        Showing("pretrain", tensorboard),
     )
     seed_everything(settings.seed)
     reestimate(model, model.clean_pass, clean_batches(FOR_GOOD))

@@ -80,15 +80,16 @@ def layers(encoder: nn.Module) -> list[list[nn.Parameter]]:
 
 @dataclass(frozen=True)
 class Rates:
-    """How AdamW moves the weights.
+    """How AdamW moves the weights, and towards what.
 
     Attributes:
-        head_lr: Learning rate of the head.
-        encoder_lr: Learning rate of the backbone's last layer.
+        head_lr: Highest learning rate of the head.
+        encoder_lr: Highest learning rate of the backbone's last layer.
         weight_decay: Weight decay.
         layer_decay: Factor of the rate from each layer of the backbone to the one below it.
         ema_decay: Share of its value that the exponential moving average (EMA) of the weights keeps at each step, less
             in the first ones; 0 for no average.
+        label_smoothing: Share of a given label that is spread evenly over all classes.
     """
 
     head_lr: float = 0.0
@@ -96,6 +97,7 @@ class Rates:
     weight_decay: float = 0.0
     layer_decay: float = 1.0
     ema_decay: float = 0.0
+    label_smoothing: float = 0.0
 
 
 class Classifier(nn.Module):
@@ -158,9 +160,10 @@ class Classifier(nn.Module):
 
         Args:
             x: uint8 images, floats in [0, 1], or embeddings, shape (B, ...).
-            labels: Classes, shape (B,), or weighed probabilities of them, shape (B, classes).
+            labels: Classes, shape (B,), or weighed probabilities of them, shape (B, classes), which are not smoothed.
         """
-        return F.cross_entropy(self._logits(self.augment(as_input(x))).float(), labels)
+        smoothing = 0.0 if labels.is_floating_point() else self.rates.label_smoothing
+        return F.cross_entropy(self._logits(self.augment(as_input(x))), labels, label_smoothing=smoothing)
 
     def groups(self) -> list[dict[str, Any]]:
         """The optimiser's groups: the head and, if the backbone is trained, one for each of its layers."""
@@ -190,7 +193,7 @@ class Classifier(nn.Module):
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.train_backbone):
             features = self.backbone(x)
         logits: Tensor = self.head(features)
-        return logits
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 @torch.no_grad()

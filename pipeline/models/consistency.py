@@ -131,8 +131,8 @@ class ConsistencyClassifier(Classifier):
         """
         images, known = self._draw()
         unlabelled = as_input(x)
-        logits = self._logits(self.augment(torch.cat([images, unlabelled]))).float()
-        supervised = F.cross_entropy(logits[: len(images)], known)
+        logits = self._logits(self.augment(torch.cat([images, unlabelled])))
+        supervised = F.cross_entropy(logits[: len(images)], known, label_smoothing=self.rates.label_smoothing)
         pseudo_labels = self.rule(self._teach(unlabelled), labels).float()
         return supervised + self.weight * F.cross_entropy(logits[len(images) :], pseudo_labels)
 

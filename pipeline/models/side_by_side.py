@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import pytorch_lightning as pl
@@ -44,17 +46,38 @@ class FoldLearner(nn.Module):
         return self.classifier.loss(x, self.targets[index]) if len(x) > 1 else None
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """The course of the learning rate: a linear warm-up, then half a cosine down to 0.
+
+    Attributes:
+        steps: Steps of the whole training.
+        warmup: Steps in which the rate rises, at most half of all.
+    """
+
+    steps: int
+    warmup: int
+
+    def factor(self, step: int) -> float:
+        """The factor of the highest rate at a step, from 0."""
+        warmup = min(self.warmup, self.steps // 2)
+        if step < warmup:
+            return (step + 1) / warmup
+        return (1 + math.cos(math.pi * min(1.0, (step - warmup) / (self.steps - warmup)))) / 2
+
+
 class SideBySide(pl.LightningModule):
     """Classifiers that see the same batches at the same time and share nothing else, under one AdamW.
 
     Args:
         learners: The classifiers, each with its part of the images; batches hold what any of them is trained on.
+        schedule: The course of the learning rates.
     """
 
-    def __init__(self, learners: Sequence[FoldLearner]) -> None:
+    def __init__(self, learners: Sequence[FoldLearner], schedule: Schedule) -> None:
         super().__init__()
         self.automatic_optimization = False  # see training_step
-        self.learners = nn.ModuleList(learners)
+        self.learners, self.schedule = nn.ModuleList(learners), schedule
         handed_out = torch.stack([learner.inside for learner in learners]).any(0)
         for learner in learners:
             learner.sees_all = torch.equal(learner.inside, handed_out)  # asked once, not at every step
@@ -66,35 +89,37 @@ class SideBySide(pl.LightningModule):
         return [cast(FoldLearner, learner).classifier for learner in self.learners]
 
     def training_step(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-        """Train for a whole epoch in one call; the mean of the classifiers' losses and of the batches.
+        """Take the steps between two measurements in one call; the mean of the classifiers' losses and of the batches.
 
-        A step of a linear head takes a tenth of the time that the Trainer's own bookkeeping adds to it.
+        A step of a small head takes a tenth of the time that the Trainer's own bookkeeping adds to it.
 
         Args:
             batches: Inputs, and their places among all training images.
         """
-        optimizer, classifiers = self.optimizers(use_pl_optimizer=False), self.classifiers
+        optimizer, rates, classifiers = self.optimizers(use_pl_optimizer=False), self.lr_schedulers(), self.classifiers
         assert isinstance(optimizer, torch.optim.Optimizer)
+        assert isinstance(rates, torch.optim.lr_scheduler.LambdaLR)
         parameters, losses = list(self.parameters()), []
         for x, index in batches:
             found = self.losses(x, index)
-            if not found:  # two folds that hold one image each of a batch of two
-                continue
             for parameter in parameters:  # as zero_grad() does, which takes a tenth of a head's step to do it
                 parameter.grad = None
-            torch.autograd.backward(found)
+            if found:  # nothing is, where two folds hold one image each of a batch of two
+                torch.autograd.backward(found)
             optimizer.step()
+            rates.step()
             for classifier in classifiers:
                 classifier.after_step()
             losses += [loss.detach() for loss in found]
         return torch.stack(losses).mean()
 
     def losses(self, x: Tensor, index: Tensor) -> list[Tensor]:
-        """Of each classifier that learns from the batch."""
+        """The losses of the classifiers that learn from the batch."""
         found = (cast(FoldLearner, learner).loss(x, index) for learner in self.learners)
         return [loss for loss in found if loss is not None]
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW with each classifier's rates."""
+    def configure_optimizers(self) -> tuple[list[torch.optim.Optimizer], list[torch.optim.lr_scheduler.LambdaLR]]:
+        """AdamW with each classifier's rates, which follow the schedule."""
         groups = [group for classifier in self.classifiers for group in classifier.groups()]
-        return torch.optim.AdamW(groups, weight_decay=self.classifiers[0].rates.weight_decay, fused=True)
+        optimizer = torch.optim.AdamW(groups, weight_decay=self.classifiers[0].rates.weight_decay, fused=True)
+        return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, self.schedule.factor)]

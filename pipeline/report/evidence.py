@@ -38,11 +38,12 @@ class MeasuredCell:
         seed: Which draw of the labels.
         encoder: Seed of the pretraining that it started from; None where it started from none.
         folder: Its folder, relative to the experiment's.
-        best_epoch: The epoch whose weights were kept.
-        stopped_epoch: The last epoch trained.
-        stopped_early: Whether training ended before the limit of the settings that the cell kept.
-        e_in: Error on the training labels after epoch 1, 2, ..., between 0 and 1.
-        e_val: Error on the validation labels after the same epochs.
+        unit: What its measurements are counted in: "step", or "l2" for a head that was fitted to convergence.
+        places: Where the measurements lie, in that unit.
+        kept: Number of the measurement that was kept, from 0.
+        stopped_early: Whether training ended before its time.
+        e_in: Error on the training labels at each measurement, between 0 and 1.
+        e_val: Error on the validation labels at each measurement.
         predictions: The class that each test image was taken for, shape (test images,).
         chosen: The number of the settings that it kept, from 0; None where there was nothing to choose among.
     """
@@ -52,8 +53,9 @@ class MeasuredCell:
     seed: int
     encoder: int | None
     folder: str
-    best_epoch: int
-    stopped_epoch: int
+    unit: str
+    places: tuple[float, ...]
+    kept: int
     stopped_early: bool
     e_in: tuple[float, ...]
     e_val: tuple[float, ...]
@@ -180,7 +182,7 @@ def _manifest(folder: Path, stage: str) -> Manifest[Any]:
 
 
 def _cell(folder: Path, row: dict[str, str], outcome: Metrics) -> MeasuredCell:
-    history = disk.read_columns(folder / row["cell"] / "history.csv")
+    history, unit = disk.read_columns(folder / row["cell"] / "history.csv"), row["unit"]
     with np.load(folder / row["cell"] / "predictions.npz", allow_pickle=False) as stored:
         predictions = stored["test_pred"].astype(np.int64)
     return MeasuredCell(
@@ -189,9 +191,10 @@ def _cell(folder: Path, row: dict[str, str], outcome: Metrics) -> MeasuredCell:
         seed=int(row["seed"]),
         encoder=int(row["encoder"]) if row["encoder"] else None,
         folder=row["cell"],
-        best_epoch=int(row["best_epoch"]),
-        stopped_epoch=int(row["stopped_epoch"]),
-        stopped_early=not outcome["reached_max_epochs"],
+        unit=unit,
+        places=tuple(history[unit]),
+        kept=history[unit].index(float(row["kept"])),
+        stopped_early=outcome["stopped_early"],
         e_in=tuple(history["e_in"]),
         e_val=tuple(history["e_val"]),
         predictions=predictions,

@@ -25,10 +25,10 @@ def run(config: Experiment, mode: str, labels: int, seed: int) -> Path:
     metrics = cell.open()["outcome"]
     found = {"E_in": metrics["e_in"], "E_val": metrics["e_val"], "E_out": metrics["e_out"]}
     errors = ", ".join(f"{name} {percent(each['error'])} % of {each['n']}" for name, each in found.items() if each)
-    epochs = f"epoch {metrics['best_epoch']} of {metrics['stopped_epoch']}"
+    kept = f"{metrics['unit']} {metrics['kept']:g}, the last was {metrics['last']:g}"
     if "trials" in metrics:
-        epochs += f", with settings {metrics['chosen'] + 1} of {len(metrics['trials'])}"
-    print(f"{mode}, {labels} labels, draw {seed}: {errors}; {epochs}")
+        kept += f", with settings {metrics['chosen'] + 1} of {len(metrics['trials'])}"
+    print(f"{mode}, {labels} labels, draw {seed}: {errors}; kept {kept}")
     return folder
 
 

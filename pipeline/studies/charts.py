@@ -126,11 +126,11 @@ def _tiled(images: Floats, columns: int) -> Any:
 
 @dataclass(frozen=True)
 class Curves:
-    """Error by epoch.
+    """Error at each measurement of a training.
 
     Attributes:
-        errors: By what is measured; shares, shape (epochs,).
-        selected: Epochs that early stopping selected, one a draw.
+        errors: By what is measured; shares, shape (measurements,).
+        selected: Numbers of the measurements that early stopping keeps, from 1, one a draw.
     """
 
     errors: Mapping[str, Floats]
@@ -139,7 +139,7 @@ class Curves:
 
 @styled
 def curves(panels: Mapping[str, Mapping[str, Curves]], title: str) -> Picture:
-    """Errors by epoch, mean over the draws: a row an arm, a column a mode."""
+    """Errors at each measurement, mean over the draws: a row an arm, a column a mode."""
     columns = len(next(iter(panels.values())))
     figure = Figure(figsize=(3.4 * columns, 0.6 + 2.1 * len(panels)), layout="constrained")
     grid = figure.subplots(len(panels), columns, sharey="row", squeeze=False)
@@ -152,16 +152,16 @@ def curves(panels: Mapping[str, Mapping[str, Curves]], title: str) -> Picture:
             told.append(f"{arm}, {mode}: {ends}")
         line[0].set_ylabel("error, %")
     for axes in grid[-1]:
-        axes.set_xlabel("epoch")
+        axes.set_xlabel("measurement")
     grid[0, 0].legend(fontsize=8)
-    figure.suptitle(f"{title}; dotted: epochs selected by early stopping", fontsize=10)
-    return png(figure, f"Errors by epoch with {title}. {'; '.join(told)}.")
+    figure.suptitle(f"{title}; dotted: measurements that early stopping keeps", fontsize=10)
+    return png(figure, f"Errors at each measurement with {title}. {'; '.join(told)}.")
 
 
 def _draw_curves(axes: Axes, found: Curves) -> None:
     for (label, errors), color, line in zip(found.errors.items(), PALETTE, ("--", "-", ":"), strict=False):
         axes.plot(np.arange(1, len(errors) + 1), 100 * errors, color=color, linestyle=line, label=label)
-    for epoch in found.selected:
-        axes.axvline(epoch, color=GREY, linewidth=0.8, linestyle=":")
+    for place in found.selected:
+        axes.axvline(place, color=GREY, linewidth=0.8, linestyle=":")
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))

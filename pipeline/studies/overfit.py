@@ -1,8 +1,8 @@
-"""Does early stopping pay? E_in and the error on unseen images, epoch by epoch, frozen and fine-tuned."""
+"""Does early stopping pay? E_in and the error on unseen images, measured all along, frozen and fine-tuned."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,12 @@ from pipeline.evaluation.crossed import Interval
 from pipeline.report.drawing import Picture
 from pipeline.studies import charts
 from pipeline.studies.definition import Finding, Measured, Points, Study, Subject, above, difference, points_of
+from pipeline.training.stopping import Selection
 
 CLAIM = (
     "A frozen encoder has the larger E_in and the smaller gap to E_out; fine-tuning has the smaller E_in and the "
     "larger gap, and early stopping recovers what training to the end loses."
 )
-PATIENCE = 20  # epochs; what early stopping would have waited, in cells that were trained to the end
 ARMS: dict[str, dict[str, Any]] = {
     "default": {},
     "plain": {  # a small autoencoder without corruption, whose 20 features a head cannot fit perfectly
@@ -30,7 +30,7 @@ ARMS: dict[str, dict[str, Any]] = {
         }
     },
     # a random head, and a fast encoder
-    "naive": {"train": {"modes": {"finetune": {"encoder_lr": 0.001, "head_first": False}}}},
+    "naive": {"train": {"modes": {"finetune": {"encoder_lr": 0.003, "head_first": False}}}},
 }
 FROZEN, FINETUNE = "frozen", "finetune"
 QUANTITIES = {"e_in": "E_in", "e_unseen": "unseen images"}
@@ -40,7 +40,7 @@ def _measure(subject: Subject) -> Measured:
     values: dict[str, float] = {}
     arrays = {}
     for cell, history in subject.histories.items():
-        stopped = selected_epoch(history["loss_val"], PATIENCE) - 1
+        stopped = kept_measurement(history)
         for name in QUANTITIES:
             values[f"{cell}_{name}_selected"] = history[name][stopped]
             values[f"{cell}_{name}_last"] = history[name][-1]
@@ -48,19 +48,19 @@ def _measure(subject: Subject) -> Measured:
         values[f"{cell}_loss_unseen_selected"] = history["loss_unseen"][stopped]
         values[f"{cell}_loss_unseen_last"] = history["loss_unseen"][-1]
         values[f"{cell}_gap_selected"] = history["e_unseen"][stopped] - history["e_in"][stopped]
-        values[f"{cell}_selected_epoch"] = stopped + 1
+        values[f"{cell}_selected_at"] = stopped + 1
     return Measured(values, arrays)
 
 
-def selected_epoch(losses: Sequence[float], patience: int) -> int:
-    """The epoch, from 1, that early stopping on these validation losses would have kept."""
-    best = 0
-    for epoch, loss in enumerate(losses):
-        if loss < losses[best]:
-            best = epoch
-        if epoch - best >= patience:
-            break
-    return best + 1
+def kept_measurement(history: Mapping[str, Sequence[float]]) -> int:
+    """Number of the measurement that a cell with this history keeps, from 0."""
+    losses = history["loss_val"]
+    if "l2" in history:
+        return losses.index(min(losses))
+    selection = Selection()
+    for loss, error, e_in in zip(losses, history["se_val"], history["e_in"], strict=True):
+        selection.take({"loss_val": loss, "se_val": error, "e_in": e_in})
+    return selection.kept
 
 
 def _conclude(points: Points) -> list[Finding]:
@@ -99,13 +99,13 @@ def _recovers(points: Points, arm: str, labels: int) -> Finding:
     last, selected = (points.values(arm, f"{cell}_e_unseen_{when}") for when in ("last", "selected"))
     loss = difference(last, selected)
     losses = {when: np.mean(points.values(arm, f"{cell}_loss_unseen_{when}")) for when in ("last", "selected")}
-    epochs = ", ".join(f"{epoch:.0f}" for epoch in points.values(arm, f"{cell}_selected_epoch"))
+    places = ", ".join(f"{place:.0f}" for place in points.values(arm, f"{cell}_selected_at"))
     return Finding(
         f"With {labels} labels, early stopping recovers what fine-tuning to the end loses (arm {arm}).",
-        "Error on unseen images at the last epoch minus that at the epoch which early stopping selects: the interval "
+        "Error on unseen images at the last measurement minus that at the one which early stopping keeps: the interval "
         "over draws lies above 0.",
-        f"{100 * np.mean(last):.2f} % against {100 * np.mean(selected):.2f} %: {points_of(loss)}; selected "
-        f"epochs {epochs}. Their cross-entropy there: {losses['last']:.3f} against {losses['selected']:.3f} nats.",
+        f"{100 * np.mean(last):.2f} % against {100 * np.mean(selected):.2f} %: {points_of(loss)}; kept are "
+        f"numbers {places}. Their cross-entropy there: {losses['last']:.3f} against {losses['selected']:.3f} nats.",
         above(loss),
     )
 
@@ -137,7 +137,7 @@ def _curves(points: Points, arm: str, cell: str) -> charts.Curves:
     stored = [point.arrays() for point in points.of(arm)]
     return charts.Curves(
         {label: np.mean([arrays[f"{cell}_{name}"] for arrays in stored], axis=0) for name, label in QUANTITIES.items()},
-        [int(epoch) for epoch in points.values(arm, f"{cell}_selected_epoch")],
+        [int(place) for place in points.values(arm, f"{cell}_selected_at")],
     )
 
 

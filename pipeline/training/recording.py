@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +15,28 @@ from torch import nn
 from tqdm import tqdm
 
 from pipeline.errors import PipelineError
+from pipeline.training.stopping import Selection, Stopping
 
 Row = dict[str, float]
 History = list[Row]
 
 
 @dataclass(frozen=True)
-class Monitored:
-    """What of a training is measured, ends, and is given its best weights back by itself: mostly, the whole model.
+class Rounds:
+    """The rounds of a training, after each of which it is measured: epochs, or so many steps.
 
     Attributes:
-        network: Whose weights are kept.
-        measure: Called after each epoch; its numbers make the row of history.
+        count: Largest number of rounds.
+        unit: What history counts in, "epoch" or "step".
+        size: Units a round.
+        stopping: When training ends before its time and which weights are kept; None trains all rounds and keeps the
+            last weights.
     """
 
-    network: nn.Module
-    measure: Callable[[], Row]
+    count: int
+    unit: str = "epoch"
+    size: int = 1
+    stopping: Stopping | None = None
 
 
 @dataclass(frozen=True)
@@ -38,65 +44,44 @@ class FitResult:
     """What a training left behind, beside the weights.
 
     Attributes:
-        history: One row an epoch, from epoch 1.
-        best_epoch: The epoch whose weights the model holds now.
-        stopped_epoch: The last epoch trained.
-        max_epochs: The epoch at which training would have ended at the latest.
+        history: One row a measurement, in their order.
+        kept: Number of the row whose weights the model holds now, from 0.
+        most: Number of rows that there could have been.
     """
 
     history: History
-    best_epoch: int
-    stopped_epoch: int
-    max_epochs: int
+    kept: int
+    most: int
 
+    @property
+    def row(self) -> Row:
+        """The row whose weights the model holds now."""
+        return self.history[self.kept]
 
-@dataclass
-class _Course:
-    """How a part has fared so far: its history, its best epoch, and whether it has ended."""
-
-    history: History = field(default_factory=list)
-    best: float = math.inf
-    best_epoch: int = 0
-    best_weights: dict[str, torch.Tensor] | None = None
-    ended: bool = False
-
-    def take(self, row: Row, monitor: str, patience: int, network: nn.Module) -> None:
-        """Add an epoch, and end without a new minimum for so many."""
-        if row[monitor] < self.best:
-            self.best, self.best_epoch = row[monitor], len(self.history)
-            self.best_weights = copy.deepcopy(network.state_dict())
-        else:
-            self.ended = len(self.history) - self.best_epoch >= patience
-
-    def finish(self, network: nn.Module, max_epochs: int) -> FitResult:
-        """Put the best weights back."""
-        last = len(self.history)
-        if self.best_weights is not None:
-            network.load_state_dict(self.best_weights)
-        return FitResult(self.history, self.best_epoch or last, last, max_epochs)
+    @property
+    def stopped_early(self) -> bool:
+        """Whether training ended before its time."""
+        return len(self.history) < self.most
 
 
 class Recorder(pl.Callback):
-    """Keeps the history, and the best weights in memory; Lightning leaves a model with its last ones.
+    """Keeps the history, and the selected weights in memory; Lightning leaves a model with its last ones.
 
-    It stops the training, too, when all parts have ended: Lightning's EarlyStopping wants the number logged, which
-    takes as long as several steps of a head.
+    It stops the training, too: Lightning's EarlyStopping wants the number logged, which takes as long as several steps
+    of a head.
 
     Args:
-        parts: Of the model; its steps' loss is one number, or one for each part, shape (parts,).
-        monitor: Column of history whose minimum ends a part; None for none.
-        patience: Epochs without a new minimum after which it does.
+        network: Whose weights are kept.
+        measure: Called after each round; its numbers make the row of history.
+        rounds: How the training is divided.
     """
 
-    def __init__(self, parts: Sequence[Monitored], monitor: str | None, patience: int) -> None:
-        self.parts, self.monitor, self.patience = parts, monitor, patience
-        self.courses = [_Course() for _ in parts]
-        self.losses = torch.empty(0)  # of the epoch's steps
-
-    @property
-    def rows(self) -> History:
-        """History of the first part."""
-        return self.courses[0].history
+    def __init__(self, network: nn.Module, measure: Callable[[], Row], rounds: Rounds) -> None:
+        self.network, self.measure, self.rounds = network, measure, rounds
+        self.history: History = []
+        self.selection = Selection()
+        self.kept_weights: dict[str, torch.Tensor] | None = None
+        self.losses = torch.empty(0)  # of the round's steps
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -105,46 +90,47 @@ class Recorder(pl.Callback):
         loss: torch.Tensor = outputs["loss"]
         if batch_idx == 0:
             # one tensor for all: one kept from each step would lie between the large ones and hold the heap open
-            self.losses = loss.new_empty(len(self.parts), int(trainer.num_training_batches))
-        self.losses[:, batch_idx] = loss  # read at the epoch's end only: a device need not wait for it at each step
+            self.losses = loss.new_empty(int(trainer.num_training_batches))
+        self.losses[batch_idx] = loss  # read at the round's end only: a device need not wait for it at each step
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Measure what has not ended, and stop the training when all has.
+        """Measure, keep the weights if they are the ones to keep, and stop the training if it is to stop.
 
         Raises:
-            PipelineError: A number is not finite.
+            PipelineError: If a number is not finite.
         """
-        going_on = False
-        for part, course, losses in zip(self.parts, self.courses, self.losses, strict=True):
-            if course.ended:
-                continue
-            train_loss = trainer.strategy.reduce(losses.mean(), reduce_op="mean")  # over what trains together
-            row = {"epoch": float(trainer.current_epoch + 1), "train_loss": float(train_loss)}
-            if trainer.is_global_zero:
-                row |= part.measure()
-            broken = trainer.strategy.broadcast([name for name, value in row.items() if not math.isfinite(value)])
-            if broken:
-                raise PipelineError(
-                    f"training diverged in epoch {trainer.current_epoch + 1}: {', '.join(broken)} is not a finite "
-                    "number; lower the learning rate"
-                )
-            course.history.append(row)
-            if self.monitor is not None:
-                course.take(row, self.monitor, self.patience, part.network)
-            going_on |= not course.ended
-        trainer.should_stop |= not going_on
+        train_loss = trainer.strategy.reduce(self.losses.mean(), reduce_op="mean")  # over what trains together
+        done = (trainer.current_epoch + 1) * self.rounds.size
+        row = {self.rounds.unit: float(done), "train_loss": float(train_loss)}
+        if trainer.is_global_zero:
+            row |= self.measure()
+        broken = trainer.strategy.broadcast([name for name, value in row.items() if not math.isfinite(value)])
+        if broken:
+            raise PipelineError(
+                f"training diverged in {self.rounds.unit} {done}: {', '.join(broken)} is not a finite number; lower "
+                "the learning rate"
+            )
+        self.history.append(row)
+        if self.rounds.stopping is not None:
+            if self.selection.take(row):
+                self.kept_weights = copy.deepcopy(self.network.state_dict())
+            trainer.should_stop |= self.selection.ends(self.rounds.stopping)
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint holds of this callback."""
-        return {"courses": [dict(vars(course)) for course in self.courses]}
+        return {"history": self.history, "selection": vars(self.selection), "kept_weights": self.kept_weights}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
-        self.courses = [_Course(**state) for state in state_dict["courses"]]
+        self.history, self.kept_weights = state_dict["history"], state_dict["kept_weights"]
+        self.selection = Selection(**state_dict["selection"])
 
-    def finish(self, max_epochs: int) -> list[FitResult]:
-        """Put the best weights back and hand out the histories."""
-        return [course.finish(part.network, max_epochs) for part, course in zip(self.parts, self.courses, strict=True)]
+    def finish(self) -> FitResult:
+        """Put the kept weights back and hand out the history."""
+        if self.kept_weights is None:
+            return FitResult(self.history, len(self.history) - 1, self.rounds.count)
+        self.network.load_state_dict(self.kept_weights)
+        return FitResult(self.history, self.selection.kept, self.rounds.count)
 
 
 class TensorBoard(pl.Callback):
@@ -157,7 +143,7 @@ class TensorBoard(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the last row."""
-        row = self.recorder.rows[-1]
+        row = self.recorder.history[-1]
         for name, value in row.items():
             if name != "epoch":
                 self.writer.add_scalar(name, value, int(row["epoch"]))
@@ -191,11 +177,11 @@ class Progress(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say what was measured."""
         assert self.bar is not None
-        row = self.recorder.rows[-1]
+        row = self.recorder.history[-1]
         numbers = ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "epoch")
         if self.bar.disable:
             print(
-                f"{self.description}: epoch {len(self.recorder.rows)}/{trainer.max_epochs}: {numbers}",
+                f"{self.description}: epoch {len(self.recorder.history)}/{trainer.max_epochs}: {numbers}",
                 flush=True,
             )
         else:

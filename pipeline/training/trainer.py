@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import signal
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from pipeline.models.encoders import Shape
 from pipeline.training.checkpoints import AtomicCheckpoints, SaveEpochs, usable
 from pipeline.training.distributed import OneBatch
 from pipeline.training.precision import resolve_precision
-from pipeline.training.recording import FitResult, Monitored, Progress, Recorder, TensorBoard
+from pipeline.training.recording import FitResult, Progress, Recorder, Rounds, Row, TensorBoard
 
 _EXPECTED_WARNINGS = (
     r"Found \d+ module\(s\) in eval mode",  # a frozen encoder is meant to be
@@ -99,61 +100,75 @@ def seed_everything(seed: int) -> None:
     pl.seed_everything(seed, verbose=False)
 
 
+@dataclass(frozen=True)
+class Saving:
+    """Where a training is saved, so that it goes on after a kill.
+
+    Attributes:
+        checkpoint: File that the training is saved to after a round and goes on from if it is there, with the same bits
+            as if nothing had happened; None for none.
+        every: Seconds between two savings, at least.
+    """
+
+    checkpoint: Path | None = None
+    every: float = 0.0
+
+
+@dataclass(frozen=True)
+class Showing:
+    """How a training is shown while it goes on.
+
+    Attributes:
+        description: Text beside the progress bar; empty for no bar.
+        tensorboard: Folder for TensorBoard's events, the columns of history; None for none.
+    """
+
+    description: str = ""
+    tensorboard: Path | None = None
+
+
 def fit(
     model: pl.LightningModule,
     data: pl.LightningDataModule,
     runtime: RuntimeConfig,
-    max_epochs: int,
-    parts: Sequence[Monitored],
-    monitor: str | None = None,
-    patience: int = 0,
-    description: str = "",
-    checkpoint: Path | None = None,
-    save_every: float = 0,
-    tensorboard: Path | None = None,
-) -> list[FitResult]:
-    """Train a model, measure it after every epoch and, with a monitor, stop early and restore the best weights.
+    rounds: Rounds,
+    measure: Callable[[], Row],
+    saving: Saving = Saving(),  # it cannot be changed
+    showing: Showing = Showing(),
+) -> FitResult:
+    """Train a model, measure it after every round, and put the selected weights back.
 
     Args:
         model: Trained in place; a prior ``seed_everything`` decides augmentation and dropout.
         data: The batches.
         runtime: Device and precision, and how many processes train together: all of them call this.
-        max_epochs: Upper limit.
-        parts: What is measured after each epoch, by the first process, and ends by itself: the model, or networks in it
-            that have nothing to do with one another.
-        monitor: Column of history whose minimum is looked for; None trains to the end and keeps the last weights.
-        patience: Epochs without a new minimum after which a part has ended; training stops when all have.
-        description: Shown beside the progress bar; empty for none.
-        checkpoint: File that the training is saved to after each epoch, and goes on from if it is there; the result is
-            the same to the bit. None for none.
-        save_every: Seconds between two savings, at least.
-        tensorboard: Folder for TensorBoard's events, the columns of history; None for none.
-
-    Returns:
-        What was left behind of each part.
+        rounds: How long the training goes on, and when it ends before its time.
+        measure: Gives the numbers of history after each round, in the first process.
+        saving: Where the training is saved.
+        showing: How it is shown.
 
     Raises:
-        PipelineError: The loss became NaN or infinite, the device is not there, another process was lost, or the step
-            cannot be compiled.
+        PipelineError: If the loss became NaN or infinite, the device is not there, another process was lost, or the
+            step cannot be compiled.
     """
-    recorder = Recorder(parts, monitor, patience)
+    recorder = Recorder(model, measure, rounds)
     callbacks: list[pl.Callback] = [recorder]
     if runtime.processes > 1:
         callbacks.append(OneBatch())
-    if description and runtime.progress:
-        callbacks.append(Progress(description, recorder))
-    if tensorboard is not None:
-        callbacks.append(TensorBoard(tensorboard, recorder))
-    if checkpoint is not None:
-        callbacks.append(SaveEpochs(checkpoint, save_every))  # last: what the others keep of an epoch belongs into it
-    trainer = make_trainer(runtime, max_epochs, callbacks)
-    start = checkpoint if usable(checkpoint) else None
+    if showing.description and runtime.progress:
+        callbacks.append(Progress(showing.description, recorder))
+    if showing.tensorboard is not None:
+        callbacks.append(TensorBoard(showing.tensorboard, recorder))
+    if saving.checkpoint is not None:  # last: what the others keep of a round belongs into it
+        callbacks.append(SaveEpochs(saving.checkpoint, saving.every))
+    trainer = make_trainer(runtime, rounds.count, callbacks)
+    start = saving.checkpoint if usable(saving.checkpoint) else None
     if runtime.compile and model.automatic_optimization:
         model.training_step = torch.compile(model.training_step)  # type: ignore[method-assign]
     _fit_or_stop(trainer, model.to(memory_format=torch.channels_last), data, start)
     model.trainer = None  # it holds the data, and a model outlives its training
     vars(model).pop("training_step", None)  # a compiled one cannot be pickled
-    return recorder.finish(max_epochs)
+    return recorder.finish()
 
 
 def make_trainer(runtime: RuntimeConfig, max_epochs: int, callbacks: list[pl.Callback]) -> pl.Trainer:

@@ -24,14 +24,13 @@ from pipeline.datasets.image_data import Dataset, ImageData
 from pipeline.datasets.leakage import LeakError, check_disjoint
 from pipeline.datasets.splits import union
 from pipeline.datasets.streamed import Storage
-from pipeline.learning import stacked_heads
 from pipeline.learning.classify import train_classifier
 from pipeline.learning.fitting import Examples
 from pipeline.learning.plan import Plan, Pretrained, split_budget
 from pipeline.learning.pretrain import split_holdout
 from pipeline.models.inputs import infer
 from pipeline.models.propagation import nearest_neighbours, similarity_graph
-from pipeline.modes import BUILT_IN, FitChanges, find_mode
+from pipeline.modes import BUILT_IN, find_mode
 from pipeline.store import disk, test_access
 from tests.conftest import Run
 from tests.reliability.forking import SMALL, finish
@@ -158,7 +157,7 @@ def test_another_test_set_changes_no_weight(mode: str, tmp_path: Path, monkeypat
 def test_labels_outside_the_draw_change_no_weight(mode: str) -> None:
     digits = loading.load(DataConfig("digits")).train
     images, labels, settings = digits.images, digits.labels, PretrainConfig(encoder=NetworkConfig(widths=(4, 8)))
-    brief = TrainConfig(modes={mode: FitChanges(max_epochs=1)})
+    brief = TrainConfig(unlabelled_steps=20, evaluations=4)
     plan = Plan(mode, settings, brief, InvariancesConfig(), RuntimeConfig(progress=False), 0)
     splits = split_budget(plan.train, labels.numpy(), 100, 0, 10)
     torch.manual_seed(0)
@@ -208,32 +207,8 @@ def test_the_test_set_is_closed_until_the_classifier_is_chosen(
         return found
 
     monkeypatch.setattr(cells, "_train", closed_while_choosing)
-    assert tiny("train", f"--mode={mode}", "--train.modes.propagate.max_epochs=1") == 0
+    assert tiny("train", f"--mode={mode}") == 0
     assert opened == [mode]
-
-
-def test_the_test_set_is_closed_until_the_heads_of_several_draws_are_chosen(
-    runs: Path, tiny: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    look, chosen = cells._examples, stacked_heads.train_stacked
-    closed: list[Any] = []
-
-    def closing(cell: cells.Cell, cell_inputs: CellInputs) -> object:
-        if not closed:
-            assert cell_inputs.dataset.test_hashes
-            closed.extend([cell_inputs.dataset, cell_inputs.dataset.test])
-            object.__setattr__(cell_inputs.dataset, "test", Closed())
-        return look(cell, cell_inputs)
-
-    def opening(*arguments: Any) -> object:
-        found = chosen(*arguments)
-        object.__setattr__(closed[0], "test", closed[1])
-        return found
-
-    monkeypatch.setattr(cells, "_examples", closing)
-    monkeypatch.setattr(stacked_heads, "train_stacked", opening)
-    assert tiny("compare", "--grid.modes=[frozen]", "--grid.labels=[50]", "--grid.baselines=false") == 0
-    assert closed
 
 
 def test_a_look_that_is_too_early_would_be_seen(runs: Path, tiny: Run, monkeypatch: pytest.MonkeyPatch) -> None:

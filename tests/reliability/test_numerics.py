@@ -24,8 +24,9 @@ SHORT = (
     "--pretrain.decoder.widths=[8]",
     "--pretrain.epochs=1",
     "--pretrain.holdout=4",
-    "--train.modes.scratch.max_epochs=2",
-    "--train.modes.frozen.max_epochs=2",
+    "--train.length=3",
+    "--train.unlabelled_steps=20",
+    "--train.evaluations=4",
 )
 
 

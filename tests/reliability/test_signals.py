@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 SECONDS = 10
 # so long that it is in the midst of it when the signal comes
-LONG = ("--train.modes.scratch.max_epochs=100000", "--train.modes.scratch.patience=100000", "--pretrain.epochs=100000")
+LONG = ("--train.length=1e6", "--train.evaluations=100000", "--train.patience=0", "--pretrain.epochs=100000")
 STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
 

@@ -25,8 +25,9 @@ def _table(evidence: Evidence) -> Table:
         Column("E_in", "number"),
         Column("E_val", "number"),
         Column("E_out", "number"),
-        Column("Selected epoch", "number"),
-        Column("Last epoch", "number"),
+        Column("Counted in", "words"),
+        Column("Kept", "number"),
+        Column("Last", "number"),
         Column("Seconds", "number"),
         Column("Cell", "code"),
     )
@@ -36,7 +37,8 @@ def _table(evidence: Evidence) -> Table:
             row["mode"],
             *(row[name] for name in ("seed", "encoder", "n_train", "n_val", "n_test")),
             *(percent(float(row[name])) if row[name] else "" for name in ("e_in", "e_val", "e_out")),
-            *(row[name] for name in ("best_epoch", "stopped_epoch")),
+            row["unit"],
+            *(f"{float(row[name]):g}" if row[name] else "" for name in ("kept", "last")),
             f"{float(row['seconds']):.1f}",
             row["cell"],
         )

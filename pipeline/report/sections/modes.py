@@ -195,31 +195,35 @@ def _matrix(counts: Counts, names: Sequence[str]) -> list[list[Shade]]:
 
 @styled
 def _learning_curve(cell: MeasuredCell) -> Picture:
-    """E_in and E_val by epoch; the selected epoch is marked, what was trained after it is shaded."""
+    """E_in and E_val at each measurement; the kept one is marked, what came after it is shaded."""
     drawing = Drawing(figsize=(3.6, 2.7), layout="constrained")
     axes = drawing.add_subplot()
     color, marker = mode_look(cell.mode)
-    epochs = np.arange(1, len(cell.e_in) + 1)
+    places, kept = cell.places, cell.places[cell.kept]
     e_in, e_val = 100 * np.array(cell.e_in), 100 * np.array(cell.e_val)
-    axes.axvspan(cell.best_epoch, cell.stopped_epoch, color=GREY, alpha=0.16, linewidth=0)
-    axes.plot(epochs, e_val, color=color, linewidth=1.5, label="E_val")
-    axes.plot(epochs, e_in, color=color, linewidth=1.2, linestyle="--", label="E_in")
-    axes.axvline(cell.best_epoch, color="black", linewidth=0.9)
-    place = cell.best_epoch - 1
+    axes.axvspan(kept, places[-1], color=GREY, alpha=0.16, linewidth=0)
+    axes.plot(places, e_val, color=color, linewidth=1.5, label="E_val")
+    axes.plot(places, e_in, color=color, linewidth=1.2, linestyle="--", label="E_in")
+    axes.axvline(kept, color="black", linewidth=0.9)
     points: dict[str, Any] = {"linestyle": "", "marker": marker, "color": color, "clip_on": False, "zorder": 3}
-    axes.plot(epochs[place], e_val[place], **points)
-    axes.plot(epochs[place], e_in[place], markerfacecolor="white", **points)
-    axes.set_xlabel("epoch")
+    axes.plot(kept, e_val[cell.kept], **points)
+    axes.plot(kept, e_in[cell.kept], markerfacecolor="white", **points)
     axes.set_ylabel("error, %")
     axes.set_ylim(0, max(e_in.max(), e_val.max(), 1) * 1.05)
-    axes.set_xlim(0, len(epochs) + 1)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    if cell.unit == "l2":
+        axes.set_xlabel("strength of the L2 penalty")
+        axes.set_xscale("log")
+        axes.invert_xaxis()  # from the most restrained head to the freest, as training goes
+    else:
+        axes.set_xlabel(cell.unit)
+        axes.set_xlim(0, places[-1] * 1.02)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     axes.legend(fontsize=9, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2)
     return svg(
         drawing,
-        f"Learning curve of {cell.mode} with {cell.labels} labels, draw {cell.seed}: at the selected epoch "
-        f"{cell.best_epoch} E_in is {e_in[place]:.2f} % and E_val {e_val[place]:.2f} %; after the last epoch, "
-        f"{cell.stopped_epoch}, they were {e_in[-1]:.2f} % and {e_val[-1]:.2f} %.",
+        f"Learning curve of {cell.mode} with {cell.labels} labels, draw {cell.seed}: at {cell.unit} {kept:g}, which "
+        f"was kept, E_in is {e_in[cell.kept]:.2f} % and E_val {e_val[cell.kept]:.2f} %; at the last, {places[-1]:g}, "
+        f"they were {e_in[-1]:.2f} % and {e_val[-1]:.2f} %.",
     )
 
 
@@ -263,22 +267,22 @@ def _epochs_table(evidence: Evidence) -> Table:
     columns = (
         Column("Labels", "number"),
         Column("Mode", "link"),
-        Column("Selected epoch", "number"),
-        Column("Last epoch", "number"),
+        Column("Kept", "number"),
+        Column("Last", "number"),
         Column("E_in there", "number"),
         Column("E_val there", "number"),
         Column("E_val at the last", "number"),
-        Column("All draws: E_val, last - selected", "number"),
+        Column("All draws: E_val, last - kept", "number"),
         Column("Stopped early", "number"),
         Column("Cell", "code"),
     )
-    kept = "for as many of which the classifier was trained" if evidence.cross_validates else "whose weights were kept"
+    kept = "and repeated on all labels" if evidence.cross_validates else "whose weights the classifier has"
     return Table(
-        f"First draw: the epoch with the lowest validation loss, {kept}, and errors in %. What would "
-        "have happened without early stopping is measured as far as training went on: after the selected epoch until "
-        "patience ran out, by the validation error at the last epoch less that at the selected one, in percentage "
-        "points, over all draws. Test errors were not measured there. Stopped early: draws that ended before the "
-        "limit of epochs.",
+        f"First draw: the measurement that was kept, {kept}, and errors in %. Of a training in steps that is the last "
+        "one whose validation loss is within a standard error of the lowest; of a head that is fitted to convergence, "
+        "the strength of its penalty (l2) with the lowest. What would have happened otherwise is the validation error "
+        "at the last measurement less that at the kept one, in percentage points, over all draws. Test errors were not "
+        "measured there. Stopped early: draws that ended before their time.",
         columns,
         [_epochs_row(evidence, cell) for cell in evidence.firsts],
         links=[mode_anchor(cell.labels, cell.mode) for cell in evidence.firsts],
@@ -287,15 +291,14 @@ def _epochs_table(evidence: Evidence) -> Table:
 
 def _epochs_row(evidence: Evidence, first: MeasuredCell) -> tuple[str, ...]:
     draws = evidence.draws(first.labels, first.mode)
-    selected = first.best_epoch - 1
-    cost = mean_interval([cell.e_val[-1] - cell.e_val[cell.best_epoch - 1] for cell in draws])
+    cost = mean_interval([cell.e_val[-1] - cell.e_val[cell.kept] for cell in draws])
     return (
         str(first.labels),
         first.mode,
-        str(first.best_epoch),
-        str(first.stopped_epoch),
-        percent(first.e_in[selected]),
-        percent(first.e_val[selected]),
+        f"{first.unit} {first.places[first.kept]:g}",
+        f"{first.unit} {first.places[-1]:g}",
+        percent(first.e_in[first.kept]),
+        percent(first.e_val[first.kept]),
         percent(first.e_val[-1]),
         with_half_width(interval_record(cost)),
         f"{sum(cell.stopped_early for cell in draws)} of {len(draws)}",
