@@ -444,7 +444,7 @@ def test_every_place_of_both_templates_escapes() -> None:
         Custom("latent_space.html.jinja", space),
         Custom("manifold.html.jinja", {"sheet": sheet, "x": [0.0], "y": [0.0]}),
     ]
-    opening = Opening(bad, bad, bad, [bad], [bad], Figure(image, bad))
+    opening = Opening(bad, bad, bad, [bad], [bad], [bad], Figure(image, bad))
     section = Section("anchor", bad, bad, blocks)
     shown = Reader(page.html(opening, [section]))
     assert [tag for tag, _ in shown.tags].count("script") == 2  # the page's own, and what it reads

@@ -112,6 +112,8 @@ def write(config: Experiment) -> Comparison:
     Raises:
         PipelineError: If an entry is missing or was changed, or the folder cannot be written.
     """
+    from pipeline.artefacts.arm_health import examine_arms
+
     grid = entries(config)
     groups = _grouped(config, grid)
     comparison: Comparison = {
@@ -123,6 +125,7 @@ def write(config: Experiment) -> Comparison:
         "margin": config.grid.margin / 100,
         "summary": [_summary(group) for group in groups],
         "paired": _paired(groups, config.grid.margin / 100),
+        "flags": examine_arms(config.folder, [group.rows for group in groups]),
     }
     files = {RESULTS: disk.as_csv([row for group in groups for row in group.rows])}
     return _record(config.folder).write(_fingerprint(config, grid), comparison, files)

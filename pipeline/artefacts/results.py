@@ -113,6 +113,15 @@ class PairedRow(PairedFigures):
     quantity: Quantity
 
 
+class FlagRow(TypedDict):
+    """A reason not to trust a mode's result at a label budget, see ``pipeline.evaluation.health.Flag``."""
+
+    labels: int
+    mode: str
+    kind: str
+    text: str
+
+
 class Comparison(TypedDict):
     """The content of comparison.json.
 
@@ -125,6 +134,7 @@ class Comparison(TypedDict):
         margin: Difference up to which two modes count as equally good, as a share.
         summary: A row a budget and mode, in the order of results.csv.
         paired: A row a budget, pair of modes and error.
+        flags: Reasons not to trust single results.
         fingerprint: Of all that it was made from, once it is written.
         files: SHA-256 of results.csv, once it is written.
     """
@@ -137,8 +147,14 @@ class Comparison(TypedDict):
     margin: float
     summary: list[SummaryRow]
     paired: list[PairedRow]
+    flags: list[FlagRow]
     fingerprint: NotRequired[str]
     files: NotRequired[dict[str, str]]
+
+
+def flags_of(comparison: Comparison, labels: int, mode: str) -> list[FlagRow]:
+    """Return the reasons not to trust a mode's result at a budget."""
+    return [flag for flag in comparison["flags"] if (flag["labels"], flag["mode"]) == (labels, mode)]
 
 
 class ResultRow(TypedDict):

@@ -166,6 +166,7 @@ class Opening:
         title: What was compared.
         question: What the experiment asks.
         answer: What it found at the smallest budget, in a sentence.
+        warnings: Results that are not to be trusted as they stand, each with the setting to change.
         findings: How the other modes compare with the best one, a sentence or two each.
         remarks: What a reader has to know to take the answer for no more than it is.
         figure: E_in and E_out against the number of labels.
@@ -174,6 +175,7 @@ class Opening:
     title: str
     question: str
     answer: str
+    warnings: Sequence[str]
     findings: Sequence[str]
     remarks: Sequence[str]
     figure: Figure

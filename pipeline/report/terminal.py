@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import textwrap
 
-from pipeline.artefacts.results import Compared, Comparison, PairedRow
+from pipeline.artefacts.results import Compared, Comparison, PairedRow, flags_of
 from pipeline.report.formats import count_draws, percent, probability, with_half_width
 
 WIDTH = 100
@@ -28,7 +29,8 @@ def comparison_table(comparison: Comparison) -> str:
         previous = row["labels"]
         low, high = row["one_run"]["clopper_pearson"]
         numbers = " ".join(f"{with_half_width(each):>14}" for each in (row["e_in"], row["e_out"], row["gap"]))
-        lines.append(f"{row['labels']:>6}  {row['mode']:<14} {numbers}   {percent(low)} to {percent(high)}")
+        mark = "!" if flags_of(comparison, row["labels"], row["mode"]) else " "
+        lines.append(f"{row['labels']:>6}{mark} {row['mode']:<14} {numbers}   {percent(low)} to {percent(high)}")
     if comparison["paired"]:
         lines += [
             "",
@@ -40,7 +42,18 @@ def comparison_table(comparison: Comparison) -> str:
         label = f"{_QUANTITY[pair['quantity']]:<5} {pair['first']} - {pair['second']}"
         line = f"{pair['labels']:>6}  {label:<35} {with_half_width(pair['difference']):>14}   p = {pair['p_value']:.4f}"
         lines.append(f"{line}   {_better(pair)}".rstrip())
-    return _cut(lines)
+    return "\n".join([_cut(lines), *_warnings(comparison)])
+
+
+def _warnings(comparison: Comparison) -> list[str]:
+    """Why the results marked with "!" are not to be trusted, and which setting to change."""
+    if not comparison["flags"]:
+        return []
+    lines = ["", "! not to be trusted as they stand:"]
+    for flag in comparison["flags"]:
+        start = f"{flag['labels']:>6}! {flag['kind']}: "
+        lines.append(textwrap.fill(flag["text"], WIDTH, initial_indent=start, subsequent_indent=" " * 8))
+    return lines
 
 
 def _repetitions(comparison: Comparison) -> str:

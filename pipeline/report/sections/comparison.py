@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.artefacts.results import Comparison, SummaryRow
+from pipeline.artefacts.results import Comparison, SummaryRow, flags_of
 from pipeline.modes import BASELINES, MODES
 from pipeline.report.anchors import cell_anchor, mode_anchor
 from pipeline.report.blocks import Column, Section, Table, Terms, Text
@@ -51,6 +51,7 @@ def _table(comparison: Comparison) -> Table:
         Column("Clopper-Pearson", "number"),
         Column("Hoeffding", "number"),
         Column("That cell", "code"),
+        Column("Not to be trusted because", "words"),
     )
     rows = [
         (
@@ -63,6 +64,7 @@ def _table(comparison: Comparison) -> Table:
             _limits(row["one_run"]["clopper_pearson"]),
             _limits(row["one_run"]["hoeffding"]),
             row["one_run"]["cell"],
+            ", ".join(flag["kind"] for flag in flags_of(comparison, row["labels"], row["mode"])),
         )
         for row in comparison["summary"]
     ]

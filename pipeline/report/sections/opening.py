@@ -40,6 +40,7 @@ def opening(evidence: Evidence) -> Opening:
         title=f"{evidence.card['dataset']}: E_in and E_out with few labels",
         question=QUESTION,
         answer=answer(comparison),
+        warnings=[f"With {flag['labels']} labels, {flag['kind']}: {flag['text']}" for flag in comparison["flags"]],
         findings=findings(comparison),
         remarks=_remarks(comparison, claims_of(comparison), evidence.pretrained is not None),
         figure=Figure(_chart(comparison["summary"]), _caption(comparison)),
