@@ -12,7 +12,7 @@ from benchmarks.sides import Comparison, rate, seconds
 from benchmarks.subjects import DEFAULT, mnist, training_images
 from pipeline import methods
 from pipeline.config import InvariancesConfig, RuntimeConfig, TrainConfig
-from pipeline.datasets.splits import label_split
+from pipeline.datasets.splits import Draw, label_split
 from pipeline.learning.classify import train_classifier
 from pipeline.learning.fitting import Examples
 from pipeline.learning.heads import GRADIENT, ITERATIONS, fit_path
@@ -85,6 +85,6 @@ def _fit_there(embeddings: Tensor, classes: Tensor) -> None:
 
 def _draw(labels: int, settings: TrainConfig, seed: int) -> tuple[Plan, Examples]:
     train = mnist().train
-    split = label_split(train.labels.numpy(), labels, settings.val_fraction, seed, 10)
+    split = label_split(train.labels.numpy(), 10, Draw(labels, seed), settings.val_fraction)
     plan = Plan("frozen", DEFAULT, settings, InvariancesConfig(), RuntimeConfig(precision="32", progress=False), seed)
     return plan, Examples(train.images, train.labels, 10, [split])

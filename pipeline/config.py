@@ -421,6 +421,9 @@ class GridConfig:
         modes: Modes by name: those that `train --help` lists, those that installed packages add, and import paths
             "module:OBJECT" of your own.
         labels: Label budgets, validation included.
+        sampling: How a labelled subset is drawn: "stratified" takes the classes in turn, for which everybody's labels
+            have to be known; "random" takes any image, as a user would who has labelled nothing yet: a class that it
+            misses is counted as errors.
         draws: Random draws of the labelled subset, seeds 0, 1, ...; every mode sees the same. Six is the least with
             which the exact paired test can fall below p = 0.05; eight, with which six differences can stand together.
         encoders: Encoders that are pretrained, with the seeds pretrain.seed, pretrain.seed + 1, ...; each mode that
@@ -433,6 +436,7 @@ class GridConfig:
 
     modes: tuple[str, ...] = ("frozen", "finetune", "scratch")
     labels: tuple[int, ...] = (100, 1000)
+    sampling: Literal["stratified", "random"] = "stratified"
     draws: int = 8
     encoders: int = 1
     margin: float = 0.1

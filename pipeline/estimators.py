@@ -27,7 +27,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from pipeline.config import InvariancesConfig, NetworkConfig, PretrainConfig, RuntimeConfig, TrainConfig
-from pipeline.datasets.splits import union
+from pipeline.datasets.splits import Draw, union
 from pipeline.errors import PipelineError
 from pipeline.learning.classify import Trained, neighbours, train_classifier
 from pipeline.learning.fitting import Examples
@@ -317,7 +317,7 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
             images, y = self._fit_images(X, y=y)
             self.classes_, labels = _encode(y)
             plan, classes = self._plan(), len(self.classes_)
-            splits = split_budget(plan.train, labels, int((labels >= 0).sum()), plan.seed, classes)
+            splits = split_budget(plan.train, labels, classes, Draw(int((labels >= 0).sum()), plan.seed))
             self.split_ = union(splits)
             examples = Examples(images, torch.from_numpy(labels), classes, splits)
             with isolate_rng():

@@ -195,6 +195,21 @@ def test_a_hold_out_is_the_same_cell_whatever_the_folds(runs: Path, tiny: Run) -
     assert len(list((runs / "tiny" / "cells").glob("frozen-*/"))) == 1
 
 
+@pytest.mark.parametrize("mode", ["frozen", "scratch", "propagate"])
+def test_a_class_that_a_random_draw_misses_is_counted_as_errors(mode: str, runs: Path, tiny: Run) -> None:
+    drawn = ("--labels=16", "--grid.sampling=random", "--train.val_fraction=0.4")
+    assert tiny("train", f"--mode={mode}", *drawn) == 0
+    folder, digits = cell(runs, mode, labels=16), load(DataConfig("digits"))
+    said = metrics(folder)
+    with np.load(folder / "predictions.npz", allow_pickle=False) as predictions:
+        present = np.unique(digits.train.labels.numpy()[predictions["train_index"]])
+        wrong = predictions["test_pred"] != digits.test.labels.numpy()
+    assert said["sampling"] == "random"
+    assert said["missed_classes"] == np.setdiff1d(np.arange(10), present).tolist() != []
+    assert said["e_out"]["errors"] == wrong.sum()
+    assert wrong[np.isin(digits.test.labels.numpy(), said["missed_classes"])].mean() > 0.9
+
+
 def test_modes_share_their_draw_and_draws_differ(runs: Path, tiny: Run) -> None:
     splits = {}
     for mode, seed in (("frozen", 0), ("scratch", 0), ("frozen", 1)):

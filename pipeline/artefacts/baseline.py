@@ -15,7 +15,7 @@ from pipeline.artefacts.cell_files import METRICS, PREDICTIONS
 from pipeline.artefacts.cell_inputs import CellInputs, pixels
 from pipeline.artefacts.metrics import Metrics, SplitMetrics
 from pipeline.config import Experiment
-from pipeline.datasets.splits import union
+from pipeline.datasets.splits import Draw, union
 from pipeline.invocation import command
 from pipeline.learning.plan import split_budget
 from pipeline.store import disk, test_access
@@ -55,6 +55,7 @@ class Baseline:
             "mode": self.mode,
             "labels": self.labels,
             "seed": self.seed,
+            "sampling": self.config.grid.sampling,
         }
 
     def artefact(self, shared: CellInputs | None = None) -> Artefact[Metrics]:
@@ -80,7 +81,8 @@ def _make(baseline: Baseline, shared: CellInputs, folder: Path) -> Metrics:
     started = time.monotonic()
     config, train, test = baseline.config, shared.dataset.train, shared.dataset.test
     budget, seed = baseline.labels, baseline.seed
-    split = union(split_budget(config.train, train.labels.numpy(), budget, seed, len(train.class_names)))
+    draw = Draw(budget, seed, config.grid.sampling)
+    split = union(split_budget(config.train, train.labels.numpy(), len(train.class_names), draw))
     index = np.union1d(split.train, split.val)  # no early stopping: all labels are trained on
     check_disjoint(shared.dataset, {"the labelled part": index})
     labels = train.labels.numpy()[index]

@@ -19,7 +19,7 @@ from pipeline.artefacts import cell_files, cell_settings, data_card, encoder, ow
 from pipeline.artefacts.cell_inputs import CellInputs
 from pipeline.artefacts.metrics import Metrics, SplitMetrics
 from pipeline.config import Experiment, check_seed
-from pipeline.datasets.splits import LabelSplit, union
+from pipeline.datasets.splits import Draw, LabelSplit, union
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
 from pipeline.learning.plan import Plan, split_budget
@@ -31,6 +31,7 @@ from pipeline.training.precision import resolve_precision
 if TYPE_CHECKING:
     import torch
 
+    from pipeline.datasets.image_data import ImageData
     from pipeline.evaluation.errors import SplitErrors
     from pipeline.learning.classify import Trained
     from pipeline.learning.fitting import Examples
@@ -70,6 +71,11 @@ class Cell:
         return Plan(self.mode, config.pretrain, config.train, config.invariances, config.runtime.alone, self.seed)
 
     @property
+    def draw(self) -> Draw:
+        """Which labels it sees."""
+        return Draw(self.labels, self.seed, self.config.grid.sampling)
+
+    @property
     def name(self) -> str:
         """The cell's place inside the experiment's folder, without the fingerprint."""
         mode = self.mode.replace(":", ".")  # an import path, of which Windows takes no colon in a file's name
@@ -87,6 +93,7 @@ class Cell:
             "flags": cell_settings.flags(mode),
             "labels": self.labels,
             "seed": self.seed,
+            "sampling": self.draw.sampling,
             **cell_settings.used(self.plan),
         }
         if mode.pretrained:
@@ -140,7 +147,7 @@ def _train(cell: Cell, shared: CellInputs) -> Trained:
 def _splits(cell: Cell, shared: CellInputs) -> list[LabelSplit]:
     """How the cell spends its labels."""
     train = shared.dataset.train
-    return split_budget(cell.config.train, train.labels.numpy(), cell.labels, cell.seed, len(train.class_names))
+    return split_budget(cell.config.train, train.labels.numpy(), len(train.class_names), cell.draw)
 
 
 def _examples(cell: Cell, shared: CellInputs) -> Examples:
@@ -188,6 +195,8 @@ def _measure_and_save(cell: Cell, shared: CellInputs, trained: Trained, seconds:
         "mode": cell.mode,
         "labels": cell.labels,
         "seed": cell.seed,
+        "sampling": cell.draw.sampling,
+        "missed_classes": _missed(trained.split, shared.dataset.train),
         "e_in": _split_metrics(errors["train"]),
         "e_val": _split_metrics(errors["val"]),
         "e_out": _split_metrics(errors["test"]),
@@ -226,6 +235,13 @@ def _measure(cell: Cell, trained: Trained, shared: CellInputs) -> dict[str, Spli
         "val": trained.out_of_fold or evaluate(model, train.images[split.val], train.labels[split.val], classes),
         "test": tested,
     }
+
+
+def _missed(split: LabelSplit, train: ImageData) -> list[int]:
+    """The classes of which the draw has no label to train on."""
+    present = train.labels.numpy()[split.train]
+    missed: list[int] = np.setdiff1d(np.arange(len(train.class_names)), present).tolist()
+    return missed
 
 
 def _split_metrics(found: SplitErrors) -> SplitMetrics:

@@ -14,6 +14,7 @@ from pipeline.artefacts import data_source
 from pipeline.config import Experiment, as_dict
 from pipeline.datasets import loading
 from pipeline.datasets.image_data import Dataset
+from pipeline.datasets.splits import Draw
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
 from pipeline.learning.plan import split_budget
@@ -144,7 +145,7 @@ def check_budgets(config: Experiment, budgets: Iterable[int]) -> None:
     card = load(config)
     labels = np.repeat(np.arange(len(card["classes"])), card["train_per_class"])
     for budget in budgets:
-        split_budget(config.train, labels, budget, 0, len(card["classes"]))
+        split_budget(config.train, labels, len(card["classes"]), Draw(budget, 0, config.grid.sampling))
 
 
 def load_dataset(config: Experiment) -> Dataset:

@@ -35,6 +35,9 @@ class Metrics(TypedDict):
         mode: The cell's mode, or the baseline's name.
         labels: Label budget.
         seed: Which draw of the labels.
+        sampling: How the labels were drawn; a baseline has none.
+        missed_classes: Classes without a label to train on, which a random draw may have: their test images are errors.
+            A baseline has none.
         e_in: Errors on the labels that it was trained on.
         e_val: Errors on the labels that chose the measurement that was kept; None for a baseline, which trains on all.
         e_out: Errors on the test images.
@@ -53,6 +56,8 @@ class Metrics(TypedDict):
     mode: str
     labels: int
     seed: int
+    sampling: NotRequired[str]
+    missed_classes: NotRequired[list[int]]
     e_in: SplitMetrics
     e_val: SplitMetrics | None
     e_out: SplitMetrics

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pipeline.config import InvariancesConfig, PretrainConfig, RuntimeConfig, TrainConfig
-from pipeline.datasets.splits import Indices, LabelSplit, fold_splits, label_split
+from pipeline.datasets.splits import Draw, Indices, LabelSplit, fold_splits, label_split
 from pipeline.modes import FitConfig, Mode
 
 if TYPE_CHECKING:
@@ -96,19 +96,18 @@ class Pretrained:
     embeddings: torch.Tensor
 
 
-def split_budget(train: TrainConfig, labels: Indices, budget: int, seed: int, classes: int) -> list[LabelSplit]:
+def split_budget(train: TrainConfig, labels: Indices, classes: int, draw: Draw) -> list[LabelSplit]:
     """How a label budget is spent: one split into training and validation, or one for each fold.
 
     Args:
         train: Says which, and how many.
         labels: Labels of all training images, shape (N,), -1 for unlabelled.
-        budget: Labels to be seen in all.
-        seed: Which draw.
         classes: Number of classes.
+        draw: Which labels.
 
     Raises:
-        PipelineError: The budget is out of range or cannot be divided so.
+        PipelineError: If the budget is out of range or cannot be divided so.
     """
     if train.validation == "kfold":
-        return fold_splits(labels, budget, train.folds, seed, classes)
-    return [label_split(labels, budget, train.val_fraction, seed, classes)]
+        return fold_splits(labels, classes, draw, train.folds)
+    return [label_split(labels, classes, draw, train.val_fraction)]

@@ -115,6 +115,7 @@ def _experiment(config: Experiment, folder: Path, made_from: Inputs, place: Path
             "invariances": {"preset": "none", **made_from.get("invariances", invariances)},
             "pretrain": encoder,
             "train": cell_settings.restored(made_from),
+            "grid": {"sampling": made_from["sampling"]},
             "runtime": {**as_dict(config.runtime), "precision": made_from["precision"], "threads": threads},
         }
     except KeyError as error:

@@ -22,7 +22,7 @@ from pipeline.datasets import loading
 from pipeline.datasets.checksums import content_hashes
 from pipeline.datasets.image_data import Dataset, ImageData
 from pipeline.datasets.leakage import LeakError, check_disjoint
-from pipeline.datasets.splits import union
+from pipeline.datasets.splits import Draw, union
 from pipeline.datasets.streamed import Storage
 from pipeline.learning.classify import train_classifier
 from pipeline.learning.fitting import Examples
@@ -159,7 +159,7 @@ def test_labels_outside_the_draw_change_no_weight(mode: str) -> None:
     images, labels, settings = digits.images, digits.labels, PretrainConfig(encoder=NetworkConfig(widths=(4, 8)))
     brief = TrainConfig(unlabelled_steps=20, evaluations=4)
     plan = Plan(mode, settings, brief, InvariancesConfig(), RuntimeConfig(progress=False), 0)
-    splits = split_budget(plan.train, labels.numpy(), 100, 0, 10)
+    splits = split_budget(plan.train, labels.numpy(), 10, Draw(100, 0))
     torch.manual_seed(0)
     backbone = methods.new_backbone(settings, (1, 8, 8)).eval()
     embeddings = infer(backbone, images)
