@@ -59,7 +59,7 @@ pretrain: data ## Pretrain the autoencoder on images without labels
 sample: pretrain ## Draw samples, reconstructions and interpolations from the pretrained latent space
 	@$(PIPELINE) sample $(SETTINGS)
 
-train: pretrain ## Train one classifier: MODE=frozen, finetune, scratch, ... on LABELS labels, draw SEED
+train: pretrain ## Train one classifier of the mode MODE on LABELS labels, draw SEED
 	@$(PIPELINE) train --mode $(MODE) --labels $(LABELS) --seed $(SEED) $(SETTINGS)
 
 compare: pretrain ## Train the grid of modes x labels x draws; print E_in and E_out side by side

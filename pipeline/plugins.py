@@ -24,10 +24,10 @@ _MACHINERY = (__file__, pkgutil.__file__, str(importlib.__file__), "<frozen impo
 
 
 def find(setting: str, name: str, built_in: Mapping[str, str], group: str) -> Any:
-    """The object that a setting names. What is built in wins over an entry point of the same name.
+    """Find the object that a setting names; a built-in one wins over an entry point of the same name.
 
     Args:
-        setting: What messages call it, such as "data.dataset".
+        setting: The setting's name, for messages, such as "data.dataset".
         name: A key of ``built_in``, the name of an entry point, or an import path, "module:object".
         built_in: Import paths by name.
         group: The entry points' group, such as "pipeline.datasets".
@@ -111,10 +111,10 @@ say so with --pretrain.encoder.name nets:Net
 
 
 def own_traceback(error: BaseException, *machinery: str) -> str:
-    """An error as Python shows it, less the frames in which the pipeline called the code that raised it.
+    """Format an error as Python does, without the frames in which the pipeline called the code that raised it.
 
     Args:
-        error: What was raised.
+        error: The error that the user's code raised.
         machinery: Further files whose frames are left out.
     """
     frames = traceback.extract_tb(error.__traceback__)
@@ -124,7 +124,7 @@ def own_traceback(error: BaseException, *machinery: str) -> str:
 
 
 def _added(setting: str, name: str, group: str) -> str | None:
-    """The import path that an installed package gives this name."""
+    """Return the import path that an installed package gives this name; None if no package does."""
     entries = {entry.value: entry for entry in metadata.entry_points(group=group, name=name)}
     if len(entries) > 1:
         raise PipelineError(

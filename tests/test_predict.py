@@ -315,7 +315,7 @@ def test_wrong_images_get_one_message_and_nothing_is_written(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "images: none are named; expected --images PATH"),
+        ((), "images: none are named; name them: `python -m pipeline predict --images PATH`"),
         (("--images=x.npy", "--mode=frozen", "--labels=51", "--seed=0"), "run `python -m pipeline train --mode frozen"),
         (("--images=x.npy", "--labels=51"), "it has the modes frozen, finetune, scratch, the budgets 50, 100"),
         (("--images=x.npy", "--mode=nope"), "it has the modes frozen, finetune, scratch"),

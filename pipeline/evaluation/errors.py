@@ -21,9 +21,9 @@ class SplitErrors:
     """Errors on one split, with exact counts.
 
     Attributes:
-        n: Examples.
-        errors: Wrongly classified ones.
-        losses: Cross-entropy of each example, nats, shape (n,).
+        n: The number of examples.
+        errors: How many of them are wrongly classified.
+        losses: Cross-entropy of each example, in nats, shape (n,).
         confusion: Counts, shape (classes, classes): true class by row, predicted by column.
         predictions: Predicted class of each example, shape (n,), int64, in the order handed in.
     """
@@ -36,7 +36,7 @@ class SplitErrors:
 
     @property
     def error(self) -> float:
-        """Share of wrongly classified examples, 0 to 1."""
+        """The share of wrongly classified examples, 0 to 1."""
         return self.errors / self.n
 
     @property
@@ -51,13 +51,19 @@ class SplitErrors:
 
 
 def evaluate(model: nn.Module, inputs: Images, labels: Tensor, classes: int) -> SplitErrors:
-    """Measure a classifier in eval mode, without augmentation.
+    """Measure a classifier in eval mode, in float32 and without augmentation; its mode is the same afterwards.
 
     Args:
-        model: Inputs to logits, shape (B, classes).
-        inputs: What the model takes, shape (n, ...); so many at a time are in memory.
+        model: Maps inputs (B, ...) to logits (B, classes).
+        inputs: Images or embeddings, shape (n, ...), in memory or in files.
         labels: True classes, shape (n,), int64.
-        classes: Number of classes.
+        classes: The number of classes.
+
+    Examples:
+        >>> model = nn.Linear(4, 3)
+        >>> found = evaluate(model, torch.randn(10, 4), torch.zeros(10, dtype=torch.int64), classes=3)
+        >>> found.n, found.errors == round(found.error * 10)
+        (10, True)
     """
     was_training = model.training
     logits = infer(model.eval(), inputs)
@@ -75,7 +81,7 @@ def evaluate(model: nn.Module, inputs: Images, labels: Tensor, classes: int) -> 
 
 
 def pooled(parts: Sequence[SplitErrors], order: npt.NDArray[np.int64]) -> SplitErrors:
-    """Errors on several splits as on one.
+    """Put the errors on several splits together, as if they were one.
 
     Args:
         parts: The errors on splits that have no example in common.

@@ -35,8 +35,8 @@ class Finding:
     """The outcome of a check.
 
     Attributes:
-        found: In a line.
-        remedy: What to do; empty if all is well.
+        found: A line that says what was found.
+        remedy: A line that says what to do; empty if all is well.
     """
 
     found: str
@@ -47,7 +47,7 @@ def run(config: Experiment) -> Path:
     """Make all checks, print a line for each, and return the experiment's folder.
 
     Raises:
-        UnhealthyError: A check failed.
+        UnhealthyError: If a check failed.
     """
     findings = {name: _attempt(check, config) for name, check in CHECKS.items()}
     for name, finding in findings.items():
@@ -75,7 +75,7 @@ def _attempt(check: Callable[[Experiment], Finding], config: Experiment) -> Find
 
 
 def _packages(config: Experiment) -> Finding:
-    """Versions against those that pyproject.toml asks for."""
+    """Compare the installed versions with those that pyproject.toml asks for."""
     from packaging.requirements import Requirement
 
     wrong, needed = [], [Requirement(line) for line in _requirements()]
@@ -99,7 +99,7 @@ def _requirements() -> list[str]:
 
 
 def _extras(config: Experiment) -> Finding:
-    """They may be missing: whoever needs one is told so then."""
+    """List the extras; one that is missing is no fault, since whoever needs it is told then."""
     states = []
     for extra in extras.EXTRAS:
         absent = extras.missing(extra)
@@ -134,7 +134,7 @@ def _precision(config: Experiment) -> Finding:
 
 
 def _data(config: Experiment) -> Finding:
-    """The images against the checksum that stage data wrote down."""
+    """Compare the images with the checksum that stage data wrote down."""
     loader = loading.find_loader(config.data)
     if data_source.last(config) is None:
         return Finding(
@@ -155,7 +155,7 @@ def _bundle(config: Experiment) -> Finding:
 
 
 def _writable(folder: Path) -> Finding:
-    """A file is really made, and gone again: permissions alone do not tell, on a full or read-only disk."""
+    """Make a file and remove it again; permissions alone do not tell, on a full or read-only disk."""
     nearest = _nearest(folder)
     try:
         with tempfile.TemporaryFile(dir=nearest) as file:
@@ -178,7 +178,7 @@ def _disk(config: Experiment) -> Finding:
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder itself, or what it would be made in."""
+    """Return the folder itself, or the nearest one above it that exists."""
     return next(path for path in (folder, *folder.absolute().parents) if path.exists())
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.config import DataConfig
+from pipeline.config import DataConfig, GridConfig
 from pipeline.datasets.recognise import recognise, suggested_name
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
@@ -39,7 +39,7 @@ pretrain:
   epochs: {epochs}  # passes over the images; fewer images need more
 
 grid:
-  modes: [frozen, finetune, scratch]
+  modes: {modes}
   labels: {labels}  # budgets: labels in all, those for early stopping included
   draws: 8  # the least with which six paired differences can stand after Holm's correction
 """
@@ -121,6 +121,7 @@ def config_text(name: str, target: Path, config: DataConfig, facts: dict[str, An
         args=args,
         preset="objects" if channels == 3 else "digits",
         epochs=suggested_epochs(facts["train"]),
+        modes=f"[{', '.join(GridConfig().modes)}]",
         labels=facts["suggested_budgets"],
     )
 
