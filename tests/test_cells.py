@@ -34,9 +34,10 @@ def test_every_number_of_a_cell_can_be_recounted_from_its_predictions(mode: str,
     folder = cell(runs, mode, seed=1)
     said, dataset = metrics(folder), load(DataConfig("digits"))
     with np.load(folder / "predictions.npz", allow_pickle=False) as predictions:
-        names = {"train_index", "train_pred", "val_index", "val_pred", "test_pred", "test_label"}
+        names = {"train_index", "train_pred", "val_index", "val_pred", "test_pred", "test_label", "test_name"}
         assert set(predictions) == names
         assert np.array_equal(predictions["test_label"], dataset.test.labels.numpy())
+        assert tuple(predictions["test_name"].tolist()) == dataset.test.names
         train_labels, test_labels = dataset.train.labels.numpy(), dataset.test.labels.numpy()
         wrong = {
             "e_in": predictions["train_pred"] != train_labels[predictions["train_index"]],

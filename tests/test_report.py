@@ -284,15 +284,19 @@ def test_confusions_and_mistakes_are_those_of_the_predictions(folder: Path) -> N
     assert titles[:100] == expected
     [cell] = folder.glob("cells/frozen-50-0-*")
     with np.load(cell / "predictions.npz") as stored:
-        predictions = stored["test_pred"]
+        predictions, names = stored["test_pred"], stored["test_name"]
     mistakes = [str(attributes.get("aria-label")) for _, attributes in shown.tags if attributes.get("class") == "tile"]
-    found = [re.fullmatch(r"Test image (\d+): (\d), taken for (\d) with probability ([\d.]+)\.", m) for m in mistakes]
+    found = [
+        re.fullmatch(r"Test image (\d+) \((\d+)\): (\d), taken for (\d) with probability ([\d.]+)\.", m)
+        for m in mistakes
+    ]
     sure = [match for match in found[:12] if match]
     assert len(sure) == 12
     for match in sure:
-        assert predictions[int(match[1])] == int(match[3])
-        assert match[2] != match[3]
-    assert [float(match[4]) for match in sure] == sorted((float(match[4]) for match in sure), reverse=True)
+        assert names[int(match[1])] == match[2]
+        assert predictions[int(match[1])] == int(match[4])
+        assert match[3] != match[4]
+    assert [float(match[5]) for match in sure] == sorted((float(match[5]) for match in sure), reverse=True)
 
 
 def test_every_row_of_the_comparison_leads_to_its_details(folder: Path) -> None:

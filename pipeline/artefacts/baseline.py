@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from pipeline.artefacts import data_card
-from pipeline.artefacts.cell_files import METRICS, PREDICTIONS
+from pipeline.artefacts.cell_files import METRICS, save_predictions
 from pipeline.artefacts.cell_inputs import CellInputs, pixels
 from pipeline.artefacts.metrics import Metrics, SplitMetrics
 from pipeline.config import Experiment
-from pipeline.datasets.splits import Draw, union
+from pipeline.datasets.splits import Draw, LabelSplit, union
 from pipeline.invocation import command
 from pipeline.learning.plan import split_budget
 from pipeline.store import disk, test_access
@@ -89,15 +89,8 @@ def _make(baseline: Baseline, shared: CellInputs, folder: Path) -> Metrics:
     test_access.take(config.folder, baseline.name, baseline.artefact().fingerprint, baseline.inputs["data"])
     tested = map(pixels, chunks(test.images, CHUNK))
     predictions = predict(baseline.mode, shared.pca, pixels(train.images[index]), labels, tested)
-    np.savez_compressed(
-        folder / PREDICTIONS,
-        train_index=index,
-        train_pred=predictions.train,
-        val_index=np.empty(0, dtype=np.int64),
-        val_pred=np.empty(0, dtype=np.int64),
-        test_pred=predictions.test,
-        test_label=test.labels.numpy(),
-    )
+    predicted = {"train": predictions.train, "val": np.empty(0, dtype=np.int64), "test": predictions.test}
+    save_predictions(folder, LabelSplit(index, np.empty(0, dtype=np.int64)), predicted, shared.dataset)
     metrics: Metrics = {
         "mode": baseline.mode,
         "labels": budget,

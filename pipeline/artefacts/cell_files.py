@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -19,12 +20,23 @@ if TYPE_CHECKING:
     from pipeline.learning.classify import Trained
 
 WEIGHTS, PREDICTIONS, METRICS = "weights.safetensors", "predictions.npz", "metrics.json"
+MISTAKES = "mistakes.csv"
+
+
+Classes = npt.NDArray[np.int64]
 
 
 class SeenLabels(TypedDict):
-    """Images whose labels were seen: their places among the training images, and the SHA-256 of their pixels."""
+    """Images whose labels were seen.
+
+    Attributes:
+        index: Their places among the training images.
+        name: Where each comes from: the name of its file, or its row in the source.
+        sha256: The digest of their pixels.
+    """
 
     index: list[int]
+    name: list[str]
     sha256: str
 
 
@@ -42,16 +54,48 @@ def save(folder: Path, trained: Trained, errors: dict[str, SplitErrors], metrics
     disk.write_tensors(folder / WEIGHTS, trained.model.state_dict())
     disk.write_csv(folder / "history.csv", trained.result.history)
     disk.write_json(folder / "split.json", describe_split(split, dataset.train))
+    predicted = {name: found.predictions.numpy() for name, found in errors.items()}
+    save_predictions(folder, split, predicted, dataset)
+    disk.write_json(folder / METRICS, metrics)
+
+
+def save_predictions(folder: Path, split: LabelSplit, predicted: Mapping[str, Classes], dataset: Dataset) -> None:
+    """Write the predicted class of each image, and which files or rows of the test set were taken for a wrong one.
+
+    Args:
+        folder: The folder of a cell or a baseline.
+        split: The images that it was trained on, and those that chose the epoch.
+        predicted: The predicted classes of the images "train", "val" and "test".
+        dataset: The images.
+    """
+    test, names = dataset.test, source_names(dataset.test)
+    labels = test.labels.numpy()
     np.savez_compressed(
         folder / PREDICTIONS,
         train_index=split.train,
         val_index=split.val,
-        train_pred=errors["train"].predictions.numpy(),
-        val_pred=errors["val"].predictions.numpy(),
-        test_pred=errors["test"].predictions.numpy(),
-        test_label=dataset.test.labels.numpy(),
+        train_pred=predicted["train"],
+        val_pred=predicted["val"],
+        test_pred=predicted["test"],
+        test_label=labels,
+        test_name=np.array(names, dtype=np.str_),
     )
-    disk.write_json(folder / METRICS, metrics)
+    mistakes: list[Mapping[str, object]] = [
+        {
+            "index": index,
+            "name": names[index],
+            "class": test.class_names[labels[index]],
+            "predicted": test.class_names[predicted["test"][index]],
+        }
+        for index in np.flatnonzero(predicted["test"] != labels).tolist()
+    ]
+    disk.write_csv(folder / MISTAKES, mistakes, ("index", "name", "class", "predicted"))
+
+
+def source_names(images: ImageData) -> tuple[str, ...]:
+    """Where each image comes from: the name of its file, or its row in the source; its number if nobody said."""
+    names = range(len(images)) if images.names is None else images.names
+    return tuple(str(name).encode("utf-8", "backslashreplace").decode() for name in names)  # files may have any bytes
 
 
 def read_mistakes(folder: Path) -> npt.NDArray[np.bool_]:
@@ -63,9 +107,11 @@ def read_mistakes(folder: Path) -> npt.NDArray[np.bool_]:
 
 def describe_split(split: LabelSplit, images: ImageData) -> dict[str, SeenLabels]:
     """Which labels were seen to train on ("train") and to choose the epoch by ("val")."""
+    names = source_names(images)
     return {
         name: {
             "index": index.tolist(),
+            "name": [names[number] for number in index],
             "sha256": hashlib.sha256(images.images[index].numpy().tobytes()).hexdigest(),
         }
         for name, index in (("train", split.train), ("val", split.val))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts import cell_files, comparison, encoder
+from pipeline.artefacts.cell_files import SeenLabels
 from pipeline.artefacts.results import (
     Compared,
     Comparison,
@@ -23,6 +24,7 @@ from pipeline.artefacts.results import (
 from pipeline.invocation import command
 from pipeline.store import disk
 from pipeline.store.artefact import Artefact
+from pipeline.store.fingerprints import digest
 from pipeline.store.manifest import open_artefact
 
 if TYPE_CHECKING:
@@ -118,8 +120,14 @@ def _cell(folder: Path, row: dict[str, str], pretraining: Callable[[str], dict[s
         treatment = pretraining(protocol.pop("pretrained"))
     split = folder / row["cell"] / "split.json"
     if split.exists():  # a baseline trains on the whole budget and has none
-        protocol["labelled images (SHA-256 of split.json)"] = disk.sha256_file(split)
+        protocol["labelled images (SHA-256)"] = _labelled(split)
     return ComparedCell(row, folder / row["cell"], manifest["fingerprint"], protocol, treatment)
+
+
+def _labelled(path: Path) -> str:
+    """The digest of which images were labelled; what their files are called does not matter."""
+    seen: dict[str, SeenLabels] = disk.read_json(path, f"run `{command('compare')}` for it again")
+    return digest({part: [own["index"], own["sha256"]] for part, own in seen.items()})
 
 
 def _pretraining(folder: Path, fingerprint: str) -> dict[str, Any]:

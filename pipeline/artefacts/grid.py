@@ -33,15 +33,17 @@ def entries(config: Experiment) -> list[Entry]:
 # --- what can be trained --------------------------------------------------------------------------------------
 
 
-def check_grid(config: Experiment) -> None:
-    """Refuse a grid that cannot be trained before anything is.
+def check_settings(config: Experiment) -> None:
+    """Refuse a grid that cannot be trained, as far as settings and the data card tell; no encoder is needed.
 
     Raises:
-        PipelineError: If a mode is unknown, a budget impossible, the modes have not as many trials each, or an earlier
-            stage has not run.
+        PipelineError: If a mode is unknown, the modes have not as many trials each, a budget is impossible, or the
+            data have changed since stage data ran.
     """
-    modes = [find_mode(mode) for mode in config.grid.modes]
-    tried = {mode: len(config.train.candidates(mode)) for mode in config.grid.modes}
+    tried = {}
+    for mode in config.grid.modes:
+        find_mode(mode)
+        tried[mode] = len(config.train.candidates(mode))
     if len(set(tried.values())) > 1:
         counts = ", ".join(f"{mode} {count}" for mode, count in tried.items())
         raise PipelineError(
@@ -49,10 +51,18 @@ def check_grid(config: Experiment) -> None:
             "with the most is favoured"
         )
     data_source.check_unchanged(config)
-    if any(mode.pretrained for mode in modes):
+    data_card.check_budgets(config, config.grid.labels)
+
+
+def check_encoders(config: Experiment) -> None:
+    """Refuse a grid whose encoders are not pretrained.
+
+    Raises:
+        PipelineError: If one is needed and missing.
+    """
+    if any(find_mode(mode).pretrained for mode in config.grid.modes):
         for own in config.by_encoder:
             encoder.artefact(own).check()
-    data_card.check_budgets(config, config.grid.labels)
 
 
 # --- training it ----------------------------------------------------------------------------------------------

@@ -16,7 +16,8 @@ def run(config: Experiment) -> Path:
         PipelineError: If the grid names an unknown mode or an impossible budget, an earlier stage has not run, or a
             cell failed; the others are kept.
     """
-    grid.check_grid(config)
+    grid.check_settings(config)
+    grid.check_encoders(config)
     found = comparison.find(config)
     if found is None:
         grid.train_missing(config, grid.entries(config))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline import extras
-from pipeline.artefacts import data_source, encoder
+from pipeline.artefacts import data_card, data_source, encoder, grid
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
 
@@ -14,8 +14,8 @@ def run(config: Experiment) -> Path:
     """Pretrain all encoders of the grid that are not done, and return the first one's folder.
 
     Raises:
-        PipelineError: If stage data has not run, a package is missing, several processes are to pretrain several
-            encoders, or the training diverged.
+        PipelineError: If stage data has not run, the grid cannot be trained afterwards, a package is missing, several
+            processes are to pretrain several encoders, or the training diverged.
     """
     if config.runtime.tensorboard:
         extras.require("tensorboard", "runtime.tensorboard")
@@ -25,5 +25,7 @@ def run(config: Experiment) -> Path:
             "one command; run it for each with --grid.encoders 1 and --pretrain.seed, and compare finds them"
         )
     data_source.check_unchanged(config)
+    if any(data_card.load(config)["train_per_class"]):  # images without any label can be pretrained on, too
+        grid.check_settings(config)
     folders = [encoder.build(own) for own in config.by_encoder]
     return folders[0]

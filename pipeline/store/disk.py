@@ -11,7 +11,7 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,18 +130,27 @@ def as_json(content: Any) -> str:
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
-def write_csv(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
-    """Write one or more rows of the same columns atomically, see ``as_csv``."""
-    write_atomic(path, as_csv(rows))
+def write_csv(path: Path, rows: Iterable[Mapping[str, object]], columns: Sequence[str] = ()) -> None:
+    """Write rows of the same columns atomically, see ``as_csv``."""
+    write_atomic(path, as_csv(rows, columns))
 
 
-def as_csv(rows: Iterable[Mapping[str, object]]) -> str:
-    """One or more rows of the same columns as CSV; floats keep every digit, to be recomputed with."""
+def as_csv(rows: Iterable[Mapping[str, object]], columns: Sequence[str] = ()) -> str:
+    r"""Rows of the same columns as CSV; floats keep every digit, to be recomputed with.
+
+    Args:
+        rows: At least one, unless the columns are named.
+        columns: Their names; none are taken from the first row.
+
+    Examples:
+        >>> as_csv([{"a": 0.1, "b": "x, y"}])
+        'a,b\n0.1,"x, y"\n'
+    """
     text, remaining = io.StringIO(), iter(rows)
-    first = next(remaining)
-    writer = csv.DictWriter(text, fieldnames=list(first), lineterminator="\n")
+    first = [] if columns else [next(remaining)]
+    writer = csv.DictWriter(text, fieldnames=list(columns or first[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerow(first)
+    writer.writerows(first)
     writer.writerows(remaining)
     return text.getvalue()
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 
 from pipeline.artefacts import classifier
+from pipeline.artefacts.cell_files import source_names
 from pipeline.artefacts.results import interval_record
 from pipeline.config import Experiment
 from pipeline.evaluation.statistics import mean_interval
@@ -170,10 +171,12 @@ def _restore(config: Experiment, cell: MeasuredCell) -> Any:
 def _show_mistake(evidence: Evidence, cell: MeasuredCell, mistake: Mistake, tile: str) -> ShownMistake:
     names = evidence.card["classes"]
     true, given = names[evidence.truth[mistake.number]], names[cell.predictions[mistake.number]]
+    source = source_names(evidence.dataset.test)[mistake.number]
     return ShownMistake(
         tile,
         f"{true} → {given}",
-        f"Test image {mistake.number}: {true}, taken for {given} with probability {mistake.probability:.4f}.",
+        f"Test image {mistake.number} ({source}): {true}, taken for {given} with probability "
+        f"{mistake.probability:.4f}.",
     )
 
 
