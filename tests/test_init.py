@@ -94,7 +94,7 @@ def test_the_reader_is_found_and_the_config_works(
 def test_the_whole_job_runs_on_such_a_config(digits: tuple[Array, Array]) -> None:
     save_pictures(digits, (24,))
     _, made = init("my pictures")
-    quick = ("--pretrain.epochs=1", "--train.modes.scratch.max_epochs=1", "--grid.draws=1", "--grid.modes=[scratch]")
+    quick = ("--pretrain.epochs=1", "--train.length=1", "--grid.draws=1", "--grid.modes=[scratch]")
     assert main(["all", "--config=made.yaml", *quick, "--grid.labels=[20]", "--grid.jobs=1"]) == 0
     assert (Path("runs") / made["name"] / "report.html").exists()
 

@@ -80,9 +80,7 @@ def test_code_that_only_a_file_names_is_run_if_it_is_installed(
 ) -> None:
     """Predict and reproduce keep the same rule: installing a package already runs its code."""
     encoder = "flowers_package:Thin" if path else "thin"
-    assert (
-        tiny("train", "--mode=scratch", "--train.modes.scratch.max_epochs=1", f"--pretrain.encoder.name={encoder}") == 0
-    )
+    assert tiny("train", "--mode=scratch", f"--pretrain.encoder.name={encoder}") == 0
     [cell] = runs.glob("tiny/cells/scratch-100-0-*")
     np.save(tmp_path / "images.npy", np.zeros((2, 8, 8), dtype=np.uint8))
     for command in (["predict", f"--images={tmp_path / 'images.npy'}"], ["reproduce"]):
