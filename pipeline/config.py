@@ -54,6 +54,10 @@ class DataConfig:
             "always" and "never" force it. The results are the same.
         labels: A CSV file with the label of each image, by the name of its file or its number, in place of the labels
             that the source has; images that are not in it have none. "" keeps the source's.
+        groups: What tells which images belong together (of one patient, one object, one burst of photographs), so that
+            a group lies on one side of test set and training set, and of validation and training: a CSV file, with
+            ":column" if its column is not called group; or a regular expression whose part in parentheses names the
+            group in a file's name, such as "patient([0-9]+)". "" takes each image by itself.
     """
 
     dataset: str = "mnist"
@@ -61,6 +65,7 @@ class DataConfig:
     args: dict[str, Any] = field(default_factory=dict, hash=False)
     streaming: Literal["auto", "always", "never"] = "auto"
     labels: str = ""
+    groups: str = ""
 
 
 # the built-in networks: import paths by name

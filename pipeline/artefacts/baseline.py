@@ -82,7 +82,8 @@ def _make(baseline: Baseline, shared: CellInputs, folder: Path) -> Metrics:
     config, train, test = baseline.config, shared.dataset.train, shared.dataset.test
     budget, seed = baseline.labels, baseline.seed
     draw = Draw(budget, seed, config.grid.sampling)
-    split = union(split_budget(config.train, train.labels.numpy(), len(train.class_names), draw))
+    splits = split_budget(config.train, train.labels.numpy(), len(train.class_names), draw, train.groups)
+    split = union(splits)
     index = np.union1d(split.train, split.val)  # no early stopping: all labels are trained on
     check_disjoint(shared.dataset, {"the labelled part": index})
     labels = train.labels.numpy()[index]

@@ -147,7 +147,8 @@ def _train(cell: Cell, shared: CellInputs) -> Trained:
 def _splits(cell: Cell, shared: CellInputs) -> list[LabelSplit]:
     """How the cell spends its labels."""
     train = shared.dataset.train
-    return split_budget(cell.config.train, train.labels.numpy(), len(train.class_names), cell.draw)
+    labels, classes = train.labels.numpy(), len(train.class_names)
+    return split_budget(cell.config.train, labels, classes, cell.draw, train.groups)
 
 
 def _examples(cell: Cell, shared: CellInputs) -> Examples:

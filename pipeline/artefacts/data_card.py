@@ -39,6 +39,7 @@ class DataCard(TypedDict):
         unlabelled: Number of training images without a label.
         train_per_class: Number of labelled training images of each class.
         left_out_because_in_test: Number of training images left out because the test set holds the same image.
+        left_out_because_of_groups: Number of further training images left out because their group is in the test set.
         labels_of_copies_left_out: Number of labels left out because another labelled image is the same.
     """
 
@@ -52,6 +53,7 @@ class DataCard(TypedDict):
     unlabelled: int
     train_per_class: list[int]
     left_out_because_in_test: int
+    left_out_because_of_groups: int
     labels_of_copies_left_out: int
 
 
@@ -137,15 +139,18 @@ def find(experiment: Path, sha256: str) -> Manifest[DataCard]:
 
 
 def check_budgets(config: Experiment, budgets: Iterable[int]) -> None:
-    """Refuse a label budget that cannot be drawn; the class counts tell, no image is needed.
+    """Refuse a label budget that cannot be drawn; the class counts tell, images are loaded only for their groups.
 
     Raises:
         PipelineError: If there is such a budget, or stage data has not run.
     """
     card = load(config)
-    labels = np.repeat(np.arange(len(card["classes"])), card["train_per_class"])
+    labels, groups = np.repeat(np.arange(len(card["classes"])), card["train_per_class"]), None
+    if config.data.groups:
+        train = load_dataset(config).train
+        labels, groups = train.labels.numpy(), train.groups
     for budget in budgets:
-        split_budget(config.train, labels, len(card["classes"]), Draw(budget, 0, config.grid.sampling))
+        split_budget(config.train, labels, len(card["classes"]), Draw(budget, 0, config.grid.sampling), groups)
 
 
 def load_dataset(config: Experiment) -> Dataset:
@@ -180,6 +185,7 @@ def _make(config: Experiment, dataset: Dataset, folder: Path) -> DataCard:
         "unlabelled": counts.pop(-1, 0),
         "train_per_class": [counts[c] for c in range(len(names))],
         "left_out_because_in_test": dataset.duplicates,
+        "left_out_because_of_groups": dataset.group_mates,
         "labels_of_copies_left_out": dataset.repeats,
     }
     disk.write_json(folder / "card.json", card)

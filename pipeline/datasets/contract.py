@@ -121,6 +121,7 @@ def _facts(
         "train_per_class": [counts["train"][c] for c in range(len(names))],
         "test_per_class": [counts["test"][c] for c in range(len(names))],
         "left_out_because_in_test": dataset.duplicates,
+        "left_out_because_of_groups": dataset.group_mates,
         "labels_of_copies_left_out": dataset.repeats,
         "duplicates_in_train": len(hashes["train"]) - len(set(hashes["train"])),
         "duplicates_in_test": len(hashes["test"]) - len(set(hashes["test"])),
@@ -194,6 +195,8 @@ def _remarks(facts: dict[str, Any]) -> list[str]:
 def _remarks_on_copies(facts: dict[str, Any]) -> Iterator[str]:
     if n := facts["left_out_because_in_test"]:
         yield f"{n} training images also lie in the test set; they are left out, but look how they came there"
+    if n := facts["left_out_because_of_groups"]:
+        yield f"{n} further training images are left out, since images of their group are in the test set"
     if n := facts["same_image_other_label"]:
         yield f"{n} images come with several labels: correct all but one of each"
     if n := facts["duplicates_in_train"]:

@@ -19,13 +19,15 @@ class Copies:
 
     Attributes:
         sha256: Checksum of all images, labels and class names.
-        images_sha256: Checksum of the training images that the test set does not hold, in their order.
+        images_sha256: Checksum of the training images that are left, in their order.
+        of_test_groups: Indices of further training images of whose group there are test images.
         in_test: Indices of the training images that the test set holds too.
         repeated: Indices of the labelled training images that equal a labelled one before them.
     """
 
     sha256: str
     images_sha256: str
+    of_test_groups: list[int]
     in_test: list[int]
     repeated: list[int]
 
@@ -47,13 +49,19 @@ def _search(train: ImageData, test: ImageData) -> Copies:
         digest.update(repr((tuple(part.images.shape), part.class_names)).encode())
         hashes.append(checksums.content_hashes(part.images, digest.update))
         digest.update(part.labels.contiguous().numpy().data)
+        if part.groups is not None:
+            digest.update(part.groups.data)
     in_train, in_test = hashes
     copied = np.isin(in_train, in_test)
+    mates = np.zeros(len(train), bool)
+    if train.groups is not None and test.groups is not None:
+        mates = np.isin(train.groups, test.groups) & ~copied
     labelled = np.flatnonzero(train.labels.numpy() >= 0)
     firsts = np.unique(in_train[labelled], return_index=True)[1]
     return Copies(
         digest.hexdigest(),
-        hashlib.sha256(repr(train.shape).encode() + in_train[~copied].tobytes()).hexdigest(),
+        hashlib.sha256(repr(train.shape).encode() + in_train[~(copied | mates)].tobytes()).hexdigest(),
+        np.flatnonzero(mates).tolist(),
         np.flatnonzero(copied).tolist(),
         np.delete(labelled, firsts).tolist(),
     )
@@ -62,6 +70,7 @@ def _search(train: ImageData, test: ImageData) -> Copies:
 def _fingerprint(part: ImageData) -> list[Any]:
     """What tells whether the images are still those that were searched, without reading streamed ones."""
     digest = hashlib.sha256(part.labels.contiguous().numpy().data)
+    digest.update(b"" if part.groups is None else part.groups.data)
     if isinstance(part.images, Streamed):
         digest.update(b"" if part.images.rows is None else part.images.rows.data)
         files = [rows.identity for rows in part.images.parts]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.datasets.checksums import content_hashes
 from pipeline.datasets.decoding import Decoding
@@ -34,6 +35,8 @@ class ImageData:
         class_names: The name of each class, in the order of the labels.
         names: Where each image comes from, N strings in the order of the images: the name of its file, or its row in a
             table. None if the source has no names.
+        groups: int64, shape (N,): the number of the group that each image belongs to, such as its patient; a group lies
+            on one side of every split. None if images are taken by themselves.
         notes: What the owner of the data should know of how they were read, such as files that were passed over; a
             sentence each.
         scale: How the numbers of the source became intensities.
@@ -57,6 +60,7 @@ class ImageData:
     labels: torch.Tensor
     class_names: tuple[str, ...]
     names: tuple[str, ...] | None = None
+    groups: npt.NDArray[np.int64] | None = None
     notes: tuple[str, ...] = ()
     scale: Scale = BYTES
     decoding: Decoding | None = None
@@ -136,7 +140,8 @@ class ImageData:
         names = None
         if self.names is not None:
             names = tuple(np.array(self.names, dtype=object)[np.asarray(index)])
-        return replace(self, images=images, labels=self.labels[index], names=names)
+        groups = None if self.groups is None else self.groups[np.asarray(index)]
+        return replace(self, images=images, labels=self.labels[index], names=names, groups=groups)
 
 
 Parts = ImageData | tuple[ImageData, ImageData]  # training images alone, or with those of an official test set
@@ -172,6 +177,7 @@ class Dataset:
         sha256: Checksum of all images, labels and class names, before duplicates were left out.
         images_sha256: Checksum of the training images alone, in their order: what a pretraining is made from.
         duplicates: How many training images were left out because the test set holds the same image.
+        group_mates: How many further training images were left out because an image of their group is a test image.
         repeats: How many labels were left out because another labelled training image is the same, so that no image is
             both trained on and validated on. The image stays, without its label.
     """
@@ -181,6 +187,7 @@ class Dataset:
     sha256: str
     images_sha256: str
     duplicates: int
+    group_mates: int
     repeats: int
 
     @functools.cached_property

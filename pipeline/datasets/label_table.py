@@ -37,12 +37,14 @@ class LabelTable:
     lines: list[int]
 
 
-def read_label_table(path: Path, label: str | int | None = None, needs_labels: bool = True) -> LabelTable:
+def read_label_table(
+    path: Path, label: str | int | Sequence[str] | None = None, needs_labels: bool = True
+) -> LabelTable:
     """Read a table of images and labels; other columns are passed over.
 
     Args:
         path: The file.
-        label: The name of the labels' column, or its number from 0; None finds it.
+        label: The name of the labels' column, or usual names, or its number from 0; None finds it.
         needs_labels: Whether a file without labels is refused.
 
     Raises:
@@ -55,8 +57,9 @@ def read_label_table(path: Path, label: str | int | None = None, needs_labels: b
             f"{path}: no column names the images; call it file (names of files) or index (numbers from 0)"
         )
     column = _label_column(table, label, key)
+    wanted = "label" if label is None else label if isinstance(label, str) else "column"
     if column is None and needs_labels:
-        raise PipelineError(f"{path}: it cannot be told which column holds the labels; call it label")
+        raise PipelineError(f"{path}: it cannot be told which column holds the {wanted}s; call it {wanted}")
     names, labels, lines = [], [], []
     for line, cells in table.rows():
         names.append(plain_name(cells[key]))
@@ -195,11 +198,11 @@ def _refuse(table: LabelTable, positions: Sequence[int | None], reason: str) -> 
         raise PipelineError(f"{table.path}: {lines}{more}: {reason}")
 
 
-def _label_column(table: TextTable, label: str | int | None, key: int) -> int | None:
+def _label_column(table: TextTable, label: str | int | Sequence[str] | None, key: int) -> int | None:
     if isinstance(label, int):
         return label if 0 <= label < table.columns else None
-    if label is not None:
+    if isinstance(label, str):
         return table.find([label.casefold()])
-    found = table.find(LABEL_NAMES)
+    found = table.find(LABEL_NAMES if label is None else label)
     others = [number for number in range(table.columns) if number != key]
     return others[0] if found is None and len(others) == 1 else found

@@ -17,16 +17,20 @@ from __future__ import annotations
 
 import inspect
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pipeline import plugins
 from pipeline.config import DataConfig
 from pipeline.datasets.arrays import as_image_data
 from pipeline.datasets.copies import find_copies
 from pipeline.datasets.files import existing_file
+from pipeline.datasets.grouping import Groups, group
 from pipeline.datasets.image_data import Dataset, ImageData
 from pipeline.datasets.relabelling import name_rows, relabel
 from pipeline.datasets.streamed import Storage
@@ -66,6 +70,7 @@ class Loader:
         storage: Decides which images are streamed.
         white: The value that is white in the arrays that the function returns; None leaves it to their numbers.
         labels: A CSV file of labels that replace those that the function returns; "" keeps these.
+        groups: What tells which images belong together, see ``grouping.group``; "" takes each by itself.
     """
 
     name: str
@@ -74,6 +79,7 @@ class Loader:
     storage: Storage
     white: float | None = None
     labels: str = ""
+    groups: str = ""
 
     def __call__(self) -> Any:
         """Call the function and return what it returns.
@@ -107,7 +113,7 @@ def find_loader(config: DataConfig) -> Loader:
     """
     function = plugins.find("data.dataset", config.dataset, BUILT_IN, ENTRY_POINTS)
     loader = bind(config.dataset, function, Storage(Path(config.root), config.streaming), config.args)
-    return replace(loader, labels=config.labels)
+    return replace(loader, labels=config.labels, groups=config.groups)
 
 
 def bind(name: str, function: Any, storage: Storage, args: dict[str, Any]) -> Loader:
@@ -163,6 +169,8 @@ def load_parts(loader: Loader) -> tuple[ImageData, ImageData]:
     parts = name_rows(loaded)
     if loader.labels:
         parts = relabel(parts, existing_file(loader.labels, "data.labels"))
+    if loader.groups:
+        parts = group(parts, loader.groups)
     train, test = hold_out_test(parts) if isinstance(parts, ImageData) else parts
     if loader.storage.streaming == "always" and not train.is_streamed:
         raise PipelineError(
@@ -198,12 +206,40 @@ def hold_out_test(data: ImageData) -> tuple[ImageData, ImageData]:
             f"labels: a test set cannot be held out, since a fifth of {len(labelled)} labelled images is fewer than "
             f"one for each of the {present} classes; label at least {present * 5} images, or return (train, test)"
         )
-    _, test = train_test_split(
-        labelled.numpy(), test_size=TEST_FRACTION, stratify=classes.numpy(), random_state=_TEST_SEED
-    )
+    if data.groups is None:
+        _, test = train_test_split(
+            labelled.numpy(), test_size=TEST_FRACTION, stratify=classes.numpy(), random_state=_TEST_SEED
+        )
+    else:
+        test = labelled.numpy()[_fold_of_groups(classes.numpy(), data.groups[labelled.numpy()])]
     is_test = torch.zeros(len(data), dtype=torch.bool)
     is_test[torch.from_numpy(test)] = True
     return data[~is_test], data[is_test]
+
+
+def _fold_of_groups(classes: Groups, groups: Groups) -> Groups:
+    """About a fifth of some labelled images, in whole groups: places in these arrays.
+
+    Raises:
+        PipelineError: If a class would have no image to train on.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    folds = min(round(1 / TEST_FRACTION), len(np.unique(groups)))
+    best, tested = None, 0
+    if folds > 1:
+        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=_TEST_SEED)
+        with warnings.catch_warnings(action="ignore"):  # of classes with fewer images than folds
+            for train, test in splitter.split(classes, classes, groups):
+                if set(classes[train]) == set(classes) and len(set(classes[test])) > tested:
+                    best, tested = test, len(set(classes[test]))
+    if best is None:
+        raise PipelineError(
+            f"data.groups: a test set cannot be held out, since a class is in one of {len(np.unique(groups))} groups "
+            "alone; label images of other groups, or make smaller groups"
+        )
+    found: Groups = best
+    return found
 
 
 def assemble(train: ImageData, test: ImageData, storage: Storage) -> Dataset:
@@ -222,17 +258,17 @@ def assemble(train: ImageData, test: ImageData, storage: Storage) -> Dataset:
     _check_parts(train, test)
     copies = find_copies(train, test, storage)
     fresh = torch.ones(len(train), dtype=torch.bool)
-    fresh[copies.in_test] = False
+    fresh[copies.in_test + copies.of_test_groups] = False
     if not fresh.any():
-        raise PipelineError("every training image also lies in the test set")
+        raise PipelineError("every training image also lies in the test set, or belongs to a group that does")
     repeated = torch.zeros(len(train), dtype=torch.bool)
     repeated[copies.repeated] = True
     repeated &= fresh
     if repeated.any():
         train = replace(train, labels=train.labels.masked_fill(repeated, -1))
-    duplicates = len(copies.in_test)
-    kept = train[fresh] if duplicates else train
-    return Dataset(kept, test, copies.sha256, copies.images_sha256, duplicates, int(repeated.sum()))
+    duplicates, mates = len(copies.in_test), len(copies.of_test_groups)
+    kept = train if fresh.all() else train[fresh]
+    return Dataset(kept, test, copies.sha256, copies.images_sha256, duplicates, mates, int(repeated.sum()))
 
 
 def _check_parts(train: ImageData, test: ImageData) -> None:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +52,9 @@ class LabelSplit:
     val: Indices
 
 
-def label_split(labels: Indices, classes: int, draw: Draw, val_fraction: float) -> LabelSplit:
+def label_split(
+    labels: Indices, classes: int, draw: Draw, val_fraction: float, groups: Indices | None = None
+) -> LabelSplit:
     """Draw a labelled subset and divide it into training and validation.
 
     Both parts are nested: whatever a smaller budget trains on (validates on), a larger one of the same seed trains
@@ -63,6 +65,8 @@ def label_split(labels: Indices, classes: int, draw: Draw, val_fraction: float) 
         classes: Number of classes.
         draw: Which subset.
         val_fraction: Share of the budget for validation.
+        groups: Which group each training image belongs to, shape (N,): a group is trained on or validates as a whole,
+            as the first of it that is drawn does. None takes each image by itself.
 
     Raises:
         PipelineError: If the budget is below the number of classes in a stratified draw, above the labels there are, or
@@ -81,6 +85,9 @@ def label_split(labels: Indices, classes: int, draw: Draw, val_fraction: float) 
             for r, c in zip(rank[: draw.budget].tolist(), labels[subset].tolist(), strict=True)
         ]
     )
+    if groups is not None:
+        is_val = _first_of_group(is_val, groups[subset])
+        _check_trained(labels[subset[~is_val]], labels[subset], draw)
     if not is_val.any():
         needed = classes * math.ceil(1 / share)
         raise PipelineError(
@@ -90,7 +97,9 @@ def label_split(labels: Indices, classes: int, draw: Draw, val_fraction: float) 
     return LabelSplit(np.sort(subset[~is_val]), np.sort(subset[is_val]))
 
 
-def fold_splits(labels: Indices, classes: int, draw: Draw, count: int) -> list[LabelSplit]:
+def fold_splits(
+    labels: Indices, classes: int, draw: Draw, count: int, groups: Indices | None = None
+) -> list[LabelSplit]:
     """Draw a labelled subset, the same as ``label_split``, and divide it in several ways for a cross-validation.
 
     Each label validates in one fold and is trained on in all others. It is in the same fold at a larger budget. In a
@@ -101,6 +110,7 @@ def fold_splits(labels: Indices, classes: int, draw: Draw, count: int) -> list[L
         classes: Number of classes.
         draw: Which subset.
         count: Folds, at least 2; a budget too small for as many makes fewer.
+        groups: Which group each training image belongs to, see ``label_split``.
 
     Raises:
         PipelineError: If the budget is out of range, a stratified draw has a single label of a class, a random one has
@@ -118,10 +128,29 @@ def fold_splits(labels: Indices, classes: int, draw: Draw, count: int) -> list[L
         )
     # neighbours in rank are in different folds, and the phases let different classes begin with different folds
     fold = (rank[: draw.budget] + phase[of_class]) % count
+    if groups is not None:
+        fold = _first_of_group(fold, groups[subset])
+        for f in np.unique(fold):
+            _check_trained(of_class[fold != f], of_class, draw)
     folds = [LabelSplit(np.sort(subset[fold != f]), np.sort(subset[fold == f])) for f in np.unique(fold)]
     if len(folds) < 2:
         raise PipelineError(f"labels: a budget of {draw.budget} makes a single fold; take more labels")
     return folds
+
+
+def _first_of_group(values: npt.NDArray[Any], groups: Indices) -> npt.NDArray[Any]:
+    """Give every image the value of the first one of its group."""
+    _, first, member = np.unique(groups, return_index=True, return_inverse=True)
+    return values[first][member]
+
+
+def _check_trained(trained: Indices, drawn: Indices, draw: Draw) -> None:
+    untrained = np.setdiff1d(drawn, trained)
+    if len(untrained) and (draw.sampling == "stratified" or not len(trained)):
+        raise PipelineError(
+            f"labels: of a budget of {draw.budget}, class {untrained[0]} has no label left to train on beside those "
+            "that validate with their whole group; take more labels, or smaller groups (data.groups)"
+        )
 
 
 def union(splits: Sequence[LabelSplit]) -> LabelSplit:
@@ -132,6 +161,8 @@ def union(splits: Sequence[LabelSplit]) -> LabelSplit:
 
 def _check_budget(labels: Indices, classes: int, draw: Draw) -> None:
     counts, budget = np.bincount(labels[labels >= 0], minlength=classes), draw.budget
+    if not counts.any():
+        raise PipelineError("labels: no training image has one; label some, and name them in a file as data.labels")
     empty = np.flatnonzero(counts == 0)
     if len(empty):
         raise PipelineError(f"labels: class {empty[0]} has no labelled training image; every class needs one")

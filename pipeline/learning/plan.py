@@ -96,7 +96,9 @@ class Pretrained:
     embeddings: torch.Tensor
 
 
-def split_budget(train: TrainConfig, labels: Indices, classes: int, draw: Draw) -> list[LabelSplit]:
+def split_budget(
+    train: TrainConfig, labels: Indices, classes: int, draw: Draw, groups: Indices | None = None
+) -> list[LabelSplit]:
     """How a label budget is spent: one split into training and validation, or one for each fold.
 
     Args:
@@ -104,10 +106,11 @@ def split_budget(train: TrainConfig, labels: Indices, classes: int, draw: Draw) 
         labels: Labels of all training images, shape (N,), -1 for unlabelled.
         classes: Number of classes.
         draw: Which labels.
+        groups: Which group each training image belongs to; None takes each by itself.
 
     Raises:
         PipelineError: If the budget is out of range or cannot be divided so.
     """
     if train.validation == "kfold":
-        return fold_splits(labels, classes, draw, train.folds)
-    return [label_split(labels, classes, draw, train.val_fraction)]
+        return fold_splits(labels, classes, draw, train.folds, groups)
+    return [label_split(labels, classes, draw, train.val_fraction, groups)]

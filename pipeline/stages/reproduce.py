@@ -111,6 +111,7 @@ def _experiment(config: Experiment, folder: Path, made_from: Inputs, place: Path
                 "args": source["args"],
                 "root": config.data.root,
                 "labels": config.data.labels,
+                "groups": config.data.groups,
             },
             "invariances": {"preset": "none", **made_from.get("invariances", invariances)},
             "pretrain": encoder,
