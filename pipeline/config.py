@@ -69,7 +69,11 @@ class DataConfig:
 
 
 # the built-in networks: import paths by name
-ENCODERS = {"conv": "pipeline.models.encoders:ConvEncoder", "mlp": "pipeline.models.encoders:MLPEncoder"}
+ENCODERS = {
+    "conv": "pipeline.models.encoders:ConvEncoder",
+    "mlp": "pipeline.models.encoders:MLPEncoder",
+    "patches": "pipeline.models.encoders:PatchEncoder",
+}
 DECODERS = {"conv": "pipeline.models.decoders:ConvDecoder", "mlp": "pipeline.models.decoders:MLPDecoder"}
 
 
@@ -78,11 +82,14 @@ class NetworkConfig:
     """An encoder or a decoder.
 
     Attributes:
-        name: "conv", "mlp", a name that an installed package adds, or the import path "module:Class" of your own.
-        widths: For "conv", channels of each stride-2 layer; for "mlp", units of each hidden layer. Their number
-            is the depth. A decoder lists them from the latent towards the image.
-        hidden: "conv" only: units of fully connected layers between the convolutions and the latent.
-        args: Further keyword arguments for a class of your own.
+        name: "conv", "mlp", for an encoder also "patches", a name that an installed package adds, or the import path
+            "module:Class" of your own.
+        widths: For "conv", channels of each stride-2 layer; for "mlp", units of each hidden layer; for "patches", units
+            of each layer of the network on a patch. Their number is the depth. A decoder lists them from the latent
+            towards the image.
+        hidden: Units of fully connected layers between convolutions or patches and the latent; "mlp" has none.
+        args: Further keyword arguments, such as patch of "patches", the side of a patch in pixels (4), or those of a
+            class of your own.
     """
 
     name: str = "conv"
@@ -177,8 +184,8 @@ class PretrainConfig:
     """How the encoder is pretrained on images without labels: the settings that all methods have.
 
     Attributes:
-        method: A built-in method by name (autoencoder, vae), a name that an installed package adds, or the import path
-            "module:OBJECT" of your own.
+        method: A built-in method by name (autoencoder, masked, vae, views), a name that an installed package adds, or
+            the import path "module:OBJECT" of your own.
         args: Settings that this method alone has, such as {beta: 4} of a vae; listed at the end of --help. One that the
             method does not have is refused.
         latent: Width of the bottleneck.

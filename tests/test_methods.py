@@ -50,7 +50,7 @@ def seen(plugins: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("chosen", "summary", "decodes"),
     [
         (("--pretrain.method=masked_patches:METHOD", "--pretrain.args.hidden=0.6"), "masked autoencoder", True),
-        (("--pretrain.method=views",), "agreement of views", False),
+        (("--pretrain.method=alike",), "agreement of views", False),
     ],
     ids=["masked", "views"],
 )
@@ -100,8 +100,8 @@ def test_settings_of_a_method_from_elsewhere_are_its_own(seen: Path) -> None:
     assert resolved["args"] == {"hidden": 0.75, "patch": 2}
     assert "corruption" not in resolved  # which it does not read
     assert "decoder" not in methods.resolved(PretrainConfig(method="alike_views:METHOD"))
-    with pytest.raises(PipelineError, match=r"args.beta: the method views has no such setting; .* alike, spread"):
-        methods.own_settings(PretrainConfig(method="views", args={"beta": 4}))
+    with pytest.raises(PipelineError, match=r"args.beta: the method alike has no such setting; .* alike, spread"):
+        methods.own_settings(PretrainConfig(method="alike", args={"beta": 4}))
     with pytest.raises(PipelineError, match=r"pretrain.args: hidden: 2.0 is not allowed"):
         methods.own_settings(PretrainConfig(method="masked_patches:METHOD", args={"hidden": 2.0}))
 
@@ -162,7 +162,7 @@ DIVERGES = Method("diverges", lambda parts: NoLoss(parts.encoder))
         ("method=wrong:NO_METHOD", "'wrong:NO_METHOD' is a dict; expected a pipeline.methods.Method"),
         ("method=wrong:SILENT", "method wrong:SILENT: training_step fails"),
         ("method=wrong:DIVERGES", "method wrong:DIVERGES: training_step gives nan; expected a loss"),
-        ("method=nope", "pretrain.method: 'nope' is unknown; expected one of autoencoder, vae"),
+        ("method=nope", "pretrain.method: 'nope' is unknown; expected one of autoencoder, masked, vae, views"),
     ],
 )
 def test_what_is_not_as_promised_is_refused_before_training(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.methods import Method, Parts
 
@@ -28,6 +28,13 @@ def _make_model(parts: Parts) -> Autoencoder:
     return Autoencoder(parts.encoder, parts.make_decoder(), parts.make_corruption(), parts.settings.loss)
 
 
+def _explain(outcome: dict[str, Any], settings: dict[str, Any]) -> list[str]:
+    """Which images the two figures are of."""
+    if settings["corruption"] and "holdout_loss" in outcome:
+        return ["The left-out images are not corrupted, and BatchNorm's statistics are those of such images."]
+    return []
+
+
 METHOD = Method(
     summary="autoencoder",
     make_model=_make_model,
@@ -36,4 +43,5 @@ METHOD = Method(
     loss="reconstruction loss, summed over pixels,",
     when="first of all; its latents suit a graph and a linear head alike, and it needs little tuning.",
     reference="Vincent et al. 2010, https://jmlr.org/papers/v11/vincent10a.html",
+    explain=_explain,
 )

@@ -65,6 +65,19 @@ def reestimated(network: nn.Module, forward: Callable[[Tensor], Any], batches: I
             _write(layer, statistics)
 
 
+@contextmanager
+def by_batch(network: nn.Module) -> Iterator[None]:
+    """Run a block in which BatchNorm takes mean and variance from the batch at hand, as in training, and keeps none."""
+    layers = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    for layer in layers:
+        layer.forward = partial(_normalise, layer)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward
+
+
 def _moving(network: nn.Module) -> list[_BatchNorm]:
     """The layers whose statistics follow the training."""
     found = (module for module in network.modules() if isinstance(module, _BatchNorm))
@@ -79,6 +92,10 @@ def _read(layer: _BatchNorm) -> list[Tensor]:
 def _write(layer: _BatchNorm, statistics: list[Tensor]) -> None:
     for name, value in zip(_STATISTICS, statistics, strict=True):
         getattr(layer, name).copy_(value)
+
+
+def _normalise(layer: _BatchNorm, x: Tensor) -> Tensor:
+    return F.batch_norm(x, None, None, layer.weight, layer.bias, True, 0.0, layer.eps)
 
 
 def _average(layer: _BatchNorm, x: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Shape = tuple[int, int, int]  # channels, height, width
@@ -68,6 +69,78 @@ class MLPEncoder(nn.Module):
         """Latents, shape (B, out_features)."""
         latents: Tensor = self.layers(x)
         return latents
+
+
+class PatchEncoder(nn.Module):
+    """The same small network on each patch of the image, then fully connected layers over all patches side by side.
+
+    Patches can be left out before anything is computed of them; zeros stand in their places then, and what is there
+    counts for more in proportion.
+
+    Args:
+        in_shape: (C, H, W) of the images; they are padded with zeros to whole patches at the right and the bottom.
+        out_features: Width of the latent.
+        widths: Units of each layer of the network on a patch.
+        hidden: Units of fully connected layers between the patches and the latent.
+        patch: Side of a patch, pixels.
+
+    Attributes:
+        patches: Number of patches of an image.
+    """
+
+    def __init__(
+        self,
+        in_shape: Shape,
+        out_features: int,
+        widths: Sequence[int] = (64, 128, 32),
+        hidden: Sequence[int] = (512,),
+        patch: int = 4,
+    ) -> None:
+        if patch < 1:
+            raise ValueError(f"patch: {patch} is not allowed; expected at least 1 pixel")
+        super().__init__()
+        self.out_features, self.patch = out_features, patch
+        channels, height, width = in_shape
+        self.patches = -(-height // patch) * -(-width // patch)
+        size = channels * patch**2
+        self.each = nn.Sequential(*dense_layers(size, widths))
+        joined = self.patches * (widths[-1] if widths else size)
+        last = hidden[-1] if hidden else joined
+        self.layers = nn.Sequential(*dense_layers(joined, hidden), nn.Linear(last, out_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Latents, shape (B, out_features)."""
+        latents: Tensor = self.layers(self._encode(self._cut(x)).flatten(1))
+        return latents
+
+    def encode_visible(self, x: Tensor, visible: Tensor) -> Tensor:
+        """Latents of some patches of each image, shape (B, out_features).
+
+        Args:
+            x: Images, shape (B, C, H, W).
+            visible: Numbers of the patches that are seen, in the order of reading, shape (B, K).
+        """
+        patches = self._cut(x)
+        seen = self._encode(patches.gather(1, visible[:, :, None].expand(-1, -1, patches.shape[2])))
+        seen = seen * (self.patches / visible.shape[1])
+        places = visible[:, :, None].expand_as(seen)
+        whole = seen.new_zeros(x.shape[0], self.patches, seen.shape[2]).scatter(1, places, seen)
+        latents: Tensor = self.layers(whole.flatten(1))
+        return latents
+
+    def _cut(self, x: Tensor) -> Tensor:
+        """The patches of each image in the order of reading, shape (B, patches, C * patch * patch)."""
+        channels, height, width = x.shape[1:]
+        side = self.patch
+        x = F.pad(x, (0, -width % side, 0, -height % side))
+        rows, columns = x.shape[2] // side, x.shape[3] // side
+        grid = x.reshape(-1, channels, rows, side, columns, side).permute(0, 2, 4, 1, 3, 5)
+        return grid.reshape(-1, self.patches, channels * side**2)
+
+    def _encode(self, patches: Tensor) -> Tensor:
+        """Features of patches, shape (B, K, features)."""
+        features: Tensor = self.each(patches.flatten(0, 1))
+        return features.view(-1, patches.shape[1], features.shape[1])
 
 
 def dense_layers(in_features: int, widths: Sequence[int]) -> list[nn.Module]:

@@ -7,6 +7,7 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
+from pipeline.models.batch_statistics import by_batch
 from pipeline.models.inputs import as_input
 
 
@@ -71,13 +72,17 @@ class Pretraining(pl.LightningModule):
     def measure(self, images: Tensor) -> dict[str, float]:
         """Columns of history on images held out of pretraining, by name; here, the training's own loss of them.
 
+        BatchNorm normalises that loss by the images themselves, as it does in training, since a method's loss need not
+        be of clean images.
+
         It is asked after each epoch, in eval mode and under random numbers of its own, so that it does not change the
         training.
 
         Args:
             images: uint8 or floats in [0, 1], shape (N, C, H, W).
         """
-        return {"holdout_loss": float(self.training_step((images, torch.full((len(images),), -1))))}
+        with by_batch(self):
+            return {"holdout_loss": float(self.training_step((images, torch.full((len(images),), -1))))}
 
     def parts(self) -> dict[str, nn.Module]:
         """Return the modules that are stored beside the encoder, by file name, so that this model can be made again."""

@@ -48,7 +48,7 @@ def _make_network(part: str, config: NetworkConfig, built_in: dict[str, str], *p
     arguments: dict[str, Any] = dict(config.args)
     if config.name in built_in:
         arguments["widths"] = config.widths
-        if config.name == "conv":
+        if config.name in ("conv", "patches"):
             arguments["hidden"] = config.hidden
     try:
         inspect.signature(factory).bind(*positional, **arguments)

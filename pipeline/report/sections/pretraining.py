@@ -61,8 +61,6 @@ def _sentences(evidence: Evidence) -> list[str]:
         sentence += " from corrupted input"
     if "holdout_loss" in outcome:
         sentence += f", and at {outcome['holdout_loss']:.2f} on training images left out of pretraining"
-        if corrupted:
-            sentence += ", uncorrupted"
     sentences = [f"{sentence}."]
     if method.explain is not None:
         sentences += method.explain(outcome, settings)

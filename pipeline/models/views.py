@@ -1,0 +1,100 @@
+"""An autoencoder whose latents of two changed copies of an image have to agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pipeline.models.batch_statistics import by_batch
+from pipeline.models.encoders import dense_layers
+from pipeline.models.inputs import as_input
+from pipeline.models.losses import binary_cross_entropy
+from pipeline.models.pretraining import Reconstructing
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What each term of the loss counts.
+
+    Attributes:
+        invariance: Weight of the mean squared difference between the projections of two views.
+        variance: Weight of what the standard deviation of each projected feature lacks of 1.
+        covariance: Weight of the squared covariances between projected features.
+        reconstruction: Weight of the clean image's cross-entropy given a view's latent, summed over pixels.
+    """
+
+    invariance: float = 25.0
+    variance: float = 25.0
+    covariance: float = 1.0
+    reconstruction: float = 0.1
+
+
+class ViewAutoencoder(Reconstructing):
+    """Agreement of views by VICReg (Bardes et al. 2022, arXiv 2105.04906) beside the denoising autoencoder's task.
+
+    Agreement teaches the encoder to leave out whatever the random changes change; variance and covariance keep it from
+    making all images alike; drawing the clean image keeps what agreement has no use for.
+
+    Args:
+        encoder: (B, C, H, W) to (B, features), with ``out_features``.
+        decoder: (B, features) to logits (B, C, H, W).
+        corruption: Makes a view of an image, at random.
+        projector: Units of the layers that lie between latents and agreement; they are not kept.
+        weights: What each term of the loss counts.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        corruption: nn.Module,
+        projector: Sequence[int] = (512, 256),
+        weights: Weights | None = None,
+    ) -> None:
+        super().__init__(encoder, decoder, corruption)
+        *hidden, last = projector
+        width = int(encoder.out_features)  # type: ignore[arg-type]  # the encoder's contract
+        self.projector = nn.Sequential(*dense_layers(width, hidden), nn.Linear(hidden[-1] if hidden else width, last))
+        self.weights = weights or Weights()
+
+    def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """The weighted sum of the four terms; the labels beside the images are not read."""
+        return sum(self.terms(as_input(batch[0])).values(), torch.zeros((), device=self.device))
+
+    def terms(self, clean: Tensor) -> dict[str, Tensor]:
+        """The weighted terms of the loss of clean images, shape (B, C, H, W), by the names of their weights."""
+        first, second = (self.encoder(self.corruption(clean)) for _ in range(2))
+        drawn = [binary_cross_entropy(self.decoder(latents), clean) for latents in (first, second)]
+        a, b = self.projector(first).float(), self.projector(second).float()
+        return {
+            "invariance": self.weights.invariance * F.mse_loss(a, b),
+            "variance": self.weights.variance * (lacking_variance(a) + lacking_variance(b)) / 2,
+            "covariance": self.weights.covariance * (shared_variance(a) + shared_variance(b)),
+            "reconstruction": self.weights.reconstruction * (drawn[0] + drawn[1]) / 2,
+        }
+
+    def measure(self, images: Tensor) -> dict[str, float]:
+        """The loss of held-out images, its agreement, and the reconstruction of images that are not changed."""
+        clean = as_input(images)
+        with by_batch(self):  # the changed copies are not what the statistics are of
+            terms = {name: value.item() for name, value in self.terms(clean).items()}
+        return {
+            "holdout_loss": sum(terms.values()),
+            "holdout_invariance": terms["invariance"],
+            "holdout_reconstruction": float(binary_cross_entropy(self.decoder(self.embed(images)), clean)),
+        }
+
+
+def lacking_variance(features: Tensor) -> Tensor:
+    """Mean of what the standard deviations of features, shape (B, D), lack of 1."""
+    return F.relu(1 - (features.var(0) + 1e-4).sqrt()).mean()
+
+
+def shared_variance(features: Tensor) -> Tensor:
+    """Sum of the squared covariances between different features, shape (B, D), divided by their number."""
+    covariance = torch.cov(features.T)
+    return (covariance - covariance.diagonal().diag()).square().sum() / len(covariance)
