@@ -442,6 +442,9 @@ class GridConfig:
             starts from one is trained with each of them on each draw. With one, the intervals do not say how much
             another pretraining would change.
         margin: Difference in E_out, in percentage points, up to which two modes count as equally good.
+        ablation: Train finetune and scratch once more, with an encoder of their own, as if no invariances were known,
+            so that the report can tell what these bought from what images without labels did. It takes one more
+            pretraining.
         jobs: Cells trained at a time on this machine; 0 takes all cores. On a cluster each worker trains one.
         baselines: Train the classical baselines on the same draws.
     """
@@ -452,6 +455,7 @@ class GridConfig:
     draws: int = 8
     encoders: int = 1
     margin: float = 0.1
+    ablation: bool = False
     jobs: int = 0
     baselines: bool = True
 
@@ -580,6 +584,11 @@ class Experiment:
         """The experiment once for each encoder of its grid: with the seed that this one is pretrained with."""
         seeds = range(self.pretrain.seed, self.pretrain.seed + self.grid.encoders)
         return tuple(replace(self, pretrain=replace(self.pretrain, seed=seed)) for seed in seeds)
+
+    @property
+    def without_invariances(self) -> Experiment:
+        """The experiment of somebody who does not know which changes leave a class as it is."""
+        return replace(self, invariances=InvariancesConfig("none"))
 
 
 def from_parsed(chosen: Any) -> Experiment:

@@ -58,6 +58,6 @@ def test_several_encoders_are_not_pretrained_by_several_processes(
     tiny: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert tiny("pretrain", "--grid.encoders=2", "--runtime.devices=2", "--runtime.accelerator=cpu") == 2
-    assert "grid.encoders: 2 cannot be pretrained by 2 processes in one command" in capsys.readouterr().err
+    assert "grid.encoders: 2 encoders cannot be pretrained by 2 processes in one command" in capsys.readouterr().err
     assert tiny("compare", "--grid.encoders=0") == 2
     assert "grid.encoders: 0 is not allowed; expected at least 1" in capsys.readouterr().err

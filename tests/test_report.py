@@ -330,7 +330,9 @@ def test_page_needs_no_other_file(folder: Path) -> None:
     assert set(re.findall(r"url\((#|data:image/png|[^)]{1,20})", html)) <= {"#", "data:image/png"}
     assert not {"link", "iframe", "object", "img"} & {tag for tag, _ in page_shown.tags}
     charts = [attributes for tag, attributes in page_shown.tags if tag == "svg"]
-    assert len(charts) == 2 + 3 * 2 + 2 + 2  # comparison, forest; learning curves; two maps; losses, reconstructions
+    assert (
+        len(charts) == 3 + 3 * 2 + 2 + 2
+    )  # comparison, gains, forest; learning curves; two maps; losses, reconstructions
     assert all(chart["role"] == "img" and chart["aria-label"] for chart in charts)
     assert len(html) < 1_500_000
 

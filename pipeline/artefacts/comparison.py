@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts import cell_files, encoder
 from pipeline.artefacts.cell import CELLS, Cell
-from pipeline.artefacts.grid import Entry, entries
+from pipeline.artefacts.grid import Entry, ablated, entries
 from pipeline.artefacts.results import (
+    BoughtBudget,
     Comparison,
+    GainRow,
     IntervalRecord,
     PairedRow,
     Quantity,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-RESULTS, COMPARISON = "results.csv", "comparison.json"
+RESULTS, ABLATION, COMPARISON = "results.csv", "ablation.csv", "comparison.json"
 QUANTITIES: tuple[Quantity, ...] = ("e_in", "e_out")
 LEVEL = 0.95  # of all intervals
 
@@ -98,7 +100,7 @@ def find_summary(folder: Path, cell: str) -> SummaryRow | None:
 
 def _fingerprint(config: Experiment, grid: Sequence[Entry]) -> str:
     """What a comparison of these entries is recognised by; it takes moments and is made again by other source."""
-    inputs = [entry.inputs for entry in grid]
+    inputs = [entry.inputs for entry in (*grid, *ablated(config))]
     source = provenance.source_sha256()
     return fingerprint({"stage": "compare", "cells": inputs, "margin": config.grid.margin, "source": source})
 
@@ -116,6 +118,7 @@ def write(config: Experiment) -> Comparison:
 
     grid = entries(config)
     groups = _grouped(config, grid)
+    without = _grouped(config, ablated(config))
     comparison: Comparison = {
         "dataset": config.data.dataset,
         "pretraining": encoder.describe(config),
@@ -126,8 +129,11 @@ def write(config: Experiment) -> Comparison:
         "summary": [_summary(group) for group in groups],
         "paired": _paired(groups, config.grid.margin / 100),
         "flags": examine_arms(config.folder, [group.rows for group in groups]),
+        "bought": _bought(groups, without),
     }
     files = {RESULTS: disk.as_csv([row for group in groups for row in group.rows])}
+    if without:
+        files[ABLATION] = disk.as_csv([row for group in without for row in group.rows])
     return _record(config.folder).write(_fingerprint(config, grid), comparison, files)
 
 
@@ -254,6 +260,34 @@ def _paired(groups: Sequence[_Group], margin: float) -> list[PairedRow]:
                     }
                 )
     return differences
+
+
+def _bought(groups: Sequence[_Group], without: Sequence[_Group]) -> list[BoughtBudget]:
+    """What images without labels and the invariances bought, at each budget that allows to ask."""
+    from pipeline.evaluation.bought import PLAIN, purchases
+
+    found: list[BoughtBudget] = []
+    for labels in sorted({group.labels for group in groups}):
+        tables = {group.mode: group.wrong for group in groups if group.labels == labels}
+        tables |= {group.mode + PLAIN: group.wrong for group in without if group.labels == labels}
+        gains: list[GainRow] = [
+            {
+                "what": each.what,
+                "without": each.without,
+                "having": each.having,
+                "gain": interval_record(each.gain.interval(LEVEL)),
+            }
+            for each in purchases(tables, [mode for mode in tables if _uses_unlabelled(mode)])
+        ]
+        plain = {group.mode: _interval(group.wrong) for group in without if group.labels == labels}
+        if gains:
+            found.append({"labels": labels, "gains": gains, "plain": plain})
+    return found
+
+
+def _uses_unlabelled(mode: str) -> bool:
+    """Whether a mode learns from images without labels while the classifier is trained."""
+    return mode in MODES and (find_mode(mode).spreads_labels or find_mode(mode).consistency)
 
 
 def _pairs(modes: Iterable[str]) -> list[tuple[str, str]]:

@@ -38,6 +38,13 @@ def artefact(config: Experiment) -> Artefact[Outcome]:
     return Artefact(config.folder, _NAME, inputs(config), lambda folder: _make(config, folder), _REMEDY)
 
 
+def of_grid(config: Experiment) -> tuple[Experiment, ...]:
+    """The experiment once for each encoder that its grid needs: of each seed, and those that know no invariances."""
+    if not config.grid.ablation:
+        return config.by_encoder
+    return (*config.by_encoder, *config.without_invariances.by_encoder)
+
+
 def inputs(config: Experiment) -> Inputs:
     """What the encoder is made from."""
     made_from = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pipeline.artefacts import data_card, data_source, encoder, graph
 from pipeline.artefacts.baseline import Baseline
@@ -16,6 +17,7 @@ from pipeline.modes import BASELINES, find_mode
 from pipeline.parallel import Task, check, fan_out
 
 Entry = Cell | Baseline  # of the grid
+ABLATED = ("finetune", "scratch")  # modes that an ablation trains once more
 
 
 def entries(config: Experiment) -> list[Entry]:
@@ -28,6 +30,13 @@ def entries(config: Experiment) -> list[Entry]:
         for name in BASELINES if config.grid.baselines else ():
             found += [Baseline(config, name, labels, seed) for seed in range(config.grid.draws)]
     return found
+
+
+def ablated(config: Experiment) -> list[Entry]:
+    """The entries that are trained as if no invariances were known; none unless the grid asks for them."""
+    if not config.grid.ablation:
+        return []
+    return entries(replace(config.without_invariances, grid=replace(config.grid, modes=ABLATED, baselines=False)))
 
 
 # --- what can be trained --------------------------------------------------------------------------------------
@@ -50,6 +59,7 @@ def check_settings(config: Experiment) -> None:
             f"train.trials: settings to choose among are {counts}; give every mode of the grid as many, or the one "
             "with the most is favoured"
         )
+    _check_ablation(config)
     data_source.check_unchanged(config)
     data_card.check_budgets(config, config.grid.labels)
 
@@ -61,8 +71,20 @@ def check_encoders(config: Experiment) -> None:
         PipelineError: If one is needed and missing.
     """
     if any(find_mode(mode).pretrained for mode in config.grid.modes):
-        for own in config.by_encoder:
+        for own in encoder.of_grid(config):
             encoder.artefact(own).check()
+
+
+def _check_ablation(config: Experiment) -> None:
+    if not config.grid.ablation:
+        return
+    if not config.invariances.amounts():
+        raise PipelineError("grid.ablation: true, but invariances names none: there is nothing to leave out")
+    missing = [mode for mode in ABLATED if mode not in config.grid.modes]
+    if missing:
+        raise PipelineError(
+            f"grid.ablation: true needs {' and '.join(ABLATED)} in grid.modes, which lacks {', '.join(missing)}"
+        )
 
 
 # --- training it ----------------------------------------------------------------------------------------------

@@ -122,6 +122,29 @@ class FlagRow(TypedDict):
     text: str
 
 
+class GainRow(TypedDict):
+    """How much less a classifier errs because it has something, see ``pipeline.evaluation.bought.Purchase``."""
+
+    what: str
+    without: str
+    having: str
+    gain: IntervalRecord
+
+
+class BoughtBudget(TypedDict):
+    """What images without labels and the invariances bought at a label budget.
+
+    Attributes:
+        labels: Label budget.
+        gains: What each of them bought.
+        plain: E_out of the modes that were trained once more as if no invariances were known; empty without ablation.
+    """
+
+    labels: int
+    gains: list[GainRow]
+    plain: dict[str, IntervalRecord]
+
+
 class Comparison(TypedDict):
     """The content of comparison.json.
 
@@ -135,6 +158,7 @@ class Comparison(TypedDict):
         summary: A row a budget and mode, in the order of results.csv.
         paired: A row a budget, pair of modes and error.
         flags: Reasons not to trust single results.
+        bought: What images without labels and the invariances bought, by budget.
         fingerprint: Of all that it was made from, once it is written.
         files: SHA-256 of results.csv, once it is written.
     """
@@ -148,6 +172,7 @@ class Comparison(TypedDict):
     summary: list[SummaryRow]
     paired: list[PairedRow]
     flags: list[FlagRow]
+    bought: list[BoughtBudget]
     fingerprint: NotRequired[str]
     files: NotRequired[dict[str, str]]
 

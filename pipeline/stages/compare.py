@@ -20,7 +20,7 @@ def run(config: Experiment) -> Path:
     grid.check_encoders(config)
     found = comparison.find(config)
     if found is None:
-        grid.train_missing(config, grid.entries(config))
+        grid.train_missing(config, [*grid.entries(config), *grid.ablated(config)])
         found = comparison.write(config)
     print(comparison_table(found))
     return config.folder / comparison.RESULTS

@@ -19,13 +19,15 @@ def run(config: Experiment) -> Path:
     """
     if config.runtime.tensorboard:
         extras.require("tensorboard", "runtime.tensorboard")
-    if config.grid.encoders > 1 and config.runtime.processes > 1:
+    needed = encoder.of_grid(config)
+    if len(needed) > 1 and config.runtime.processes > 1:
         raise PipelineError(
-            f"grid.encoders: {config.grid.encoders} cannot be pretrained by {config.runtime.processes} processes in "
-            "one command; run it for each with --grid.encoders 1 and --pretrain.seed, and compare finds them"
+            f"grid.encoders: {len(needed)} encoders cannot be pretrained by {config.runtime.processes} processes in "
+            "one command; run it for each with --grid.encoders 1, --grid.ablation false and --pretrain.seed (or "
+            "--invariances.preset none), and compare finds them"
         )
     data_source.check_unchanged(config)
     if any(data_card.load(config)["train_per_class"]):  # images without any label can be pretrained on, too
         grid.check_settings(config)
-    folders = [encoder.build(own) for own in config.by_encoder]
+    folders = [encoder.build(own) for own in needed]
     return folders[0]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from pipeline.report.blocks import Section
 from pipeline.report.evidence import Evidence
+from pipeline.report.sections.bought import bought
 from pipeline.report.sections.cells import every_cell
 from pipeline.report.sections.comparison import comparison
 from pipeline.report.sections.differences import differences
@@ -23,6 +24,7 @@ from pipeline.report.sections.worth import worth
 
 SECTIONS: tuple[Callable[[Evidence], Section | None], ...] = (
     comparison,
+    bought,
     worth,
     differences,
     mode_by_mode,

@@ -61,7 +61,9 @@ def _rules(evidence: Evidence) -> list[str]:
             f"Pretraining used {images} training images, no label and no test image; {card['train'] - images} "
             "training images were left out of it."
         )
-    rules += _looks(evidence.looks, int(rows[0]["n_test"]), evidence.config.grid.encoders)
+    grid = evidence.config.grid
+    settings = 2 * grid.encoders if grid.ablation else grid.encoders
+    rules += _looks(evidence.looks, int(rows[0]["n_test"]), settings)
     if any(row["mode"] in BASELINES for row in rows):
         rules.append(
             "The classical baselines select nothing and need no validation labels: they train on the entire budget."
@@ -100,13 +102,13 @@ def _trials(evidence: Evidence) -> list[str]:
     ]
 
 
-def _looks(looks: Looks, images: int, encoders: int) -> list[str]:
-    """Who looked at the test set, and who more than once; each encoder's cells may, once."""
+def _looks(looks: Looks, images: int, settings: int) -> list[str]:
+    """Who looked at the test set, and who more than once; so many settings of a cell belong to the grid itself."""
     sentences = [f"The test set of {images} images is opened for a cell after its epoch has been selected, and once."]
     if looks.again:
         cells = ", ".join(f"{cell} ({count} times)" for cell, count in sorted(looks.again.items()))
         sentences.append(f"It was opened again for {cells}, whose folders were removed or whose processes were ended.")
-    if looks.settings > encoders:
+    if looks.settings > settings:
         sentences.append(
             f"In this experiment's folder the same mode, budget and draw was measured under up to {looks.settings} "
             "settings: whoever picks among them by E_out has chosen by the test set, and E_out is too low."
