@@ -65,7 +65,7 @@ def _settings(name: str, words: Sequence[str]) -> tuple[Any, list[Any]]:
             f"the settings cannot be read ({type(error).__name__}: {error}); mend the file that --config names, or the "
             "options"
         ) from error
-    options = [chosen[option] for option in stage.options]
+    options = [chosen[option.replace("-", "_")] for option in stage.options]
     if stage.operands is not None:
         return chosen[stage.operands[0]], options
     experiment = from_parsed(chosen)

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline import modes
 from pipeline.artefacts import classifier
+from pipeline.datasets.new_images import KINDS
 from pipeline.stages import all as all_stages
 from pipeline.stages import (
     check_dataset,
@@ -95,12 +96,14 @@ TOOLS = {
         predict.run,
         "classify images of yours with a trained classifier; class and probabilities as CSV",
         {
-            "images": (
-                str,
-                "",
-                "folder of PNG and JPEG files, one such file, .npy, .npz, or an IDX file, gzipped or not",
-            ),
+            "images": (str, "", f"{KINDS}; gzipped or not"),
             "resize": (bool, False, "scale images of another size, and convert grey and colour; else they are refused"),
+            "white": (
+                float | None,
+                None,
+                "value of a white pixel; null: as in the training, if the numbers agree with that",
+            ),
+            "skip-broken": (bool, False, "leave out pictures that cannot be read, and say which"),
             "out": (str, "", "CSV file to write; empty: runs/<name>/predictions/<images>-<cell>.csv"),
             **classifier.OPTIONS,
         },

@@ -178,7 +178,7 @@ def test_a_file_that_computes_something_else_is_refused(runs: Path, tmp_path: Pa
     folder = cell(runs, "frozen-100-0")
     description = classifier.describe(folder)
     model = classifier.restore(Experiment(), folder, description)
-    deviation = onnx_file.save(model, (1, 8, 8), description["classes"], tmp_path / "model.onnx")
+    deviation = onnx_file.save(model, (1, 8, 8), {"classes": description["classes"]}, tmp_path / "model.onnx")
     assert deviation < 1e-4
     with torch.no_grad():
         next(model.head.parameters())[0, 0] += 0.01
@@ -199,9 +199,7 @@ def test_a_network_that_cannot_be_written_for_every_batch_is_refused(tmp_path: P
     from pipeline.errors import PipelineError
 
     with pytest.raises(PipelineError, match=r"--onnx false"):
-        onnx_file.save(
-            Deployed(DependsOnTheBatch(), nn.Linear(64, 2)).eval(), (1, 8, 8), ["a", "b"], tmp_path / "m.onnx"
-        )
+        onnx_file.save(Deployed(DependsOnTheBatch(), nn.Linear(64, 2)).eval(), (1, 8, 8), {}, tmp_path / "m.onnx")
 
 
 def test_an_interrupted_export_leaves_no_folder(runs: Path, tiny: Run, monkeypatch: pytest.MonkeyPatch) -> None:

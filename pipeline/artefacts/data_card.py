@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
 
 from pipeline.artefacts import data_source
 from pipeline.config import Experiment, as_dict
 from pipeline.datasets import loading
+from pipeline.datasets.facts import Facts, find_facts
 from pipeline.datasets.image_data import Dataset
 from pipeline.datasets.splits import Draw
 from pipeline.errors import PipelineError
@@ -24,37 +23,7 @@ from pipeline.store.file_marks import opened_files
 from pipeline.store.fingerprints import Inputs
 from pipeline.store.manifest import Manifest, open_artefact
 
-
-class DataCard(TypedDict):
-    """What a data set holds.
-
-    Attributes:
-        dataset: The name or import path that the config gives it.
-        sha256: The digest of all images, labels and class names, before copies were left out.
-        images_sha256: The digest of the training images alone.
-        shape: Channels, height and width of an image.
-        classes: The classes' names, in the order of the labels.
-        train: Number of training images.
-        test: Number of test images.
-        unlabelled: Number of training images without a label.
-        train_per_class: Number of labelled training images of each class.
-        left_out_because_in_test: Number of training images left out because the test set holds the same image.
-        left_out_because_of_groups: Number of further training images left out because their group is in the test set.
-        labels_of_copies_left_out: Number of labels left out because another labelled image is the same.
-    """
-
-    dataset: str
-    sha256: str
-    images_sha256: str
-    shape: list[int]
-    classes: list[str]
-    train: int
-    test: int
-    unlabelled: int
-    train_per_class: list[int]
-    left_out_because_in_test: int
-    left_out_because_of_groups: int
-    labels_of_copies_left_out: int
+LOOKED_AT = 500  # test images among which near copies are looked for; check-dataset looks at more
 
 
 def inputs(config: Experiment, sha256: str) -> Inputs:
@@ -67,13 +36,13 @@ def inputs(config: Experiment, sha256: str) -> Inputs:
     }
 
 
-def _artefact(config: Experiment, sha256: str, make: Callable[[Path], DataCard]) -> Artefact[DataCard]:
+def _artefact(config: Experiment, sha256: str, make: Callable[[Path], Facts]) -> Artefact[Facts]:
     return Artefact(
         config.folder, "data", inputs(config, sha256), make, f"run `{command('data')}` with the same settings first"
     )
 
 
-def load(config: Experiment) -> DataCard:
+def load(config: Experiment) -> Facts:
     """Read the finished card.
 
     Raises:
@@ -82,7 +51,7 @@ def load(config: Experiment) -> DataCard:
     return _artefact(config, data_source.read(config)["data_sha256"], _refuse).open()["outcome"]
 
 
-def _refuse(folder: Path) -> DataCard:
+def _refuse(folder: Path) -> Facts:
     raise AssertionError("only stage data makes cards")
 
 
@@ -123,14 +92,14 @@ def build(config: Experiment) -> Built:
     return Built(folder, data_source.changes(config, before), before["data_sha256"] != dataset.sha256)
 
 
-def find(experiment: Path, sha256: str) -> Manifest[DataCard]:
+def find(experiment: Path, sha256: str) -> Manifest[Facts]:
     """Find the card of the data with this checksum, from the experiment's folder alone; return its manifest.
 
     Raises:
         PipelineError: If the folder has none.
     """
     for folder in sorted(experiment.glob("data-*")):
-        manifest: Manifest[DataCard] = open_artefact(folder, f"run `{command('data')}` again")
+        manifest: Manifest[Facts] = open_artefact(folder, f"run `{command('data')}` again")
         if manifest["outcome"]["sha256"] == sha256:
             return manifest
     raise PipelineError(
@@ -170,23 +139,11 @@ def load_dataset(config: Experiment) -> Dataset:
     return dataset
 
 
-def _make(config: Experiment, dataset: Dataset, folder: Path) -> DataCard:
+def _make(config: Experiment, dataset: Dataset, folder: Path) -> Facts:
+    from pipeline.datasets.near_copies import find_near_copies
+
     print(f"{config.data.dataset}: {dataset.whereabouts}")
-    names = dataset.train.class_names
-    counts = Counter(dataset.train.labels.tolist())
-    card: DataCard = {
-        "dataset": config.data.dataset,
-        "sha256": dataset.sha256,
-        "images_sha256": dataset.images_sha256,
-        "shape": list(dataset.train.shape),
-        "classes": list(names),
-        "train": len(dataset.train),
-        "test": len(dataset.test),
-        "unlabelled": counts.pop(-1, 0),
-        "train_per_class": [counts[c] for c in range(len(names))],
-        "left_out_because_in_test": dataset.duplicates,
-        "left_out_because_of_groups": dataset.group_mates,
-        "labels_of_copies_left_out": dataset.repeats,
-    }
-    disk.write_json(folder / "card.json", card)
-    return card
+    near = find_near_copies(dataset.train.images, dataset.test.images, LOOKED_AT)
+    facts = find_facts(config.data.dataset, dataset, near)
+    disk.write_json(folder / "card.json", facts)
+    return facts

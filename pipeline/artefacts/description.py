@@ -6,17 +6,35 @@ from typing import Any, TypedDict
 
 from pipeline import methods
 from pipeline.artefacts.metrics import SplitMetrics
+from pipeline.datasets.brightness import Brightness
+from pipeline.datasets.decoding import Decoding
+from pipeline.datasets.new_images import Reading
+from pipeline.datasets.scale import Scale
 from pipeline.store.provenance import Provenance
 
 
 class Input(TypedDict):
-    """What the classifier takes: its images' layout, shape (channels, height, width), type and range."""
+    """What the classifier takes, and how the images of its training became that.
+
+    Attributes:
+        layout: "NCHW".
+        shape: Channels, height and width.
+        type: "uint8".
+        range: The intensities of black and white, 0 and 255.
+        divided_inside_by: 255: the network itself turns intensities into numbers from 0 to 1.
+        scale: How the numbers of the training images became intensities, see ``Scale``.
+        decoding: How the pictures of the training were decoded, see ``Decoding``; None if it had no pictures.
+        brightness: The intensities of the training images, see ``Brightness``.
+    """
 
     layout: str
     shape: list[int]
     type: str
     range: list[int]
     divided_inside_by: int
+    scale: dict[str, Any]
+    decoding: dict[str, Any] | None
+    brightness: dict[str, Any]
 
 
 class TrainingData(TypedDict):
@@ -71,6 +89,17 @@ def input_shape(description: Description) -> tuple[int, int, int]:
     return channels, height, width
 
 
+def reading(description: Description) -> Reading:
+    """How new images are read for the classifier.
+
+    Raises:
+        KeyError, TypeError, ValueError, PipelineError: If the description says something else.
+    """
+    given = description["input"]
+    decoding = Decoding() if given["decoding"] is None else Decoding.from_dict(given["decoding"])
+    return Reading(input_shape(description), Scale.from_dict(given["scale"]), decoding)
+
+
 def check(description: Description) -> None:
     """Hold the parts that a network is built from against what they have to be; an export may come from anywhere.
 
@@ -82,4 +111,6 @@ def check(description: Description) -> None:
         raise ValueError(f"input.shape {shape}, head_widths {widths}")
     if not (isinstance(classes, list) and all(isinstance(name, str) and name.isprintable() for name in classes)):
         raise ValueError(f"classes {classes}")
+    reading(description)
+    Brightness.from_dict(description["input"]["brightness"])
     methods.from_architecture(description["encoder"])

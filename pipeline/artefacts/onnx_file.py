@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,11 +24,17 @@ SIZES = (1, 2, 257)  # batches that are compared: a single image, few, and more 
 TOLERANCE = 1e-4  # of the outputs; relative where they are larger than 1
 
 
-def save(model: Deployed, shape: tuple[int, int, int], classes: list[str], path: Path) -> float:
+def save(model: Deployed, shape: tuple[int, int, int], metadata: Mapping[str, Any], path: Path) -> float:
     """Write the classifier, with any number of images a batch, and compare it with the original.
 
     The graph takes uint8 images (N, C, H, W) as image files hold them, and divides by 255 itself, so that nobody
-    can forget to. The class names lie in its metadata, as JSON under "classes".
+    can forget to.
+
+    Args:
+        model: The classifier, in eval mode.
+        shape: (C, H, W) of an image.
+        metadata: What the file says of itself, as JSON by name.
+        path: The file to write.
 
     Returns:
         The largest deviation seen.
@@ -57,7 +64,7 @@ def save(model: Deployed, shape: tuple[int, int, int], classes: list[str], path:
     assert program is not None
     proto = program.model_proto
     _forget_the_machine(proto)
-    onnx.helper.set_model_props(proto, {"classes": json.dumps(classes)})
+    onnx.helper.set_model_props(proto, {name: json.dumps(value) for name, value in metadata.items()})
     onnx.checker.check_model(proto, full_check=True)
     onnx.save(proto, path)
     return compare(model, shape, path)

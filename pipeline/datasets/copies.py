@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.datasets import checksums
-from pipeline.datasets.image_data import ImageData
+from pipeline.datasets.image_data import Copies, ImageData
 from pipeline.datasets.streamed import Storage, Streamed
-
-
-@dataclass(frozen=True)
-class Copies:
-    """The checksum of a data set and the copies in it.
-
-    Attributes:
-        sha256: Checksum of all images, labels and class names.
-        images_sha256: Checksum of the training images that are left, in their order.
-        of_test_groups: Indices of further training images of whose group there are test images.
-        in_test: Indices of the training images that the test set holds too.
-        repeated: Indices of the labelled training images that equal a labelled one before them.
-    """
-
-    sha256: str
-    images_sha256: str
-    of_test_groups: list[int]
-    in_test: list[int]
-    repeated: list[int]
 
 
 def find_copies(train: ImageData, test: ImageData, storage: Storage) -> Copies:
@@ -56,15 +38,27 @@ def _search(train: ImageData, test: ImageData) -> Copies:
     mates = np.zeros(len(train), bool)
     if train.groups is not None and test.groups is not None:
         mates = np.isin(train.groups, test.groups) & ~copied
-    labelled = np.flatnonzero(train.labels.numpy() >= 0)
+    left = ~(copied | mates)
+    labelled = np.flatnonzero((train.labels.numpy() >= 0) & left)
     firsts = np.unique(in_train[labelled], return_index=True)[1]
+    labels = np.concatenate([train.labels.numpy(), test.labels.numpy()])
     return Copies(
-        digest.hexdigest(),
-        hashlib.sha256(repr(train.shape).encode() + in_train[~(copied | mates)].tobytes()).hexdigest(),
-        np.flatnonzero(mates).tolist(),
-        np.flatnonzero(copied).tolist(),
-        np.delete(labelled, firsts).tolist(),
+        sha256=digest.hexdigest(),
+        images_sha256=hashlib.sha256(repr(train.shape).encode() + in_train[left].tobytes()).hexdigest(),
+        of_test_groups=np.flatnonzero(mates).tolist(),
+        in_test=np.flatnonzero(copied).tolist(),
+        repeated=np.delete(labelled, firsts).tolist(),
+        within_train=len(in_train) - len(np.unique(in_train)),
+        within_test=len(in_test) - len(np.unique(in_test)),
+        other_label=_count_contradictions(np.concatenate(hashes), labels),
     )
+
+
+def _count_contradictions(hashes: checksums.Hashes, labels: npt.NDArray[np.int64]) -> int:
+    """How many images come with several labels, of all that have one; both arguments have shape (N,)."""
+    _, images = np.unique(hashes[labels >= 0], return_inverse=True)
+    pairs = np.unique(np.stack([images, labels[labels >= 0]], 1), axis=0)
+    return int((np.bincount(pairs[:, 0]) > 1).sum()) if len(pairs) else 0
 
 
 def _fingerprint(part: ImageData) -> list[Any]:

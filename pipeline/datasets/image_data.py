@@ -168,27 +168,73 @@ def describe(
 
 
 @dataclass(frozen=True)
+class Copies:
+    """The checksums of a data set and the copies in it.
+
+    Attributes:
+        sha256: Checksum of all images, labels and class names.
+        images_sha256: Checksum of the training images that are left, in their order.
+        of_test_groups: Indices of further training images of whose group there are test images.
+        in_test: Indices of the training images that the test set holds too.
+        repeated: Indices of the other labelled training images that equal a labelled one before them.
+        within_train: How many training images equal one before them, labelled or not.
+        within_test: How many test images equal one before them.
+        other_label: How many images come with several labels.
+    """
+
+    sha256: str
+    images_sha256: str
+    of_test_groups: list[int]
+    in_test: list[int]
+    repeated: list[int]
+    within_train: int
+    within_test: int
+    other_label: int
+
+
+@dataclass(frozen=True)
 class Dataset:
     """A data set ready for use: no training image also lies in the test set.
 
     Attributes:
         train: Labelled and unlabelled training images.
         test: Images that E_out is measured on; all of them have a label. There are none if no image has a label.
-        sha256: Checksum of all images, labels and class names, before duplicates were left out.
-        images_sha256: Checksum of the training images alone, in their order: what a pretraining is made from.
-        duplicates: How many training images were left out because the test set holds the same image.
-        group_mates: How many further training images were left out because an image of their group is a test image.
-        repeats: How many labels were left out because another labelled training image is the same, so that no image is
-            both trained on and validated on. The image stays, without its label.
+        copies: Checksums and copies of what was loaded, before copies were left out.
+        held_out: Whether the test set was held out of the labelled images; else it is the official one.
     """
 
     train: ImageData
     test: ImageData
-    sha256: str
-    images_sha256: str
-    duplicates: int
-    group_mates: int
-    repeats: int
+    copies: Copies
+    held_out: bool = False
+
+    @property
+    def sha256(self) -> str:
+        """Checksum of all images, labels and class names, before duplicates were left out."""
+        return self.copies.sha256
+
+    @property
+    def images_sha256(self) -> str:
+        """Checksum of the training images alone, in their order: what a pretraining is made from."""
+        return self.copies.images_sha256
+
+    @property
+    def duplicates(self) -> int:
+        """How many training images were left out because the test set holds the same image."""
+        return len(self.copies.in_test)
+
+    @property
+    def group_mates(self) -> int:
+        """How many further training images were left out because an image of their group is a test image."""
+        return len(self.copies.of_test_groups)
+
+    @property
+    def repeats(self) -> int:
+        """How many labels were left out because another labelled training image is the same.
+
+        So no image is both trained on and validated on. The images stay, without their labels.
+        """
+        return len(self.copies.repeated)
 
     @functools.cached_property
     def test_hashes(self) -> frozenset[bytes]:

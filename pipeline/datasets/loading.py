@@ -149,12 +149,11 @@ def load(config: DataConfig) -> Dataset:
     Raises:
         PipelineError: If the loader is unknown, failed, or returned something that the contract does not allow.
     """
-    loader = find_loader(config)
-    return assemble(*load_parts(loader), loader.storage)
+    return load_with(find_loader(config))
 
 
-def load_parts(loader: Loader) -> tuple[ImageData, ImageData]:
-    """Load training and test images; a test set is held out if the loader gives none.
+def load_with(loader: Loader) -> Dataset:
+    """The same with a loader that was found already.
 
     Raises:
         PipelineError: If the loader failed, or returned something that the contract does not allow.
@@ -171,13 +170,14 @@ def load_parts(loader: Loader) -> tuple[ImageData, ImageData]:
         parts = relabel(parts, existing_file(loader.labels, "data.labels"))
     if loader.groups:
         parts = group(parts, loader.groups)
+    held_out = isinstance(parts, ImageData)
     train, test = hold_out_test(parts) if isinstance(parts, ImageData) else parts
     if loader.storage.streaming == "always" and not train.is_streamed:
         raise PipelineError(
             f"data.streaming: {loader.name} has its images in memory already, they cannot be streamed; give .npy files "
             "or pictures in folders to a reader, return memory-mapped arrays, or leave data.streaming at auto"
         )
-    return train, test
+    return assemble(train, test, loader.storage, held_out)
 
 
 def hold_out_test(data: ImageData) -> tuple[ImageData, ImageData]:
@@ -242,13 +242,14 @@ def _fold_of_groups(classes: Groups, groups: Groups) -> Groups:
     return found
 
 
-def assemble(train: ImageData, test: ImageData, storage: Storage) -> Dataset:
+def assemble(train: ImageData, test: ImageData, storage: Storage, held_out: bool = False) -> Dataset:
     """Make a data set of its two parts, without the training images that the test set holds too.
 
     Args:
         train: Training images.
         test: Test images.
         storage: Remembers which streamed images are copies.
+        held_out: Whether the test images were held out of the labelled ones.
 
     Raises:
         PipelineError: If the parts do not belong together, or nothing could be learnt from them.
@@ -261,14 +262,12 @@ def assemble(train: ImageData, test: ImageData, storage: Storage) -> Dataset:
     fresh[copies.in_test + copies.of_test_groups] = False
     if not fresh.any():
         raise PipelineError("every training image also lies in the test set, or belongs to a group that does")
-    repeated = torch.zeros(len(train), dtype=torch.bool)
-    repeated[copies.repeated] = True
-    repeated &= fresh
-    if repeated.any():
+    if copies.repeated:
+        repeated = torch.zeros(len(train), dtype=torch.bool)
+        repeated[copies.repeated] = True
         train = replace(train, labels=train.labels.masked_fill(repeated, -1))
-    duplicates, mates = len(copies.in_test), len(copies.of_test_groups)
     kept = train if fresh.all() else train[fresh]
-    return Dataset(kept, test, copies.sha256, copies.images_sha256, duplicates, mates, int(repeated.sum()))
+    return Dataset(kept, test, copies, held_out)
 
 
 def _check_parts(train: ImageData, test: ImageData) -> None:

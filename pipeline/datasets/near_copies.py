@@ -38,12 +38,17 @@ class NearCopies:
     pairs: list[tuple[int, int]]
 
     @property
+    def are_many(self) -> bool:
+        """Whether they are worth a remark."""
+        return len(self.pairs) > REMARKABLE * self.examined
+
+    @property
     def share(self) -> float:
         """The share of the test images that are nearly a training image, 0 to 1."""
         return len(self.pairs) / max(1, self.examined)
 
 
-def find_near_copies(train: Images, test: Images) -> NearCopies:
+def find_near_copies(train: Images, test: Images, most: int = MOST) -> NearCopies:
     """Find test images that are nearly a training image.
 
     Each test image is compared with every training image, as it is and mirrored; images of less than 12 pixels a side
@@ -52,6 +57,7 @@ def find_near_copies(train: Images, test: Images) -> NearCopies:
     Args:
         train: uint8, shape (N, C, H, W).
         test: uint8, shape (M, C, H, W).
+        most: How many test images are looked at, drawn at random if there are more.
 
     Examples:
         >>> images = torch.randint(0, 256, (80, 1, 24, 24), generator=torch.Generator().manual_seed(0)).byte()
@@ -59,7 +65,7 @@ def find_near_copies(train: Images, test: Images) -> NearCopies:
         >>> find_near_copies(images, torch.cat([darker, 255 - images[:2]])).pairs
         [(0, 0), (1, 1)]
     """
-    chosen = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))[:MOST].sort().values
+    chosen = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))[:most].sort().values
     if not len(chosen) or len(train) < min(STANDS_OUT) or min(test.shape[2:]) < LEAST_SIDE:
         return NearCopies(0, [])
     images = test[chosen]

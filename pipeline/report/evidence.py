@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artefacts.data_card import DataCard
 from pipeline.artefacts.metrics import Metrics
 from pipeline.artefacts.results import Comparison, SummaryRow
 from pipeline.config import Experiment
+from pipeline.datasets.facts import Facts
 from pipeline.invocation import command
 from pipeline.modes import MODES
 from pipeline.store import disk, test_access
@@ -83,7 +83,7 @@ class Evidence:
 
     config: Experiment
     dataset: Dataset
-    card: DataCard
+    card: Facts
     comparison: Comparison
     rows: list[dict[str, str]]
     cells: list[MeasuredCell]
@@ -139,7 +139,7 @@ class Evidence:
 def read(
     config: Experiment,
     dataset: Dataset,
-    card: DataCard,
+    card: Facts,
     comparison: Comparison,
     pretrained: Path | None,
     verdicts: Sequence[Path],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.artefacts.description import Description
 from pipeline.artefacts.metrics import SplitMetrics
 from pipeline.artefacts.results import SummaryRow
+from pipeline.datasets.scale import Scale
 from pipeline.evaluation.statistics import clopper_pearson
 from pipeline.modes import MODES
 from pipeline.report import page
@@ -26,6 +27,7 @@ def write(description: Description, summary: SummaryRow | None, onnx: str | None
     return page.fill_markdown(
         TEMPLATE,
         **description,
+        scale_text=Scale.from_dict(description["input"]["scale"]).text,
         mode=MODES[trained["mode"]],
         errors=[_row("E_in", trained["e_in"]), _row("E_val", trained["e_val"]), _row("E_out", trained["e_out"])],
         summary=summary,

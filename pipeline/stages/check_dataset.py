@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.artefacts import data_card
 from pipeline.config import Experiment
 from pipeline.datasets import loading
+from pipeline.datasets.facts import scale_text
 from pipeline.errors import PipelineError
 from pipeline.store import disk
 from pipeline.store.artefact import Artefact
@@ -53,7 +54,7 @@ def _make(config: Experiment, card: Card, folder: Path) -> dict[str, Any]:
     write_contact_sheet(folder / "contact_sheet.png", as_input(_contact_sheet(card.dataset.train)), COLUMNS)
     if card.near_copies.pairs:
         write_contact_sheet(folder / "near_copies.png", as_input(_near_copies(card)), 2)
-    found = card.facts | {"problems": list(card.problems), "remarks": list(card.remarks)}
+    found = {**card.facts, "problems": list(card.problems)}
     write_contact_sheet(folder / "augmented.png", _augmented(config, card.dataset.train), 1 + COPIES)
     disk.write_json(folder / "card.json", found)
     return found
@@ -106,7 +107,9 @@ def _text(card: Card, folder: Path) -> str:
     lines = [
         f"{facts['dataset']}: {facts['train']} training and {facts['test']} test images",
         f"  images      {channels} channel{'s' * (channels > 1)}, {height} x {side} pixels (height x width), uint8",
-        f"  intensities {facts['range'][0]} to {facts['range'][1]}, mean {facts['mean']}",
+        f"  intensities {facts['range'][0]:g} to {facts['range'][1]:g}, mean {facts['mean']:g}",
+        f"  scale       {scale_text(facts)}",
+        f"  test set    {'held out of the labelled images' if facts['held_out'] else 'official'}",
         f"  unlabelled  {facts['unlabelled']} ({100 * facts['unlabelled_share']:.1f} % of the training images)",
         f"  copies      {facts['duplicates_in_train']} inside the training set, {facts['duplicates_in_test']} inside "
         f"the test set, {facts['left_out_because_in_test']} in both (left out of training)",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.artefacts import comparison, grid
+from pipeline.artefacts import comparison, data_card, grid
 from pipeline.config import Experiment
 from pipeline.report.terminal import comparison_table
 
@@ -23,4 +23,5 @@ def run(config: Experiment) -> Path:
         grid.train_missing(config, [*grid.entries(config), *grid.ablated(config)])
         found = comparison.write(config)
     print(comparison_table(found))
+    print("".join(f"remark on the data: {remark}\n" for remark in data_card.load(config)["remarks"]), end="")
     return config.folder / comparison.RESULTS

@@ -7,6 +7,7 @@ from pathlib import Path
 from pipeline.artefacts import data_card
 from pipeline.config import Experiment
 from pipeline.datasets import loading
+from pipeline.datasets.facts import Facts, scale_text
 
 
 def run(config: Experiment) -> Path:
@@ -17,16 +18,25 @@ def run(config: Experiment) -> Path:
     """
     loading.prepare(config.data)
     built = data_card.build(config)
-    card = data_card.load(config)
-    size = " x ".join(map(str, card["shape"]))
-    print(
-        f"{card['dataset']}: {card['train']} training and {card['test']} test images of {size}, "
-        f"{len(card['classes'])} classes, {card['unlabelled']} unlabelled, "
-        f"{card['left_out_because_in_test']} left out because the test set holds them too, "
-        f"{card['labels_of_copies_left_out']} labels left out because another image is the same"
-    )
+    print(describe(data_card.load(config)))
     if built.is_other:
         print(f"the data have changed ({built.changes}): what depends on them is made again")
     elif built.changes:
         print(f"files have changed ({built.changes}), but the data are the same: nothing is made again")
     return built.folder
+
+
+def describe(card: Facts) -> str:
+    """The card in a few lines, with what its owner had better know."""
+    size = " x ".join(map(str, card["shape"]))
+    left_out = [
+        f"{card['left_out_because_in_test']} left out because the test set holds them too",
+        f"{card['labels_of_copies_left_out']} labels left out because another image is the same",
+    ]
+    lines = [
+        f"{card['dataset']}: {card['train']} training and {card['test']} test images of {size}, "
+        f"{len(card['classes'])} classes, {card['unlabelled']} unlabelled, {', '.join(left_out)}",
+        f"  {scale_text(card)}",
+        f"  the test set {'was held out of the labelled images' if card['held_out'] else 'is the official one'}",
+    ]
+    return "\n".join([*lines, *(f"  remark: {remark}" for remark in card["remarks"])])

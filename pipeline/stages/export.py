@@ -75,7 +75,8 @@ def _make(
         from pipeline.artefacts import onnx_file
 
         model = classifier.restore(config, source, description)
-        deviation = onnx_file.save(model, input_shape(description), description["classes"], folder / ONNX)
+        metadata = {"classes": description["classes"], "scale": description["input"]["scale"]}
+        deviation = onnx_file.save(model, input_shape(description), metadata, folder / ONNX)
     shutil.copyfile(source / classifier.WEIGHTS, folder / classifier.WEIGHTS)
     disk.write_json(folder / classifier.DESCRIPTION, description)
     disk.write_atomic(folder / CARD, model_card.write(description, summary, ONNX if onnx else None))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import DataConfig, GridConfig
+from pipeline.datasets.facts import Facts
 from pipeline.datasets.recognise import recognise, suggested_name
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
@@ -94,14 +95,14 @@ def _examine(config: DataConfig) -> Card:
     return card
 
 
-def config_text(name: str, target: Path, config: DataConfig, facts: dict[str, Any]) -> str:
+def config_text(name: str, target: Path, config: DataConfig, facts: Facts) -> str:
     """The config, as YAML with comments.
 
     Args:
         name: The experiment's name.
         target: Where the config will lie.
         config: The data set.
-        facts: What was found in it, see ``contract.Card``.
+        facts: What was found in it, see ``facts.Facts``.
     """
     channels, height, width = facts["shape"]
     colour = "colour" if channels == 3 else "grey" if channels == 1 else f"{channels}-channel"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts import classifier
-from pipeline.artefacts.description import input_shape
+from pipeline.artefacts.description import reading
 from pipeline.config import Experiment
-from pipeline.datasets.new_images import Images, Reading, open_images
+from pipeline.datasets.brightness import Brightness, BrightnessMeter, compare_brightness
+from pipeline.datasets.new_images import Images, open_images
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
 from pipeline.store import disk
@@ -23,6 +25,8 @@ def run(
     config: Experiment,
     images: str,
     resize: bool,
+    white: float | None,
+    skip_broken: bool,
     out: str,
     cell: str,
     mode: str | None,
@@ -31,24 +35,37 @@ def run(
 ) -> Path:
     """Classify all images, write a row for each, and return the path of the CSV file.
 
-    The columns are ``file`` or ``index``, ``class``, and ``p_<class name>`` for each class.
+    The columns are ``file`` or ``index``, ``class``, and ``p_<class name>`` for each class. Images are read as those of
+    the training were; what their owner had better know is printed.
 
     Raises:
-        PipelineError: The classifier is missing or changed, or the images are missing, broken, or of another shape.
+        PipelineError: If the classifier is missing or changed, or the images are missing, broken, or of another shape.
     """
     if not images:
         raise PipelineError(f"images: none are named; name them: `{command('predict', images='PATH')}`")
     folder = classifier.find(config, cell, mode, labels, seed)
     description = classifier.describe(folder)
     columns = _columns(description["classes"])
-    source = open_images(Path(images), Reading(input_shape(description), resize=resize))
+    how = replace(reading(description), resize=resize, white=white, skip_broken=skip_broken)
+    source = open_images(Path(images), how)
     model = classifier.restore(config, folder, description)
     default = classifier.home(folder) / "predictions" / f"{Path(images).resolve().name}-{folder.resolve().name}.csv"
-    target, counts = Path(out) if out else default, Counter[str]()
-    disk.write_csv(target, _rows(config, model, source, columns, counts))
-    shares = ", ".join(f"{name} {counts[name]}" for name in columns if counts[name])
-    print(f"{counts.total()} images by {folder}: {shares}")
+    target, seen = Path(out).expanduser() if out else default, _Seen(Counter(), BrightnessMeter())
+    disk.write_csv(target, _rows(config, model, source, columns, seen))
+    shares = ", ".join(f"{name} {seen.classes[name]}" for name in columns if seen.classes[name])
+    training = Brightness.from_dict(description["input"]["brightness"])
+    remarks = [*source.notes, *compare_brightness(training, seen.brightness.result())]
+    print(f"{seen.classes.total()} images by {folder}: {shares}")
+    print("".join(f"  remark: {remark}\n" for remark in remarks), end="")
     return target
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What was seen while images were classified: how many of each class, and how bright they are."""
+
+    classes: Counter[str]
+    brightness: BrightnessMeter
 
 
 def _columns(classes: list[str]) -> dict[str, str]:
@@ -59,8 +76,9 @@ def _columns(classes: list[str]) -> dict[str, str]:
 
 
 def _rows(
-    config: Experiment, model: Deployed, source: Images, columns: dict[str, str], counts: Counter[str]
+    config: Experiment, model: Deployed, source: Images, columns: dict[str, str], seen: _Seen
 ) -> Iterator[dict[str, Any]]:
+    """A row for each image, in order; what is ``seen`` is added up on the way."""
     import torch
     from tqdm import tqdm
 
@@ -71,9 +89,11 @@ def _rows(
     bar = tqdm(total=total, desc="predict", unit="image", disable=not config.runtime.progress or None)
     with bar, threads(config.runtime.threads), torch.inference_mode():
         for start in range(0, total, CHUNK):
-            logits, probabilities = model.classify(source.read(start, start + CHUNK))
+            pixels = source.read(start, start + CHUNK)
+            logits, probabilities = model.classify(pixels)
             found = [classes[number] for number in logits.argmax(1)]
-            counts.update(found)
+            seen.classes.update(found)
+            seen.brightness.add(pixels)
             rows = zip(source.names[start : start + CHUNK], found, probabilities.numpy(), strict=True)
             for name, chosen, row in rows:
                 yield {source.key: name, "class": chosen, **dict(zip(columns.values(), row, strict=True))}

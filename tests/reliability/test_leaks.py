@@ -20,7 +20,7 @@ from pipeline.artefacts.cell_inputs import CellInputs
 from pipeline.config import DataConfig, InvariancesConfig, NetworkConfig, PretrainConfig, RuntimeConfig, TrainConfig
 from pipeline.datasets import loading
 from pipeline.datasets.checksums import content_hashes
-from pipeline.datasets.image_data import Dataset, ImageData
+from pipeline.datasets.image_data import Copies, Dataset, ImageData
 from pipeline.datasets.leakage import LeakError, check_disjoint
 from pipeline.datasets.splits import Draw, union
 from pipeline.datasets.streamed import Storage
@@ -88,7 +88,7 @@ def test_copies_of_an_image_share_one_label_and_the_test_set_keeps_its_own() -> 
     ],
 )
 def test_the_check_would_find_a_leak(parts: dict[str, list[int]], message: str) -> None:
-    leaking = Dataset(data((1, 2, 3, 4, 1), (0, 1, 0, 1, 0)), data((2, 9), (0, 1)), "", "", 0, 0, 0)
+    leaking = Dataset(data((1, 2, 3, 4, 1), (0, 1, 0, 1, 0)), data((2, 9), (0, 1)), Copies("", "", [], [], [], 0, 0, 0))
     with pytest.raises(LeakError, match=message):
         check_disjoint(leaking, {name: np.array(index) for name, index in parts.items()})
 

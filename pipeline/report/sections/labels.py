@@ -68,16 +68,12 @@ def _rules(evidence: Evidence) -> list[str]:
         rules.append(
             "The classical baselines select nothing and need no validation labels: they train on the entire budget."
         )
-    if card["left_out_because_in_test"]:
-        rules.append(
-            f"{card['left_out_because_in_test']} training images were left out because the test set holds the "
-            "same image."
-        )
     if card["labels_of_copies_left_out"]:
         rules.append(
             f"{card['labels_of_copies_left_out']} labels were left out because another labelled training image is the "
             "same: no image is both trained on and validated on."
         )
+    rules += [f"Of the data: {remark}." for remark in card["remarks"]]
     rules.append(
         "E_in is measured on the training labels at the selected epoch, in evaluation mode and without augmentation."
     )

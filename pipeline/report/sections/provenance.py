@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pipeline.artefacts.data_card import DataCard
 from pipeline.config import as_dict
+from pipeline.datasets.facts import Facts, scale_text
 from pipeline.report.blocks import Code, Column, Folded, Section, Table
 from pipeline.report.evidence import Evidence
 from pipeline.store.manifest import Manifest
@@ -52,7 +52,7 @@ def _provenance_table(evidence: Evidence) -> Table:
     )
 
 
-def _data_table(card: DataCard) -> Table:
+def _data_table(card: Facts) -> Table:
     channels, height, width = card["shape"]
     per_class = ", ".join(
         f"{name} ({count})" for name, count in zip(card["classes"], card["train_per_class"], strict=True)
@@ -61,9 +61,10 @@ def _data_table(card: DataCard) -> Table:
         ("data set", card["dataset"]),
         ("SHA-256", card["sha256"]),
         ("image", f"{height} x {width} pixels, {channels} channel{'' if channels == 1 else 's'}"),
+        ("intensities", scale_text(card)),
         ("training images", str(card["train"])),
         ("of these unlabelled", str(card["unlabelled"])),
-        ("test images", str(card["test"])),
+        ("test images", f"{card['test']}, {'held out of the labelled images' if card['held_out'] else 'official'}"),
         ("classes (training images)", per_class),
     ]
     return Table("The data.", (Column("What"), Column("Value", "words")), rows)
