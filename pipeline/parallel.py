@@ -94,8 +94,10 @@ def fan_out(config: Experiment, tasks: Sequence[Task], description: str, unit: s
             if bar.disable and config.runtime.progress and (done // 10 > before // 10 or done == total):
                 print(f"{description}: {done}/{total} {unit}s", flush=True)
     if failures:
-        more = [f"and {len(failures) - LISTED} more"] * (len(failures) > LISTED)
-        listed = "\n  ".join([*failures[:LISTED], *more])
+        shown = failures[:LISTED]
+        if len(failures) > LISTED:
+            shown.append(f"and {len(failures) - LISTED} more")
+        listed = "\n  ".join(shown)
         raise PipelineError(
             f"{len(failures)} of {total} {unit}s failed; the others are kept, and the same command tries these "
             f"again:\n  {listed}"

@@ -194,6 +194,22 @@ def test_data_that_change_unseen_are_refused_and_the_remedy_works(
     assert [do(stage, *own)[0] for stage in ("data", "pretrain")] == [0, 0]
 
 
+def test_other_groups_are_other_data(pictures: Path, tmp_path: Path, do: Do) -> None:
+    """Which images belong together decides what is held out, though images and labels are the same."""
+    files = sorted(str(path.relative_to(pictures)) for path in pictures.rglob("*.png"))
+    table = tmp_path / "groups.csv"
+    own = [*folder_of(pictures), f"--data.groups={table}"]
+    table.write_text("file,group\n" + "".join(f"{name},{number % 20}\n" for number, name in enumerate(files)))
+    assert do("data", *own)[0] == 0
+    first = the_card(tmp_path)["sha256"]
+    table.write_text("file,group\n" + "".join(f"{name},{number // 8}\n" for number, name in enumerate(files)))
+    status, said = do("train", *own, "--labels=20")
+    assert status == 2
+    assert "groups.csv changed" in said
+    assert "the data have changed (groups.csv changed)" in do("data", *own)[1]
+    assert the_card(tmp_path)["sha256"] != first
+
+
 # --- code -----------------------------------------------------------------------------------------------------
 
 

@@ -186,23 +186,23 @@ def _build_together(config: Experiment, alone: Artefact[Outcome]) -> Path:
     """
     from pipeline.training.distributed import join
 
-    team = join(config.runtime)
-    if not team.is_global_zero:
-        if team.broadcast(False):
+    processes = join(config.runtime)
+    if not processes.is_global_zero:
+        if processes.broadcast(False):
             _share(config, alone.checkpoint)
         raise SystemExit(0)
     begun = False
 
     def make(folder: Path) -> Outcome:
         nonlocal begun
-        begun = team.broadcast(True)
-        return {**_make(config, folder), "processes": team.world_size}
+        begun = processes.broadcast(True)
+        return {**_make(config, folder), "processes": processes.world_size}
 
     try:
         return replace(alone, make=make).build()
     finally:
         if not begun:
-            team.broadcast(False)
+            processes.broadcast(False)
 
 
 def _share(config: Experiment, checkpoint: Path) -> None:

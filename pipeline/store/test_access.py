@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 from pipeline.store import disk, provenance
 
@@ -22,9 +22,9 @@ class Looks:
     """Who looked at the test set of some data, as far as an experiment's folder tells.
 
     Attributes:
-        taken: Looks in all.
-        again: Cells that took more than one, each with the number of its looks.
-        settings: Of a mode, budget and draw: the most settings under which the same was measured.
+        taken: How often the test set was opened in all.
+        again: Cells that opened it more than once, each with how often.
+        settings: The largest number of settings under which the same mode, budget and draw was measured.
     """
 
     taken: int
@@ -32,21 +32,31 @@ class Looks:
     settings: int
 
 
-def take(experiment: Path, what: str, mark: str, data: str) -> None:
-    """Write down that the test set is about to be looked at, and say so if it is not the first time.
+class Entry(TypedDict):
+    """One line of the book: which cell opened the test set, what it was made from, of which data, and when."""
+
+    what: str
+    fingerprint: str
+    data: str
+    time: str
+
+
+def take(experiment: Path, what: str, fingerprint: str, data: str) -> None:
+    """Write down that the test set is about to be opened, and say so if it is not the first time.
 
     Args:
         experiment: The experiment's folder.
-        what: Which cell looks, such as "cells/frozen-100-0".
-        mark: Fingerprint of all that it is made from.
-        data: SHA-256 of the data.
+        what: Which cell opens it, such as "cells/frozen-100-0".
+        fingerprint: The fingerprint of all that the cell is made from.
+        data: The SHA-256 of the data.
 
     Raises:
-        PipelineError: It cannot be written.
+        PipelineError: If it cannot be written.
     """
-    before = sum(entry["what"] == what and entry["mark"] == mark for entry in _entries(experiment, data))
-    line = json.dumps({"what": what, "mark": mark, "data": data, "time": provenance.now()})
-    disk.append_line(experiment / FILE, line)
+    known = [(entry["what"], entry["fingerprint"]) for entry in _entries(experiment, data)]
+    before = known.count((what, fingerprint))
+    entry: Entry = {"what": what, "fingerprint": fingerprint, "data": data, "time": provenance.now()}
+    disk.append_line(experiment / FILE, json.dumps(entry))
     if before:
         print(f"{what}: look number {before + 1} of the same cell at the test set; the report will say so")
 
@@ -54,16 +64,16 @@ def take(experiment: Path, what: str, mark: str, data: str) -> None:
 def read(experiment: Path, data: str) -> Looks:
     """What was written down about this data."""
     cells: dict[str, int] = {}
-    marks: dict[str, set[str]] = {}
+    fingerprints: dict[str, set[str]] = {}
     for entry in _entries(experiment, data):
-        cell = f"{entry['what']}-{entry['mark'][:8]}"
+        cell = f"{entry['what']}-{entry['fingerprint'][:8]}"
         cells[cell] = cells.get(cell, 0) + 1
-        marks.setdefault(entry["what"], set()).add(entry["mark"])
+        fingerprints.setdefault(entry["what"], set()).add(entry["fingerprint"])
     again = {cell: count for cell, count in cells.items() if count > 1}
-    return Looks(sum(cells.values()), again, max(map(len, marks.values()), default=0))
+    return Looks(sum(cells.values()), again, max(map(len, fingerprints.values()), default=0))
 
 
-def _entries(experiment: Path, data: str) -> Iterator[dict[str, Any]]:
+def _entries(experiment: Path, data: str) -> Iterator[Entry]:
     """The lines about this data; one that a kill has cut short, or that is none of ours, is passed over."""
     try:
         lines = (experiment / FILE).read_text(encoding="utf-8", errors="replace").splitlines()
@@ -74,6 +84,6 @@ def _entries(experiment: Path, data: str) -> Iterator[dict[str, Any]]:
             entry = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        ours = isinstance(entry, dict) and all(isinstance(entry.get(name), str) for name in ("what", "mark"))
+        ours = isinstance(entry, dict) and all(isinstance(entry.get(name), str) for name in ("what", "fingerprint"))
         if ours and entry.get("data") == data:
-            yield entry
+            yield cast(Entry, entry)

@@ -147,7 +147,7 @@ pretrain:
 train: {modes: {frozen: {head_lr: 0.1}}}
 grid: {labels: [50, 100], draws: 2}
 """
-LOOK = json.dumps({"what": "cells/frozen-50-0", "mark": "m", "data": "d", "time": "now"}).encode() + b"\n"
+LOOK = json.dumps({"what": "cells/frozen-50-0", "fingerprint": "m", "data": "d", "time": "now"}).encode() + b"\n"
 
 
 def _fill(folder: Path) -> dict[str, object]:
