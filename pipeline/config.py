@@ -73,6 +73,8 @@ ENCODERS = {
     "conv": "pipeline.models.encoders:ConvEncoder",
     "mlp": "pipeline.models.encoders:MLPEncoder",
     "patches": "pipeline.models.encoders:PatchEncoder",
+    "torchvision": "pipeline.training.foreign:torchvision_encoder",
+    "timm": "pipeline.training.foreign:timm_encoder",
 }
 DECODERS = {"conv": "pipeline.models.decoders:ConvDecoder", "mlp": "pipeline.models.decoders:MLPDecoder"}
 
@@ -82,14 +84,15 @@ class NetworkConfig:
     """An encoder or a decoder.
 
     Attributes:
-        name: "conv", "mlp", for an encoder also "patches", a name that an installed package adds, or the import path
-            "module:Class" of your own.
+        name: "conv", "mlp", for an encoder also "patches", "torchvision" or "timm", a name that an installed package
+            adds, or the import path "module:Class" of your own.
         widths: For "conv", channels of each stride-2 layer; for "mlp", units of each hidden layer; for "patches", units
             of each layer of the network on a patch. Their number is the depth. A decoder lists them from the latent
             towards the image.
         hidden: Units of fully connected layers between convolutions or patches and the latent; "mlp" has none.
-        args: Further keyword arguments, such as patch of "patches", the side of a patch in pixels (4), or those of a
-            class of your own.
+        args: Further keyword arguments. Of "patches": patch, the side of a patch in pixels (4). Of "torchvision" and
+            "timm": model, the network's name; pretrained, to begin pretraining with downloaded weights; size, the side
+            that images are scaled to. Of a class of your own: what it takes.
     """
 
     name: str = "conv"
@@ -184,8 +187,8 @@ class PretrainConfig:
     """How the encoder is pretrained on images without labels: the settings that all methods have.
 
     Attributes:
-        method: A built-in method by name (autoencoder, masked, vae, views), a name that an installed package adds, or
-            the import path "module:OBJECT" of your own.
+        method: A built-in method by name (autoencoder, masked, none, vae, views), a name that an installed package
+            adds, or the import path "module:OBJECT" of your own.
         args: Settings that this method alone has, such as {beta: 4} of a vae; listed at the end of --help. One that the
             method does not have is refused.
         latent: Width of the bottleneck.

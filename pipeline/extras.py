@@ -18,6 +18,7 @@ EXTRAS = {
     "huggingface": ("datasets",),
     "dask": ("distributed",),
     "ray": ("ray",),
+    "timm": ("timm",),
 }
 
 

@@ -141,7 +141,7 @@ def test_a_built_in_method_goes_through_every_stage(
 
 
 def test_every_method_says_where_it_is_from_and_when_to_take_it() -> None:
-    assert set(methods.BUILT_IN) == {"autoencoder", "masked", "vae", "views"}
+    assert set(methods.BUILT_IN) == {"autoencoder", "masked", "none", "vae", "views"}
     for name in methods.BUILT_IN:
         method = methods.find_method(name)
         assert "https://" in method.reference, name

@@ -135,16 +135,9 @@ def test_an_encoder_that_fails_shows_the_lines_of_its_own(tmp_path: Path, monkey
         make_encoder(NetworkConfig("resnet:ResNet", args={"depth": 3}), (1, 8, 8), 5)
 
 
-def test_the_timm_encoder_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("timm", reason="timm is not installed")
-    write_examples(tmp_path, monkeypatch)
-    encoder = make_encoder(NetworkConfig("from_timm:encoder", args={"model_name": "resnet10t"}), (1, 32, 32), 5)
-    assert encoder(torch.rand(2, 1, 32, 32)).shape == (2, 5)
-
-
 @pytest.mark.slow
 def test_the_experiment_with_the_torchvision_encoder_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [line] = write_examples(tmp_path, monkeypatch)["sh"].splitlines()
+    [line] = write_examples(tmp_path, monkeypatch)["sh"].splitlines()  # of the encoder of one's own, which is last
     for arguments in commands(line):
         assert main(arguments) == 0, arguments
     [cell] = (tmp_path / "runs" / "resnet" / "cells").glob("finetune-50-0-*")

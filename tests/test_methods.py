@@ -162,7 +162,7 @@ DIVERGES = Method("diverges", lambda parts: NoLoss(parts.encoder))
         ("method=wrong:NO_METHOD", "'wrong:NO_METHOD' is a dict; expected a pipeline.methods.Method"),
         ("method=wrong:SILENT", "method wrong:SILENT: training_step fails"),
         ("method=wrong:DIVERGES", "method wrong:DIVERGES: training_step gives nan; expected a loss"),
-        ("method=nope", "pretrain.method: 'nope' is unknown; expected one of autoencoder, masked, vae, views"),
+        ("method=nope", "pretrain.method: 'nope' is unknown; expected one of autoencoder, masked, none, vae, views"),
     ],
 )
 def test_what_is_not_as_promised_is_refused_before_training(

@@ -229,7 +229,9 @@ def _make(config: Experiment, folder: Path) -> Outcome:
         print(f"{config.data.dataset}: {dataset.whereabouts}")
     events = config.folder / "tensorboard" / place.folder.name if config.runtime.tensorboard else None
     held_out, seen = split_holdout(config, len(images))
-    print(f"pretrain: {len(seen)} images, and {len(held_out)} left out to measure it on")
+    trains = methods.find_method(settings.method).trains
+    if trains:
+        print(f"pretrain: {len(seen)} images, and {len(held_out)} left out to measure it on")
     if not dataset.train.is_streamed:  # those were held against the test set when they were hashed
         check_disjoint(dataset, {"pretraining": seen.numpy()})
     embeddings = functools.partial(tensor_file.create, folder / "embeddings.safetensors", "train")
@@ -241,12 +243,14 @@ def _make(config: Experiment, folder: Path) -> Outcome:
             findings = examine(methods.own_settings(settings), encoder.model, images[held_out], folder)
     for name, part in {"backbone": encoder.backbone, **encoder.model.parts()}.items():
         disk.write_tensors(folder / f"{name}.safetensors", part.state_dict())
-    disk.write_csv(folder / "history.csv", encoder.result.history)
+    history = encoder.result.history
+    if history:
+        disk.write_csv(folder / "history.csv", history)
     return {
-        "images": len(seen),
-        "epochs": len(encoder.result.history),
+        "images": len(seen) if trains else 0,
+        "epochs": len(history),
         "threads": used,
         "architecture": methods.architecture(settings),
-        **encoder.result.history[-1],
+        **(history[-1] if history else {}),
         **findings,
     }

@@ -14,11 +14,12 @@ from pipeline import methods
 from pipeline.config import InvariancesConfig, PretrainConfig, RuntimeConfig
 from pipeline.datasets.batches import Batches, InMemoryData
 from pipeline.errors import PipelineError
-from pipeline.learning.checks import check_method, eval_mode
+from pipeline.learning.checks import check_encoder, check_method, eval_mode
 from pipeline.models.batch_statistics import reestimate, reestimated
 from pipeline.models.classifier import Backbone
 from pipeline.models.inputs import CHUNK, Images, as_input, chunks, infer
 from pipeline.models.pretraining import Pretraining
+from pipeline.training.foreign import load_weights
 from pipeline.training.recording import FitResult, Rounds
 from pipeline.training.trainer import Saving, Showing, fit, seed_everything
 
@@ -127,6 +128,10 @@ def train(
     seed_everything(settings.seed)
     backbone = methods.new_backbone(settings, shape)
     model = methods.new_model(settings, invariances, shape, backbone.encoder)
+    load_weights(backbone)
+    if not methods.find_method(settings.method).trains:
+        check_encoder(backbone, images)
+        return backbone, model.eval(), FitResult([], 0, 0)
     check_method(settings.method, backbone, model, images)
     batches = InMemoryData(images, torch.full((len(images),), -1), index, settings.batch_size, settings.seed)
     unseen = images[held_out]

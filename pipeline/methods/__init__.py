@@ -94,6 +94,7 @@ class Method:
         decodes: Whether the model draws images from latents: it is then a ``models.pretraining.Reconstructing``.
         has_prior: Whether latents are trained to follow N(0, 1), so that decoding draws of that makes images.
         distorts: Whether it reads ``pretrain.corruption``.
+        trains: Whether anything is trained; otherwise the encoder is kept as it is made.
         make_backbone: Builds the encoder with random weights, and room for the standardisation of its features, from
             the encoder's settings, the width of the latent and the images' shape.
         loss: What the loss is called in the report's sentence "its ... ended at 98.21 an image".
@@ -124,6 +125,7 @@ class Method:
     decodes: bool = False
     has_prior: bool = False
     distorts: bool = True
+    trains: bool = True
     make_backbone: Callable[[NetworkConfig, int, Shape], Backbone] = _plain_backbone
     loss: str = "loss"
     when: str = ""
@@ -211,6 +213,9 @@ def resolved(config: PretrainConfig) -> dict[str, Any]:
         del settings["decoder"]
     if not method.distorts:
         del settings["corruption"]
+    if not method.trains:
+        for name in ("epochs", "batch_size", "learning_rate", "weight_decay"):
+            del settings[name]
     return settings
 
 

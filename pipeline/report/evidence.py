@@ -170,10 +170,17 @@ def read(
         cells=[_cell(config.folder, row, outcome) for row, outcome in zip(of_modes, outcomes, strict=True)],
         manifest=manifests[0],
         pretrained=_manifest(pretrained, "pretrain") if pretrained else None,
-        losses=disk.read_columns(pretrained / "history.csv") if pretrained else {},
+        losses=_losses(pretrained),
         verdicts=[(path.parent, verdict.record(path.parent).read()) for path in verdicts],
         looks=test_access.read(config.folder, card["sha256"]),
     )
+
+
+def _losses(pretrained: Path | None) -> dict[str, list[float]]:
+    """Read the columns of the encoder's history.csv, which it has if anything was trained."""
+    if pretrained is None or not (pretrained / "history.csv").exists():
+        return {}
+    return disk.read_columns(pretrained / "history.csv")
 
 
 def _manifest(folder: Path, stage: str) -> Manifest[Any]:

@@ -46,9 +46,9 @@ def _make_network(part: str, config: NetworkConfig, built_in: dict[str, str], *p
     """A built-in by name, a package's, or a class by import path; all take the same two positional arguments."""
     factory = plugins.find(f"pretrain.{part}.name", config.name, built_in, f"pipeline.{part}s")
     arguments: dict[str, Any] = dict(config.args)
-    if config.name in built_in:
+    if config.name in built_in and config.name not in ("torchvision", "timm"):
         arguments["widths"] = config.widths
-        if config.name in ("conv", "patches"):
+        if config.name != "mlp":
             arguments["hidden"] = config.hidden
     try:
         inspect.signature(factory).bind(*positional, **arguments)
@@ -56,6 +56,8 @@ def _make_network(part: str, config: NetworkConfig, built_in: dict[str, str], *p
         raise PipelineError(f"pretrain.{part}: {config.name} was called with {arguments}: {error}") from error
     try:
         network: nn.Module = factory(*positional, **arguments)
+    except PipelineError:
+        raise
     except Exception as error:  # the network is the user's: whatever it raises is what they have to see
         shown = plugins.own_traceback(error, __file__)
         raise PipelineError(f"pretrain.{part}: {config.name} failed\n{shown}") from error

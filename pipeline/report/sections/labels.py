@@ -55,6 +55,8 @@ def _rules(evidence: Evidence) -> list[str]:
     rules += _trials(evidence)
     if evidence.pretrained is None:
         rules.append("No mode of this grid uses a pretrained encoder.")
+    elif not evidence.pretrained["outcome"]["images"]:
+        rules.append("The encoder was taken as it is: no image here was pretrained on.")
     else:
         images = evidence.pretrained["outcome"]["images"]
         rules.append(

@@ -31,14 +31,17 @@ def pretraining(evidence: Evidence) -> Section | None:
         return None
     config, train = evidence.config, evidence.dataset.train
     blocks: list[Block] = [Text(sentence) for sentence in _sentences(evidence)]
-    figures: list[Block] = [Figure(_losses(evidence.losses), "Loss by epoch.")]
+    figures: list[Block] = []
     generated: list[Block] = []
+    if "train_loss" in evidence.losses:
+        figures.append(Figure(_losses(evidence.losses), "Loss by epoch."))
     if find_method(config.pretrain.method).decodes:
         images = image_rows_as_lines(_reconstruct(config, train), "Training images in columns;")
         caption = "Training images, left out of pretraining where any are, and what the pretrained model makes of them."
         figures.append(Figure(images, caption))
         generated = _generated(config, train.shape)
-    blocks.append(Beside(figures))
+    if figures:
+        blocks.append(Beside(figures))
     if generated:
         blocks.append(Beside(generated))
     return Section("pretraining", "Pretraining", "Pretraining", blocks)
@@ -53,6 +56,13 @@ def _sentences(evidence: Evidence) -> list[str]:
     method = find_method(settings["method"])
     corrupted = "invariances" in evidence.pretrained["inputs"]
     name = evidence.comparison["pretraining"]
+    if not method.trains:
+        encoder = settings["encoder"]
+        named = " ".join([encoder["name"], *(f"{key} {value}" for key, value in encoder["args"].items())])
+        return [
+            f"Nothing was pretrained: the encoder is {named}, as it is.",
+            f"When to take this method: {method.when}",
+        ]
     sentence = (
         f"The encoder was pretrained as {'an' if name[0] in 'aeiou' else 'a'} {name} for {outcome['epochs']} epochs; "
         f"its {method.loss} ended at {outcome['train_loss']:.2f} an image"
