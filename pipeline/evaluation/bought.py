@@ -22,7 +22,7 @@ PLAIN = " without invariances"  # what the names of arms end with that know none
 # what is asked, the arm without it, and the arm with it
 QUESTIONS = (
     ("unlabelled images, by pretraining", SCRATCH, PRETRAINED),
-    ("unlabelled images, by pretraining, where no invariances are known", SCRATCH + PLAIN, PRETRAINED + PLAIN),
+    ("unlabelled images, by pretraining, no invariances", SCRATCH + PLAIN, PRETRAINED + PLAIN),
     ("invariances, from scratch", SCRATCH + PLAIN, SCRATCH),
     ("invariances, with pretraining", PRETRAINED + PLAIN, PRETRAINED),
     ("both together", SCRATCH + PLAIN, PRETRAINED),
@@ -54,7 +54,7 @@ def purchases(tables: Tables, during: Sequence[str]) -> list[Purchase]:
             test images; see ``Crossed``. Arms that know no invariances have names that end with ``PLAIN``.
         during: Modes that use images without labels while the classifier is trained.
     """
-    used = [(f"unlabelled images, while the classifier is trained ({mode})", PRETRAINED, mode) for mode in during]
+    used = [(f"unlabelled images, by {mode}", PRETRAINED, mode) for mode in during]
     found = []
     for what, without, having in (*QUESTIONS, *used):
         if without in tables and having in tables:

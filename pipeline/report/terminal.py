@@ -62,8 +62,7 @@ def _repetitions(comparison: Comparison) -> str:
 
 
 def _counted(comparison: Comparison) -> str:
-    counted = "draws of the labels and test images"
-    return counted if comparison["encoders"] == 1 else f"{counted}, and seeds of pretraining"
+    return "draws and test images" if comparison["encoders"] == 1 else "draws, test images and encoders"
 
 
 def _better(pair: PairedRow) -> str:

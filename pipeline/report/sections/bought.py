@@ -25,9 +25,13 @@ def bought(evidence: Evidence) -> Section | None:
             "A pretrained classifier can owe its low error to the images without labels that it was pretrained on, or "
             "to the invariances, the knowledge which changes of an image leave its class as it is. Each is measured "
             "by training with and without it, on the same draws of the labels: the gain is how many points fewer test "
-            "images are classified wrongly. Gains do not add up where two things teach the same."
+            "images are classified wrongly. Pretraining uses the images without labels before the classifier is "
+            "trained, modes such as self_train while it is. Gains do not add up where two things teach the same."
         ),
-        Figure(_chart(found), "Right of 0, it helps. Filled: the interval excludes 0. Each budget has its own scale."),
+        Figure(
+            _chart(found),
+            "Right of 0, it helps. Filled: its own interval excludes 0, not corrected for looking at several.",
+        ),
     ]
     if any(budget["plain"] for budget in found):
         blocks.append(_four_arms(evidence, found))
@@ -97,7 +101,7 @@ def _gains_table(found: Sequence[BoughtBudget], level: float) -> Table:
 def _chart(found: Sequence[BoughtBudget]) -> Picture:
     """Gains with their intervals, a panel a budget; filled where the interval excludes 0."""
     count = sum(len(budget["gains"]) for budget in found)
-    drawing = Drawing(figsize=(9.2, 0.5 + 0.55 * len(found) + 0.27 * count), layout="constrained")
+    drawing = Drawing(figsize=(7.2, 0.5 + 0.55 * len(found) + 0.27 * count), layout="constrained")
     heights = [len(budget["gains"]) + 1 for budget in found]
     grid = drawing.subplots(len(found), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axes, budget in zip(grid, found, strict=True):
