@@ -25,7 +25,7 @@ def interval_record(found: Interval) -> IntervalRecord:
 
 
 class OneRun(TypedDict):
-    """What the first cell alone says of E_out.
+    """The error on the test images of the first cell alone, with bounds.
 
     Attributes:
         cell: Its folder, relative to the experiment's.
@@ -132,7 +132,7 @@ class GainRow(TypedDict):
 
 
 class BoughtBudget(TypedDict):
-    """What images without labels and the invariances bought at a label budget.
+    """The gains by images without labels and by the invariances, at one label budget.
 
     Attributes:
         labels: Label budget.
@@ -159,7 +159,7 @@ class Comparison(TypedDict):
         paired: A row a budget, pair of modes and error.
         flags: Reasons not to trust single results.
         bought: What images without labels and the invariances bought, by budget.
-        fingerprint: Of all that it was made from, once it is written.
+        fingerprint: The fingerprint of all that it was made from, once it is written.
         files: SHA-256 of results.csv, once it is written.
     """
 

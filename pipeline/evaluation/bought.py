@@ -1,4 +1,4 @@
-"""What bought what: how much of a low error is due to images without labels, and how much to the invariances.
+"""Tells apart how much of a low error is due to images without labels, and how much to the invariances.
 
 A pretrained encoder may be better because it saw images without labels, or because it was told, on the way, which
 changes of an image leave its class as it is. Both are separated by training with and without each of them (a factorial
@@ -47,7 +47,7 @@ class Purchase:
 
 
 def purchases(tables: Tables, during: Sequence[str]) -> list[Purchase]:
-    """Return what each thing bought that the arms allow to ask for.
+    """Return the gain by each thing that two of the arms differ in.
 
     Args:
         tables: By the arm's name, whether each test image was taken for a wrong class, a table of draws x encoders x

@@ -17,7 +17,7 @@ TOLERANCE = 0.01  # a fall of the error by less, from one quarter of the trainin
 
 @dataclass(frozen=True)
 class Arm:
-    """What was measured of a mode at a label budget, over all its cells.
+    """The measurements of a mode at a label budget, over all its cells.
 
     Attributes:
         mode: The mode's name.

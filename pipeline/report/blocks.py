@@ -1,4 +1,4 @@
-"""What a section of the report is made of. The HTML page and the Markdown page are both set from these blocks.
+"""The blocks that sections of the report consist of. The HTML page and the Markdown page are both set from them.
 
 A section lists its blocks and does not say how they are laid out. Only a block of its own kind (``Custom``) brings a
 template, which the Markdown page leaves out, as it leaves out pictures.

@@ -32,7 +32,7 @@ class Claim:
 
     @property
     def name(self) -> str:
-        """What is subtracted from what."""
+        """Both modes, as a difference: "first - second"."""
         return f"{self.row['first']} - {self.row['second']}"
 
     @property

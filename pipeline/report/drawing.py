@@ -1,4 +1,4 @@
-"""What every picture has in common: one style, safe colours, a text beside it, bytes that need no other file.
+"""The common ground of all pictures: one style, safe colours, a text beside it, bytes that need no other file.
 
 Charts are drawn by matplotlib as lines and stand in the page as such: its style sheet gives them the page's font and
 the colours of its theme, and a script finds the points in them.
@@ -66,7 +66,7 @@ class Picture:
 
     Attributes:
         content: The file.
-        media_type: Of the file.
+        media_type: The kind of file.
         alt: What can be seen, for those who cannot.
     """
 

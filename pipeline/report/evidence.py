@@ -1,4 +1,4 @@
-"""What the report is written from: the files that earlier stages wrote, read into plain values."""
+"""Reads the files that earlier stages wrote into plain values, from which the report is written."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class Evidence:
         return wrong.reshape(self.config.grid.draws, -1, wrong.shape[1])
 
     def summary(self, labels: int, mode: str) -> SummaryRow:
-        """What the comparison says of a mode at a budget."""
+        """Return the comparison's row on a mode at a budget."""
         return next(row for row in self.comparison["summary"] if (row["labels"], row["mode"]) == (labels, mode))
 
     def confusion(self, labels: int, mode: str) -> Counts:

@@ -74,7 +74,7 @@ def _better(pair: PairedRow) -> str:
 
 
 def runs_table(compared: Compared) -> str:
-    """What differs between experiments, then their errors side by side, then the paired differences."""
+    """Return what differs between experiments, then their errors side by side, then the paired differences."""
     lines = [f"{run['run']}  {run['folder']}: {run['dataset']}, {run['pretraining']}" for run in compared["runs"]]
     lines.append("")
     for difference in compared["differences"]:

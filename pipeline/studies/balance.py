@@ -1,4 +1,4 @@
-"""What does each half of a VAE's loss do? Reconstruction only, KL only, both."""
+"""Study of a VAE's loss: reconstruction only, KL divergence only, and both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study is: arms trained under several seeds, what is measured of each, and what decides about its claims."""
+"""Defines studies: arms trained under several seeds, measures of each, and criteria that decide about claims."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a study found of a subject.
+    """The numbers that a study measured of a subject.
 
     Attributes:
         values: Numbers, columns of the study's results.csv.
@@ -93,7 +93,7 @@ class MeasuredPoint:
     arrays_file: Path
 
     def arrays(self) -> Arrays:
-        """What pictures are drawn from."""
+        """Read the arrays that pictures are drawn from."""
         with np.load(self.arrays_file, allow_pickle=False) as stored:
             return dict(stored)
 
@@ -136,7 +136,7 @@ class Points:
         return difference(self.values(first, name), self.values(second, name))
 
     def first(self, arm: str) -> Arrays:
-        """What the pictures of an arm's first seed are drawn from."""
+        """Return the arrays of an arm's first seed, for pictures."""
         return self.of(arm)[0].arrays()
 
 

@@ -69,7 +69,7 @@ def _measure(subject: Subject) -> Measured:
 
 
 def _sources(subject: Subject) -> dict[str, LatentGaussian]:
-    """What latents are drawn from: the VAE's prior for both; without one, also what is fitted to the training codes."""
+    """Return the distributions of latents: the VAE's prior for both; without one, also two fitted to training codes."""
     from pipeline.models.generation import LatentGaussian
 
     sources = {PRIOR: LatentGaussian.standard(subject.backbone.out_features)}

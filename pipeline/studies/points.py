@@ -59,7 +59,7 @@ class Point:
 
     @property
     def name(self) -> str:
-        """What it is called in messages."""
+        """The point's name in messages."""
         return f"{self.arm}, seed {self.seed}"
 
     @property
@@ -69,7 +69,7 @@ class Point:
 
     @functools.cached_property
     def inputs(self) -> Inputs:
-        """What the point is made from.
+        """All that the point is made from.
 
         Measuring takes moments beside training, and any module may change what is measured: the source is among the
         inputs, and a change of it measures all points anew. What was trained is recognised by itself, and stays.
@@ -139,7 +139,7 @@ def plan(config: Experiment, study: Study) -> list[Point]:
 
 
 def _entries(study: Study, settings: Experiment, seed: int) -> list[Entry]:
-    """What an arm trains; nothing in a judged study, whose grid is its judge's, which belongs to no arm."""
+    """Return an arm's cells and baselines; none in a judged study, whose grid is the judge's, which has no arm."""
     if study.judged:
         return []
     grid = settings.grid

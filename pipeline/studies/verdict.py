@@ -115,7 +115,7 @@ def write(config: Experiment, planned: Sequence[points.Point]) -> Verdict:
 
 
 def _open(planned: Sequence[points.Point]) -> definition.Points:
-    """What was measured, after every file was checked."""
+    """Read the measured points, after checking every file."""
     from pipeline.studies import definition
 
     measured = [

@@ -44,7 +44,7 @@ def differences(evidence: Evidence) -> Section | None:
 
 
 def _correction(claims: Sequence[Claim]) -> str:
-    """What the correction does to the differences in E_out, and whether there are enough draws for it."""
+    """Say how many differences the corrected tests support, and whether there are enough draws for that."""
     count = len(claims)
     found = (
         f"Whoever looks at {count} differences finds some by chance. Holm's correction raises the p values so that the "

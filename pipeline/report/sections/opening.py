@@ -127,8 +127,8 @@ def _remarks(comparison: Comparison, claims: Sequence[Claim], pretrained: bool) 
         draws = claims[0].row["draws"]
         too_few = f": {count_draws(draws)} are too few" if 1 < draws < draws_needed(len(claims)) else ""
         remarks.append(
-            f"Each of these differences is looked at by itself. Corrected for looking at all {len(claims)}, at every budget, "
-            f"the tests support {how_many_supported(claims)} of them{too_few}."
+            f"Each of these differences is looked at by itself. Corrected for looking at all {len(claims)}, at every "
+            f"budget, the tests support {how_many_supported(claims)} of them{too_few}."
         )
     remarks += _best_baseline(comparison)
     remarks.append(_what_intervals_count(comparison, pretrained))

@@ -121,7 +121,7 @@ def _reconstruct(config: Experiment, train: ImageData) -> dict[str, Floats]:
 
 @dataclass(frozen=True)
 class Manifold:
-    """What a decoder makes of latents all over the plane.
+    """Images that a decoder draws of latents all over the plane.
 
     Attributes:
         sheet: An image a latent, row after row, the second dimension falling and the first rising.

@@ -28,7 +28,7 @@ def what_produced_it(evidence: Evidence) -> Section:
 
 
 def _provenance_table(evidence: Evidence) -> Table:
-    """What made the pretrained encoder and the first cell."""
+    """Return the origins of the first pretrained encoder and of the first cell, side by side."""
     manifests: dict[str, Manifest[Any]] = {"First cell": evidence.manifest}
     if evidence.pretrained is not None:
         manifests = {"Pretraining": evidence.pretrained, **manifests}

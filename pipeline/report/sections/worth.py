@@ -37,7 +37,7 @@ def worth(evidence: Evidence) -> Section | None:
 
 @dataclass(frozen=True)
 class _Worth:
-    """What a mode's labels are worth, in labels of the reference.
+    """The worth of a mode's labels, in labels of the reference.
 
     Attributes:
         labels: The mode's budget.
