@@ -1,9 +1,10 @@
 """The pipeline as scikit-learn estimators: the stages' own trainings, from arrays, with nothing on disk.
 
-Images come as ``X``: rows of pixels (N, pixels), (N, H, W) or (N, C, H, W). uint8 runs from 0 (black) to 255 (white).
-Any other numbers are taken as intensities between the least and the greatest value that ``fit`` saw, which it maps to
-0 and 1 for all pixels alike; both are kept in ``pixel_range_``, and later images are mapped in the same way. The
-networks then see floats, nothing is rounded to bytes.
+Images come as ``X``: rows of pixels (N, pixels), (N, H, W) or (N, C, H, W). Black and white are found by the rule of
+``pipeline.datasets.scale``: bytes run to 255, floats to 1, or whole numbers to 255. Any other numbers are taken as
+intensities between the least and the greatest value that ``fit`` saw. What became 0 and 1 for all pixels alike is kept
+in ``pixel_range_``; later images are mapped in the same way, with a warning if they are scaled otherwise. The networks
+then see floats, nothing is rounded to bytes.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import numbers
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -27,6 +29,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from pipeline.config import InvariancesConfig, NetworkConfig, PretrainConfig, RuntimeConfig, TrainConfig
+from pipeline.datasets.scale import Values, find_deviation, find_range
 from pipeline.datasets.splits import Draw, union
 from pipeline.errors import PipelineError
 from pipeline.learning.classify import Trained, neighbours, train_classifier
@@ -39,10 +42,20 @@ from pipeline.models.inputs import infer
 from pipeline.models.pretraining import Reconstructing
 from pipeline.models.propagation import similarity_graph
 from pipeline.modes import FitChanges, find_mode
+from pipeline.partial_labels import plain_labels, scorer, unlabelled, warn_of_ensemble, warn_of_scorer
 from pipeline.training.trainer import threads
+
+__all__ = ["AutoencoderTransformer", "SemiSupervisedClassifier", "scorer"]
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, int, int]
+
+_SECTIONS: dict[str, Callable[[], Any]] = {
+    "pretrain": PretrainConfig,
+    "invariances": InvariancesConfig,
+    "train": TrainConfig,
+    "runtime": lambda: RuntimeConfig(progress=False),
+}
 
 SMALLEST_SIDE = 8  # pixels, from which on convolutions and changes of shape make sense
 
@@ -63,6 +76,21 @@ class _ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         tags.input_tags.three_d_array = True
         return tags
 
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, and single fields of a section by names such as ``pretrain__encoder__widths``.
+
+        Raises:
+            ValueError: If there is no such parameter or field, or a value is not allowed.
+        """
+        fields = {name: value for name, value in params.items() if name.split("__")[0] in _SECTIONS and "__" in name}
+        super().set_params(**{name: value for name, value in params.items() if name not in fields})
+        for name, value in fields.items():
+            section, *path = name.split("__")
+            settings = getattr(self, section) or _SECTIONS[section]()
+            with _settings_are_values():
+                setattr(self, section, _with_field(settings, path, value, name))
+        return self
+
     def _fit_images(self, X: Any, **targets: Any) -> tuple[torch.Tensor, Any]:  # noqa: N803
         """Learn the images' shape and range; return them as the networks take them, and checked targets if given."""
         rows, shape = _as_rows(X)
@@ -70,8 +98,15 @@ class _ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         rows, y = checked if targets else (checked, None)
         self._layout = (rows.shape[1],) if shape is None else np.shape(X)[1:]
         self.image_shape_ = _resolve_shape(self.image_shape, shape, rows.shape[1])
-        whole_range = (0, 255) if rows.dtype == np.uint8 else (rows.min(), rows.max())
-        self.pixel_range_ = (float(whole_range[0]), float(whole_range[1]))
+        values = _values(rows)
+        self.pixel_range_ = find_range(values)
+        if values.dtype == "uint8" and self.pixel_range_ == (0, 1):
+            warnings.warn(
+                "X holds the bytes 0 and 1 alone, which are taken for black and white; if the images are nearly black "
+                "instead, and 255 is white, fit X / 255",
+                UserWarning,
+                stacklevel=3,
+            )
         if not math.isfinite(self.pixel_range_[1] - self.pixel_range_[0]):
             raise ValueError(f"X runs from {rows.min():g} to {rows.max():g}; expected a range that float64 can hold")
         return self._scale(rows), y
@@ -85,7 +120,10 @@ class _ImageEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
                 f"X has images of shape {shape}, but {type(self).__name__} is expecting {self.image_shape_} "
                 "(channels, height, width)"
             )
-        return self._scale(validate_data(self, rows, reset=False))
+        rows = validate_data(self, rows, reset=False)
+        if text := find_deviation(self.pixel_range_, _values(rows), float(rows.mean())):
+            warnings.warn(text, UserWarning, stacklevel=4)
+        return self._scale(rows)
 
     def _scale(self, rows: Array) -> torch.Tensor:
         """Return uint8 images as they are, others as floats from 0 to 1 for the range of fit, shape (N, C, H, W)."""
@@ -235,8 +273,9 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
     budget; those that early stopping looks at come out of them. A parameter that is None is taken from ``pretrain`` or
     ``train``, which are the sections of that name of a config.
 
-    Labels are whole numbers or strings. There is none where y is -1; among strings also "-1", which is what NumPy
-    makes of -1 beside strings, and "".
+    Labels are whole numbers or strings. There is none where y is -1, None or NaN; among strings also "-1", which is
+    what NumPy makes of -1 beside strings, and "". Scikit-learn's own scorers and ensembles take -1 for a class: see
+    ``scorer`` and ``docs/estimators.md``.
 
     Args:
         mode: How the classifier is trained: the name of a mode, which ``pipeline.modes.BUILT_IN`` lists, or the import
@@ -314,7 +353,8 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
         """Train on images X, shape (N, pixels), (N, H, W) or (N, C, H, W), and labels y, shape (N,)."""
         with _settings_are_values():
             find_mode(self.mode)
-            images, y = self._fit_images(X, y=y)
+            warn_of_ensemble()
+            images, y = self._fit_images(X, y=None if y is None else plain_labels(y))
             self.classes_, labels = _encode(y)
             plan, classes = self._plan(), len(self.classes_)
             splits = split_budget(plan.train, labels, classes, Draw(int((labels >= 0).sum()), plan.seed))
@@ -332,6 +372,7 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
 
         An image has the same bits in any company.
         """
+        warn_of_scorer()
         images = self._images(X)
         logits = infer(self.model_, images)
         return logits.double().softmax(1).numpy()
@@ -347,8 +388,8 @@ class SemiSupervisedClassifier(ClassifierMixin, _ImageEstimator):  # type: ignor
         Raises:
             ValueError: If there is no label in y.
         """
-        y = column_or_1d(y)
-        known = ~_unlabelled(y)
+        y = column_or_1d(plain_labels(y))
+        known = ~unlabelled(y)
         if not known.any():
             raise ValueError("y: no image has a label (all are -1); expected some to be scored on")
         weights = None if sample_weight is None else np.asarray(sample_weight)[known]
@@ -387,6 +428,21 @@ def _settings_are_values() -> Iterator[None]:
         raise ValueError(str(error)) from error
 
 
+def _with_field(settings: Any, path: Sequence[str], value: Any, name: str) -> Any:
+    """Return settings with one field changed; the path leads to it through sections within sections.
+
+    Raises:
+        ValueError: If there is no such field; the message calls the parameter by its ``name``.
+    """
+    first, *rest = path
+    known = [field.name for field in dataclasses.fields(settings)] if dataclasses.is_dataclass(settings) else []
+    if first not in known:
+        raise ValueError(f"{name}: there is no field {first!r}; expected one of {', '.join(known) or 'none'}")
+    if rest:
+        value = _with_field(getattr(settings, first), rest, value, name)
+    return dataclasses.replace(settings, **{first: value})
+
+
 def _given(**parameters: Any) -> dict[str, Any]:
     return {name: value for name, value in parameters.items() if value is not None}
 
@@ -400,6 +456,10 @@ def _suited_to(shape: Shape) -> PretrainConfig:
 
 
 # --- images and labels ----------------------------------------------------------------------------------------
+
+
+def _values(rows: Array) -> Values:
+    return Values(str(rows.dtype), float(rows.min()), float(rows.max()))
 
 
 def _as_rows(X: Any) -> tuple[Any, Shape | None]:  # noqa: N803
@@ -432,17 +492,13 @@ def _resolve_shape(asked: tuple[int, ...] | None, found: Shape | None, pixels: i
     return channels, height, width
 
 
-def _unlabelled(y: Array) -> npt.NDArray[np.bool_]:
-    return (y == -1) | (y == "-1") | (y == "")  # type: ignore[no-any-return]
-
-
 def _encode(y: Array) -> tuple[Array, npt.NDArray[np.int64]]:
     """Return the distinct classes, and each label as its number among them, -1 for none.
 
     Raises:
         ValueError: If the labels do not name classes, or name fewer than two.
     """
-    known = ~_unlabelled(y)
+    known = ~unlabelled(y)
     check_classification_targets(y[known])
     classes, codes = np.unique(y[known], return_inverse=True)
     if len(classes) < 2:

@@ -95,6 +95,17 @@ def test_the_estimators_example_works(capsys: pytest.CaptureFixture[str]) -> Non
     assert float(spread) > 0.5
 
 
+def test_the_page_on_estimators_works(capsys: pytest.CaptureFixture[str]) -> None:
+    seen: dict[str, object] = {}
+    for language, text in BLOCK.findall((ROOT / "docs" / "estimators.md").read_text()):
+        assert language == "python"
+        exec(compile(text, "estimators.md", "exec"), seen)
+    alone, best, together = capsys.readouterr().out.splitlines()
+    assert float(alone.split()[-1]) > 0.5
+    assert "pretrain__epochs" in best
+    assert float(together.split()[-1]) > 0.8
+
+
 def test_readme_and_help_name_every_data_set() -> None:
     from pipeline.config import DataConfig
     from pipeline.datasets.loading import BUILT_IN

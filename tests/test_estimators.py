@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import random
 from collections.abc import Callable
@@ -11,12 +12,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
 from sklearn.base import clone
 from sklearn.datasets import load_digits
+from sklearn.ensemble import BaggingClassifier, VotingClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -25,8 +30,9 @@ from sklearn.utils.estimator_checks import check_classifiers_classes, parametriz
 
 from pipeline.cli import main
 from pipeline.config import GraphConfig, NetworkConfig, PretrainConfig, RuntimeConfig, TrainConfig
-from pipeline.estimators import AutoencoderTransformer, SemiSupervisedClassifier
+from pipeline.estimators import AutoencoderTransformer, SemiSupervisedClassifier, scorer
 from pipeline.modes import MODES
+from pipeline.partial_labels import UnlabelledWarning
 from tests.conftest import in_both_precisions
 
 Array = npt.NDArray[Any]
@@ -100,6 +106,7 @@ def command_line(digits: tuple[Array, Array], precision: str, tmp_path_factory: 
         "train.length": 2,
         "train.unlabelled_steps": 4,
         "train.evaluations": 2,
+        "grid.labels": "[80]",
     }
     arguments = [f"--{name}={value}" for name, value in settings.items()]
     for stage in ("data", "pretrain"):
@@ -338,3 +345,110 @@ def test_wrong_images_and_labels_are_named(digits: tuple[Array, Array]) -> None:
     encoder = transformer().fit(images)
     with pytest.raises(ValueError, match="X has 3 features, but AutoencoderTransformer makes 8"):
         encoder.inverse_transform(np.zeros((2, 3)))
+
+
+# --- the scale ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fitted", "asked", "said"),
+    [
+        (16, 1, "X runs from 0 to 1, but fit took 0 and 16 for black and white"),
+        (1, 255, "X runs from 0 to 255, but fit took 0 and 1 for black and white"),
+        (255, 1, "X runs from 0 to 1, but fit took 0 and 255 for black and white"),
+        (255, 16, "X runs from 0 to 16, but fit took 0 and 255 for black and white"),
+    ],
+)
+def test_images_of_another_scale_than_those_of_fit_are_warned_of(
+    fitted: int, asked: int, said: str, digits: tuple[Array, Array]
+) -> None:
+    unit = load_digits().data[:300] / 16
+    model = classifier("scratch").fit(unit * fitted, digits[1])
+    model.predict(unit[:1] * fitted)  # no warning: one image, and dim ones
+    model.predict(unit * fitted * 0.3)
+    with pytest.warns(UserWarning, match=said):
+        model.predict(unit * asked)
+
+
+def test_black_and_white_are_found_by_the_rule_of_the_pipeline(digits: tuple[Array, Array]) -> None:
+    rows, _ = digits
+    for images, expected in (
+        (rows // 2, (0, 255)),  # bytes
+        (rows / 300, (0, 1)),  # floats whose brightest is not quite white
+        (rows / 252, (0, 1)),  # a hair above it
+        (rows.astype(int), (0, 255)),
+        (rows / 255 - 0.5, (-0.5, 0.5)),  # an estimator takes what is standardised
+    ):
+        assert transformer().fit(images).pixel_range_ == expected
+    with pytest.warns(UserWarning, match="bytes 0 and 1 alone, .* and 255 is white"):
+        assert transformer().fit((rows > 127).astype(np.uint8)).pixel_range_ == (0, 1)
+    assert transformer().fit(rows > 127).pixel_range_ == (0, 1)
+
+
+# --- labels that are missing, and scikit-learn's tools around them --------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["NaN", "None", "None beside words", "a series"])
+def test_none_and_nan_are_no_label(kind: str, digits: tuple[Array, Array]) -> None:
+    images, y = digits
+    words = np.array(["odd" if label % 2 else "even" for label in y], dtype=object)
+    none: Any = None
+    missing: Any = {
+        "NaN": np.where(y < 0, np.nan, y),
+        "None": np.where(y < 0, none, y.astype(object)),
+        "None beside words": np.where(y < 0, none, words),
+        "a series": pd.Series(words).where(y >= 0),
+    }[kind]
+    expected = classifier().fit(images, np.where(y < 0, "", words) if "words" in kind or "series" in kind else y)
+    fitted = classifier().fit(images, missing)
+    assert fitted.classes_.tolist() == expected.classes_.tolist()
+    assert (fitted.predict_proba(images) == expected.predict_proba(images)).all()
+    assert fitted.score(images, missing) == np.mean(fitted.predict(images[:80]) == np.asarray(missing)[:80])
+
+
+@pytest.mark.parametrize("scoring", ["accuracy", "f1_macro", "neg_log_loss"])
+def test_a_standard_scorer_is_warned_of_and_ours_leaves_out_what_has_no_label(
+    scoring: str, digits: tuple[Array, Array]
+) -> None:
+    images, y = digits
+    fitted = classifier(head_lr=0.1).fit(images, y)
+    known = get_scorer(scoring)(fitted, images[:80], y[:80])  # no warning
+    assert scorer(scoring)(fitted, images, y) == known
+    assert scorer(scoring)(fitted, pd.DataFrame(images), pd.Series(y).where(y >= 0)) == known
+    with pytest.warns(UnlabelledWarning, match=r"-1.*pipeline\.estimators\.scorer"), contextlib.suppress(ValueError):
+        assert get_scorer(scoring)(fitted, images, y) < known - 0.2
+    assert pickle.loads(pickle.dumps(scorer(scoring)))(fitted, images, y) == known
+    with pytest.raises(ValueError, match="no image has a label"):
+        scorer(scoring)(fitted, images[80:], y[80:])
+
+
+def test_a_search_scores_by_our_scorer_and_sets_fields_of_a_section(digits: tuple[Array, Array]) -> None:
+    images, y = digits
+    grid = {"pretrain__latent": [4, 6], "train__length": [1.0]}
+    search = GridSearchCV(classifier("scratch"), grid, scoring=scorer("balanced_accuracy"), cv=2).fit(images, y)
+    assert {row["pretrain__latent"] for row in search.cv_results_["params"]} == {4, 6}
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    best: Any = search.best_estimator_
+    assert best.pretrain.latent == search.best_params_["pretrain__latent"]
+    assert best.pretrain.encoder == PRETRAIN.encoder
+    wider: Any = classifier().set_params(pretrain__encoder__widths=(9,))
+    assert wider.pretrain.encoder.widths == (9,)
+    with pytest.raises(ValueError, match="pretrain__latents: there is no field 'latents'; expected one of method"):
+        classifier().set_params(pretrain__latents=3)
+    with pytest.raises(ValueError, match=r"pretrain\.latent: 0 is not allowed"):
+        classifier().set_params(pretrain__latent=0)
+
+
+def test_an_ensemble_that_counts_minus_one_is_warned_of_and_can_be_made_right(digits: tuple[Array, Array]) -> None:
+    images, y = digits
+    with pytest.warns(UnlabelledWarning, match="-1.*VotingClassifier takes for a class of their own.*FrozenEstimator"):
+        wrong = VotingClassifier([("a", classifier("scratch"))]).fit(images, y)
+    assert -1 in wrong.classes_
+    with pytest.warns(UnlabelledWarning, match="BaggingClassifier"):
+        BaggingClassifier(classifier("scratch"), n_estimators=1, max_samples=1.0, random_state=0).fit(images, y)
+    members = [classifier(head_lr=0.1, random_state=seed).fit(images, y) for seed in range(3)]
+    frozen = [(str(number), FrozenEstimator(member)) for number, member in enumerate(members)]
+    voting = VotingClassifier(frozen, voting="soft").fit(images[y >= 0], y[y >= 0])
+    expected = np.mean([member.predict_proba(images) for member in members], axis=0)
+    np.testing.assert_allclose(voting.predict_proba(images), expected)
+    assert -1 not in voting.classes_

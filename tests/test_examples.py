@@ -22,6 +22,7 @@ ROOT = Path(pipeline.__file__).parent
 SHOWN = [
     estimators.AutoencoderTransformer,
     estimators.SemiSupervisedClassifier,
+    estimators.scorer,
     plugins.find,
     modes.Mode,
     classifier.Classifier,

@@ -184,6 +184,28 @@ def find_range(values: Values) -> tuple[float, float]:
     return 0.0, white
 
 
+def find_deviation(known: tuple[float, float], values: Values, mean: float) -> str:
+    """Say how far new numbers are from the range that an estimator was fitted to.
+
+    Args:
+        known: The numbers that are 0 and 1 for the estimator.
+        values: The new numbers.
+        mean: Their mean. A single number beyond the range says nothing: scaled pixels have outliers.
+
+    Returns:
+        A sentence; "" if they are not far.
+    """
+    low, high = known
+    is_beyond = not low <= mean <= high
+    is_dark = low == 0 and 0 < values.high < high / APART
+    if low < high and (is_beyond or is_dark):
+        return (
+            f"X runs from {_show(values.low)} to {_show(values.high)}, but fit took {_show(low)} and {_show(high)} for "
+            "black and white: scale X as it was scaled then"
+        )
+    return ""
+
+
 def _natural_white(values: Values) -> float | None:
     """The value that is white by what the numbers are; None if they do not tell."""
     if values.high <= 1 + values.slack:
