@@ -102,6 +102,7 @@ def command_line(digits: tuple[Array, Array], precision: str, tmp_path_factory: 
         "pretrain.epochs": 1,
         "pretrain.holdout": 0,
         "pretrain.seed": 3,
+        "grid.labels": "[80]",
         "runtime.precision": precision,
         "train.length": 2,
         "train.unlabelled_steps": 4,
