@@ -107,7 +107,6 @@ def command_line(digits: tuple[Array, Array], precision: str, tmp_path_factory: 
         "train.length": 2,
         "train.unlabelled_steps": 4,
         "train.evaluations": 2,
-        "grid.labels": "[80]",
     }
     arguments = [f"--{name}={value}" for name, value in settings.items()]
     for stage in ("data", "pretrain"):
