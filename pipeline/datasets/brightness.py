@@ -73,7 +73,7 @@ class BrightnessMeter:
         self.constant += int((darkest == brightest).sum())
 
     def result(self) -> Brightness:
-        """What was measured of all images, of which there was one at least."""
+        """Return the statistics of all images that were added; there was at least one."""
         mean = self.total / self.count
         spread = math.sqrt(max(0.0, self.squares / self.count - mean**2))
         return Brightness(round(self.low, 1), round(self.high, 1), round(mean, 1), round(spread, 1), self.constant)

@@ -1,4 +1,4 @@
-"""What there is to know of a data set before anything is learnt from it: counts, shapes, ranges, and remarks."""
+"""Facts about a data set that are known before any training: counts, shapes, ranges, and remarks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEAST = 5  # labels a class that leave one of each to validate on, a fifth
 
 
 class Facts(TypedDict):
-    """What a data set holds.
+    """The content of a data set.
 
     Attributes:
         dataset: The name or import path that the config gives it.

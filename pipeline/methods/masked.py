@@ -40,7 +40,7 @@ def _make_model(parts: Parts) -> MaskedAutoencoder:
 
 
 def _explain(outcome: dict[str, Any], settings: dict[str, Any]) -> list[str]:
-    """What was hidden, and when."""
+    """Say which share of the patches was hidden, and in which images."""
     share = f"In training, {100 * settings['args']['hidden']:g} % of each image's patches were hidden"
     return [f"{share}; of the left-out images, none." if "holdout_loss" in outcome else f"{share}."]
 

@@ -18,7 +18,7 @@ from pipeline.models.pretraining import Reconstructing
 
 @dataclass(frozen=True)
 class Weights:
-    """What each term of the loss counts.
+    """The weights of the terms of the loss.
 
     Attributes:
         invariance: Weight of the mean squared difference between the projections of two views.

@@ -62,7 +62,7 @@ def run(
 
 @dataclass(frozen=True)
 class _Seen:
-    """What was seen while images were classified: how many of each class, and how bright they are."""
+    """Counts kept while images are classified: images of each class, and their brightness."""
 
     classes: Counter[str]
     brightness: BrightnessMeter
