@@ -22,7 +22,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 PIPELINE := FEWLABELS_BY_MAKE=1 $(VENV)/bin/python -m pipeline
 AUDIT := $(VENV)/audit/bin/pip-audit
-SETTINGS = --config $(CONFIG) $(ARGS)
+SETTINGS = --config "$(CONFIG)" $(ARGS)
 CHOSEN = $(if $(CELL),--cell "$(CELL)")
 
 .DEFAULT_GOAL := all

@@ -14,6 +14,7 @@ from pipeline.commands import COMMANDS
 from pipeline.config import from_parsed
 from pipeline.errors import PipelineError
 from pipeline.parsers import commands_parser, stage_parser
+from pipeline.settings_text import in_plain_words
 from pipeline.store.regular_files import check_regular
 from pipeline.training.precision import with_fixed_precision
 
@@ -55,15 +56,16 @@ def _settings(name: str, words: Sequence[str]) -> tuple[Any, list[Any]]:
         PipelineError: A setting is not allowed, or the config cannot be read.
     """
     parser, stage = stage_parser(name), COMMANDS[name]
+    words = [_at_home(word) for word in words]
     _check_files(words)
     try:
         chosen = parser.instantiate(parser.parse_args(words))
     except PipelineError:
         raise
     except Exception as error:  # whatever YAML and jsonargparse raise of a broken or hostile file
+        reason = in_plain_words(f"{type(error).__name__}: {error}")
         raise PipelineError(
-            f"the settings cannot be read ({type(error).__name__}: {error}); mend the file that --config names, or the "
-            "options"
+            f"the settings cannot be read ({reason}); mend the file that --config names, or the options"
         ) from error
     options = [chosen[option.replace("-", "_")] for option in stage.options]
     if stage.operands is not None:
@@ -71,6 +73,14 @@ def _settings(name: str, words: Sequence[str]) -> tuple[Any, list[Any]]:
     experiment = from_parsed(chosen)
     methods.own_settings(experiment.pretrain)  # which only the method can check
     return with_fixed_precision(experiment), options
+
+
+def _at_home(word: str) -> str:
+    """An argument whose path starts with ~, the user's own folder: shells leave it as it is behind an equals sign."""
+    option, equals, value = word.partition("=")
+    if word.startswith("--") and equals and value.startswith("~/"):
+        return f"{option}={Path(value).expanduser()}"
+    return str(Path(word).expanduser()) if word.startswith("~/") else word
 
 
 def _check_files(words: Sequence[str]) -> None:

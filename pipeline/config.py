@@ -67,6 +67,10 @@ class DataConfig:
     labels: str = ""
     groups: str = ""
 
+    def __post_init__(self) -> None:
+        require(isinstance(self.args, dict), "data.args", self.args, "arguments, such as {path: photos}")
+        object.__setattr__(self, "root", str(Path(self.root).expanduser()))
+
 
 # the built-in networks: import paths by name
 ENCODERS = {
@@ -576,6 +580,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         _check_plain("name", self.name)
+        object.__setattr__(self, "runs", str(Path(self.runs).expanduser()))
 
     @property
     def folder(self) -> Path:

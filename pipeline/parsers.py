@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from typing import Any
+from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 from jsonargparse._actions import ActionConfigFile
@@ -39,7 +39,7 @@ def stage_parser(name: str) -> ArgumentParser:
     subject = f"[--config FILE]{own} [--section.field value ...]"
     if stage.operands is not None:
         subject = f"{stage.operands[0].upper()} ...{own}"
-    parser = ArgumentParser(
+    parser = _Parser(
         prog=f"{program()} {name}",
         description=stage.summary,
         usage=f"{program()} {name} {subject}",
@@ -55,6 +55,14 @@ def stage_parser(name: str) -> ArgumentParser:
     for option, (kind, default, explanation) in stage.options.items():
         parser.add_argument(f"--{option}", type=kind, default=default, help=explanation)
     return parser
+
+
+class _Parser(ArgumentParser):
+    """Says in plain words what is wrong with the settings."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print the message and exit with status 2."""
+        super().error(settings_text.in_plain_words(message), ex)
 
 
 class _ConfigFile(ActionConfigFile):

@@ -6,6 +6,7 @@ stands for endlessly many. YAML itself reads them in no time, but what goes thro
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from jsonargparse import get_loader, set_loader
@@ -13,6 +14,33 @@ from jsonargparse import get_loader, set_loader
 MODE = "settings"  # of jsonargparse's parsers that read YAML through this module
 
 MOST = 10_000  # values that settings may have, with all aliases written out; a config has some hundreds
+
+
+# what jsonargparse and Python say of wrong settings, and what it means
+_WORDS = (
+    (r'Parser key "([^"]*)":\s*', r"\1: "),
+    (r"Expected a <class 'tuple'>\. Got value: (.*)", r"\1 is not allowed; expected a list, such as [a, b]"),
+    (r"Expected a <class 'dict'>\. Got value: (.*)", r"\1 is not allowed; expected fields, such as {path: photos}"),
+    (r"Expected a <class '(\w+)'>\. Got value: (.*)", r"\2 is not allowed; expected a value of type \1"),
+    (r"(?s)Unexpected config: (.*)", r"there is no setting in it; expected such as `grid: {draws: 8}`, found: \1"),
+    (
+        r"\w*Error: .* argument after \*\* must be a mapping, not NoneType",
+        "a section is empty: leave it out or fill it",
+    ),
+    (r"UnicodeDecodeError: .*", "it is no text in UTF-8"),
+)
+
+
+def in_plain_words(message: str) -> str:
+    """Say what a message of jsonargparse or Python means to whoever wrote the settings.
+
+    Examples:
+        >>> in_plain_words("Expected a <class 'tuple'>. Got value: 5")
+        '5 is not allowed; expected a list, such as [a, b]'
+    """
+    for pattern, meaning in _WORDS:
+        message = re.sub(pattern, meaning, message)
+    return message
 
 
 def register() -> str:

@@ -40,6 +40,11 @@ def test_a_cell_runs_what_it_needs_first(tmp_path: Path) -> None:
     assert "train --mode my_modes:OWN" in (tmp_path / "log").read_text()
 
 
+def test_a_config_may_have_a_space_in_its_name(tmp_path: Path) -> None:
+    assert make(tmp_path, "data", "CONFIG=my configs/x.yaml") == (0, ["data"])
+    assert (tmp_path / "log").read_text() == "data --config my configs/x.yaml\n"
+
+
 def test_predict_compares_first_unless_a_cell_is_named(tmp_path: Path) -> None:
     assert make(tmp_path, "predict", "IMAGES=my images") == (0, ["data", "pretrain", "compare", "predict"])
     assert "predict --images my images" in (tmp_path / "log").read_text()
