@@ -33,7 +33,8 @@ SHORT = (
 def run(stage: str, path: Path, *extra: str) -> int:
     """A stage on the arrays in this folder."""
     own = ("--name=x", "--data.dataset=numpy", f"--data.args.path={path}", f"--runs={path / 'runs'}")
-    return main([stage, *own, *SHORT, *extra])
+    budget = ("--grid.labels=[20]",) if stage == "pretrain" else ()  # the default budgets are more than its images
+    return main([stage, *own, *SHORT, *budget, *extra])
 
 
 def save(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
