@@ -181,10 +181,7 @@ class _Modes(Mapping[str, Mode]):
             return BUILT_IN[name]
         if name not in self:
             raise KeyError(name)
-        mode = plugins.find("mode", name, {}, ENTRY_POINTS)
-        if not isinstance(mode, Mode):
-            raise PipelineError(f"mode: {name!r} is a {type(mode).__name__}; expected a pipeline.modes.Mode")
-        return mode
+        return plugins.find_instance(Mode, "mode", name, {}, ENTRY_POINTS)
 
     def __iter__(self) -> Iterator[str]:
         return iter(dict.fromkeys([*BUILT_IN, *_added(tuple(sys.path))]))

@@ -14,10 +14,12 @@ import traceback
 from collections.abc import Collection, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline import source_code
 from pipeline.errors import PipelineError
+
+T = TypeVar("T")
 
 # frames of these say how the user's code was reached, not what is wrong with it
 _MACHINERY = (__file__, pkgutil.__file__, str(importlib.__file__), "<frozen importlib")
@@ -45,6 +47,19 @@ def find(setting: str, name: str, built_in: Mapping[str, str], group: str) -> An
         source_code.remember(path)
     except Exception as error:  # the module is the user's: whatever it raises is what they have to see
         raise PipelineError(f"{setting}: {path!r} cannot be imported\n{own_traceback(error)}") from error
+    return found
+
+
+def find_instance(kind: type[T], setting: str, name: str, built_in: Mapping[str, str], group: str) -> T:
+    """Find the object that a setting names, as ``find`` does, and make sure of its class.
+
+    Raises:
+        PipelineError: If ``find`` raises it, or the object is no instance of ``kind``.
+    """
+    found = find(setting, name, built_in, group)
+    if not isinstance(found, kind):
+        expected = f"{kind.__module__}.{kind.__qualname__}"
+        raise PipelineError(f"{setting}: {name!r} is a {type(found).__name__}; expected a {expected}")
     return found
 
 

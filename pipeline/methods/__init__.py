@@ -158,12 +158,7 @@ def find_method(name: str) -> Method:
 
 @functools.cache  # settings are resolved for each cell of a grid; looking through all installed packages takes a while
 def _find(name: str, path: tuple[str, ...]) -> Method:
-    method = plugins.find("pretrain.method", name, BUILT_IN, ENTRY_POINTS)
-    if not isinstance(method, Method):
-        raise PipelineError(
-            f"pretrain.method: {name!r} is a {type(method).__name__}; expected a pipeline.methods.Method"
-        )
-    return method
+    return plugins.find_instance(Method, "pretrain.method", name, BUILT_IN, ENTRY_POINTS)
 
 
 def own_settings(config: PretrainConfig) -> Any:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from pipeline import plugins
 from pipeline.config import Experiment
-from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,12 +38,7 @@ def find_study(name: str) -> Study:
     from pipeline.studies.definition import Study
 
     built_in = {own: f"pipeline.studies.{own}:STUDY" for own in STUDIES}
-    study = plugins.find("study.name", name, built_in, ENTRY_POINTS)
-    if not isinstance(study, Study):
-        raise PipelineError(
-            f"study.name: {name!r} is a {type(study).__name__}; expected a pipeline.studies.definition.Study"
-        )
-    return study
+    return plugins.find_instance(Study, "study.name", name, built_in, ENTRY_POINTS)
 
 
 def study_folder(config: Experiment) -> Path:

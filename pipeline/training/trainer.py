@@ -68,11 +68,6 @@ def _make_network(part: str, config: NetworkConfig, built_in: dict[str, str], *p
     return network
 
 
-def training_device(runtime: RuntimeConfig) -> torch.device:
-    """The device that a training would compute on."""
-    return torch.device("cuda" if _on_gpu(runtime) else "cpu")
-
-
 def _on_gpu(runtime: RuntimeConfig) -> bool:
     return torch.cuda.is_available() and runtime.accelerator not in ("cpu", "mps")
 
