@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -142,9 +142,10 @@ def train(
             yield pixels.to(model.device)
 
     def measure() -> dict[str, float]:
+        last = model.current_epoch == settings.epochs - 1  # the last row of history is of the model that is kept
         with isolate_rng():
             seed_everything(settings.seed)
-            with reestimated(model, model.clean_pass, clean_batches(FOR_A_MEASUREMENT)):
+            with reestimated(model, model.clean_pass, clean_batches(FOR_GOOD if last else FOR_A_MEASUREMENT)):
                 return _measure(model, unseen)
 
     result = fit(
@@ -158,9 +159,6 @@ def train(
     )
     seed_everything(settings.seed)
     reestimate(model, model.clean_pass, clean_batches(FOR_GOOD))
-    if len(unseen):  # what is kept is what is told of
-        last = result.history[-1] | _measure(model, unseen)
-        result = replace(result, history=[*result.history[:-1], last])
     return backbone, model.eval(), result
 
 
