@@ -106,11 +106,11 @@ def test_the_average_answers_in_eval_mode_and_is_what_is_kept(ema_decay: float, 
     torch.manual_seed(0)
     backbone = Backbone(ConvEncoder((1, 8, 8), 6, [4]))
     model = Classifier(backbone, make_head(6, 3), True, nn.Identity(), Rates(0.1, 0.1, ema_decay=ema_decay))
-    first, images = next(model.head.parameters()), torch.rand(8, 1, 8, 8)
+    first, images, average = next(model.head.parameters()), torch.rand(8, 1, 8, 8), model.averaging()
     path = []
     for _ in range(3):
         path.append(first.detach().clone())
-        model.after_step()
+        average()
         with torch.no_grad():
             first.add_(1.0)
     by_hand = path[0]

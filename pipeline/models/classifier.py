@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from itertools import compress
 from typing import Any, Self
 
 import torch
@@ -135,8 +135,7 @@ class Classifier(nn.Module):
         self.train_backbone, self.rates = train_backbone, rates
         self.ema: AveragedModel | None = None
         if rates.ema_decay:
-            rule = partial(_average, rates.ema_decay)
-            self.ema = AveragedModel(self._network, multi_avg_fn=rule, use_buffers=True).requires_grad_(False)
+            self.ema = AveragedModel(self._network, use_buffers=True).requires_grad_(False)
         self.train()
 
     def train(self, mode: bool = True) -> Self:
@@ -166,18 +165,25 @@ class Classifier(nn.Module):
         return F.cross_entropy(self._logits(self.augment(as_input(x))), labels, label_smoothing=smoothing)
 
     def groups(self) -> list[dict[str, Any]]:
-        """The optimiser's groups: the head and, if the backbone is trained, one for each of its layers."""
+        """The optimiser's groups: the head and, if it is trained, the backbone, by layers where their rates differ."""
         rates = self.rates
-        groups: list[dict[str, Any]] = [{"params": self.head.parameters(), "lr": rates.head_lr}]
-        if self.train_backbone:
-            for depth, parameters in enumerate(reversed(layers(self.backbone))):
-                groups.append({"params": parameters, "lr": rates.encoder_lr * rates.layer_decay**depth})
+        groups: list[dict[str, Any]] = [{"params": list(self.head.parameters()), "lr": rates.head_lr}]
+        if not self.train_backbone:
+            return groups
+        if rates.layer_decay == 1:  # one group: a step takes as long as it has groups
+            return [*groups, {"params": list(self.backbone.parameters()), "lr": rates.encoder_lr}]
+        for depth, parameters in enumerate(reversed(layers(self.backbone))):
+            groups.append({"params": parameters, "lr": rates.encoder_lr * rates.layer_decay**depth})
         return groups
 
-    def after_step(self) -> None:
-        """Take the step's weights into the average, if there is one."""
-        if self.ema is not None:
-            self.ema.update_parameters(self._network)
+    def averaging(self) -> Callable[[], None]:
+        """Return a function that takes the weights of a step into the EMA, if there is one.
+
+        It holds the tensors themselves, and so serves only until the network is moved to another device.
+        """
+        if self.ema is None:
+            return lambda: None
+        return _Averaging(self.ema, self._network, self.rates.ema_decay).update
 
     def keep_ema(self) -> None:
         """Put the average in place of the last weights, if there is one; training is over."""
@@ -196,15 +202,36 @@ class Classifier(nn.Module):
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-@torch.no_grad()
-def _average(share: float, averages: list[Tensor], values: list[Tensor], steps: Tensor) -> None:
-    """Take values of one type into their running averages, which keep that share of themselves, but less at first.
+class _Averaging:
+    """Takes the weights of a network into its EMA, step by step.
 
-    An average over hundreds of steps would otherwise still be of the start after as many.
+    An average over hundreds of steps would still be of the start after as many; so its share is less in the first ones.
+
+    Args:
+        ema: Holds the averages of weights and buffers, and how many steps they are of.
+        network: The network that is trained.
+        decay: Share of itself that an average keeps at each step.
     """
-    if not averages[0].is_floating_point():  # BatchNorm counts its batches
-        torch._foreach_copy_(averages, values)
-        return
-    keep = ((1 + steps) / (10 + steps)).clamp(max=share).to(averages[0].dtype)  # a tensor: no device is waited for
-    for average, value in zip(averages, values, strict=True):
-        average.lerp_(value, 1 - keep)
+
+    def __init__(self, ema: AveragedModel, network: nn.Module, decay: float) -> None:
+        averages, values = _state(ema.module), _state(network)
+        floats = [value.is_floating_point() for value in values]
+        self.averages, self.values = list(compress(averages, floats)), list(compress(values, floats))
+        counts = [not is_float for is_float in floats]  # BatchNorm counts its batches
+        self.copies, self.counts = list(compress(averages, counts)), list(compress(values, counts))
+        self.decay, self.steps, self.step = decay, ema.n_averaged, int(ema.n_averaged)
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take the weights as they are now into the average."""
+        keep = min(self.decay, (1 + self.step) / (10 + self.step)) if self.step else 0.0
+        torch._foreach_lerp_(self.averages, self.values, 1 - keep)
+        if self.counts:
+            torch._foreach_copy_(self.copies, self.counts)
+        self.step += 1
+        self.steps += 1
+
+
+def _state(network: nn.Module) -> list[Tensor]:
+    """Weights and buffers of a network, in the same order for each of its copies."""
+    return [*network.parameters(), *network.buffers()]

@@ -96,9 +96,10 @@ class SideBySide(pl.LightningModule):
         Args:
             batches: Inputs, and their places among all training images.
         """
-        optimizer, rates, classifiers = self.optimizers(use_pl_optimizer=False), self.lr_schedulers(), self.classifiers
+        optimizer, rates = self.optimizers(use_pl_optimizer=False), self.lr_schedulers()
         assert isinstance(optimizer, torch.optim.Optimizer)
         assert isinstance(rates, torch.optim.lr_scheduler.LambdaLR)
+        averagings = [classifier.averaging() for classifier in self.classifiers]
         parameters, losses = list(self.parameters()), []
         for x, index in batches:
             found = self.losses(x, index)
@@ -108,8 +109,8 @@ class SideBySide(pl.LightningModule):
                 torch.autograd.backward(found)
             optimizer.step()
             rates.step()
-            for classifier in classifiers:
-                classifier.after_step()
+            for take_into_average in averagings:
+                take_into_average()
             losses += [loss.detach() for loss in found]
         return torch.stack(losses).mean()
 
