@@ -31,8 +31,8 @@ from sklearn.utils.estimator_checks import check_classifiers_classes, parametriz
 from pipeline.cli import main
 from pipeline.config import GraphConfig, NetworkConfig, PretrainConfig, RuntimeConfig, TrainConfig
 from pipeline.estimators import AutoencoderTransformer, SemiSupervisedClassifier, scorer
+from pipeline.estimators.partial_labels import UnlabelledWarning
 from pipeline.modes import MODES
-from pipeline.partial_labels import UnlabelledWarning
 from tests.conftest import in_both_precisions
 
 Array = npt.NDArray[Any]

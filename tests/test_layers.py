@@ -19,7 +19,6 @@ ROOT = Path(pipeline.__file__).parent
 # from the top; a module may import from its own layer and from those below
 LAYERS = (
     ("__main__", "cli", "parsers", "commands", "estimators"),
-    ("partial_labels",),
     ("stages",),
     ("studies", "report"),
     ("artefacts",),

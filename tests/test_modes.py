@@ -154,4 +154,4 @@ def test_modes_are_listed_in_one_place() -> None:
             named = [name for name in BUILT_IN if re.search(rf"\b{name}\b", line)]
             if len(named) > 2 and path.name != "modes.py":
                 lists.append(f"{path.relative_to(ROOT)}: {line.strip()}")
-    assert lists == ['pipeline/config.py: modes: tuple[str, ...] = ("frozen", "finetune", "scratch")']
+    assert lists == ['pipeline/config/grid.py: modes: tuple[str, ...] = ("frozen", "finetune", "scratch")']

@@ -1,0 +1,85 @@
+"""The experiment: all sections of the settings together, checked."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.checks import check_folder_name
+from pipeline.config.data import DataConfig
+from pipeline.config.grid import GridConfig, StudyConfig
+from pipeline.config.invariances import InvariancesConfig
+from pipeline.config.pretrain import PretrainConfig
+from pipeline.config.runtime import RuntimeConfig
+from pipeline.config.train import TrainConfig
+from pipeline.errors import PipelineError
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment; everything it makes lies in runs/<name>/.
+
+    Attributes:
+        name: Folder name below runs.
+        runs: Folder of all experiments.
+        data: Which images.
+        invariances: Which changes leave an image's class as it is.
+        pretrain: How the encoder is pretrained.
+        train: How classifiers are trained.
+        grid: What compare trains.
+        study: What study compares.
+        runtime: Where and how it runs.
+    """
+
+    name: str = "mnist"
+    runs: str = "runs"
+    data: DataConfig = field(default_factory=DataConfig)
+    invariances: InvariancesConfig = field(default_factory=InvariancesConfig)
+    pretrain: PretrainConfig = field(default_factory=PretrainConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    grid: GridConfig = field(default_factory=GridConfig)
+    study: StudyConfig = field(default_factory=StudyConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+    def __post_init__(self) -> None:
+        check_folder_name("name", self.name)
+        object.__setattr__(self, "runs", str(Path(self.runs).expanduser()))
+
+    @property
+    def folder(self) -> Path:
+        """The experiment's own folder."""
+        return Path(self.runs) / self.name
+
+    @property
+    def by_encoder(self) -> tuple[Experiment, ...]:
+        """The experiment once for each encoder of its grid: with the seed that this one is pretrained with."""
+        seeds = range(self.pretrain.seed, self.pretrain.seed + self.grid.encoders)
+        return tuple(replace(self, pretrain=replace(self.pretrain, seed=seed)) for seed in seeds)
+
+    @property
+    def without_invariances(self) -> Experiment:
+        """The experiment of somebody who does not know which changes leave a class as it is."""
+        return replace(self, invariances=InvariancesConfig("none"))
+
+
+def from_parsed(chosen: Any) -> Experiment:
+    """The experiment of a parser's namespace, which may hold a stage's own options beside the settings."""
+    return Experiment(**{field.name: chosen[field.name] for field in dataclasses.fields(Experiment)})
+
+
+def from_dict(settings: dict[str, Any], where: str) -> Experiment:
+    """The experiment of plain JSON types, checked like those of a file: the inverse of ``as_dict``.
+
+    Raises:
+        PipelineError: A setting is unknown or not allowed; the message starts with ``where``.
+    """
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(Experiment)
+    try:
+        return from_parsed(parser.instantiate(parser.parse_object(settings)))
+    except (ArgumentError, PipelineError) as error:
+        raise PipelineError(f"{where}: {error}") from error

@@ -1,0 +1,78 @@
+"""The sections ``grid`` and ``study``: which classifiers are trained and compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pipeline.config.checks import check_folder_name
+from pipeline.errors import require
+from pipeline.modes import MODES
+
+
+@dataclass(frozen=True)
+class GridConfig:
+    """The cells that compare trains: modes x labels x draws x encoders.
+
+    Attributes:
+        modes: Modes by name: those that `train --help` lists, those that installed packages add, and import paths
+            "module:OBJECT" of your own.
+        labels: Label budgets, validation included.
+        sampling: How a labelled subset is drawn: "stratified" takes the classes in turn, for which everybody's labels
+            have to be known; "random" takes any image, as a user would who has labelled nothing yet: a class that it
+            misses is counted as errors.
+        draws: Random draws of the labelled subset, seeds 0, 1, ...; every mode sees the same. Six is the least with
+            which the exact paired test can fall below p = 0.05; eight, with which six differences can stand together.
+        encoders: Encoders that are pretrained, with the seeds pretrain.seed, pretrain.seed + 1, ...; each mode that
+            starts from one is trained with each of them on each draw. With one, the intervals do not say how much
+            another pretraining would change.
+        margin: Difference in E_out, in percentage points, up to which two modes count as equally good.
+        ablation: Train finetune and scratch once more, with an encoder of their own, as if no invariances were known,
+            so that the report can tell what these bought from what images without labels did. It takes one more
+            pretraining.
+        jobs: Cells trained at a time on this machine; 0 takes all cores. On a cluster each worker trains one.
+        baselines: Train the classical baselines on the same draws.
+    """
+
+    modes: tuple[str, ...] = ("frozen", "finetune", "scratch")
+    labels: tuple[int, ...] = (100, 1000)
+    sampling: Literal["stratified", "random"] = "stratified"
+    draws: int = 8
+    encoders: int = 1
+    margin: float = 0.1
+    ablation: bool = False
+    jobs: int = 0
+    baselines: bool = True
+
+    def __post_init__(self) -> None:
+        require(len(self.modes) > 0, "grid.modes", self.modes, "at least one mode")
+        require(len(set(self.modes)) == len(self.modes), "grid.modes", self.modes, "each mode once")
+        for mode in self.modes:
+            require(mode in MODES, "grid.modes", mode, f"one of {', '.join(MODES)}, or the import path of your own")
+        require(len(self.labels) > 0, "grid.labels", self.labels, "at least one budget")
+        require(all(n > 0 for n in self.labels), "grid.labels", self.labels, "positive budgets")
+        require(len(set(self.labels)) == len(self.labels), "grid.labels", self.labels, "each budget once")
+        require(self.draws > 0, "grid.draws", self.draws, "at least 1")
+        require(self.encoders > 0, "grid.encoders", self.encoders, "at least 1")
+        require(0 <= self.margin <= 100, "grid.margin", self.margin, "percentage points, 0 to 100")
+        require(self.jobs >= 0, "grid.jobs", self.jobs, "0 (all cores) or a number of processes")
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """What stage study compares beyond the grid; no other stage reads it.
+
+    Attributes:
+        name: A study by name, see the stage's help; a name that an installed package adds; or the import path
+            "module:object" of your own.
+        arms: Variants that are trained in place of the study's own: by the arm's name, the settings in which it differs
+            from the rest of the experiment, such as {pretrain: {latent: 2}}. Every arm is pretrained once for each draw
+            of the grid, with its seed.
+    """
+
+    name: str = ""
+    arms: dict[str, dict[str, Any]] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        for arm in self.arms:
+            check_folder_name("study.arms", arm)

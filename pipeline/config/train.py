@@ -1,0 +1,157 @@
+"""The section ``train``: how classifiers are trained."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from pipeline.config.plain import as_dict, merged, parse_section
+from pipeline.config.unlabelled import ConsistencyConfig, GraphConfig
+from pipeline.errors import PipelineError, require
+from pipeline.modes import MODES, FitChanges, Mode, find_mode
+
+# settings of train that no trial of a cell may change
+SHARED = ("validation", "refit", "val_fraction", "folds", "trials")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a classifier is trained on the labelled subset: one recipe for every mode and every data set.
+
+    A head on a frozen encoder is fitted to convergence, once for each of the strengths in l2. Everything else is
+    trained by AdamW in steps, with a linear warm-up and a cosine decay of the learning rate; the exponential moving
+    average (EMA) of the weights is measured at even intervals. Kept is the last measurement whose validation loss is
+    within one standard error of the lowest one, so that chance among a few validation images ends no training.
+
+    Attributes:
+        validation: How the kept measurement is chosen within the label budget: "holdout" trains on a part of the labels
+            and measures the rest; "kfold" leaves each fold out of one training, chooses where these trainings do best
+            together, and trains again on all labels for as many steps.
+        refit: Whether holdout, too, trains again on all labels, for as many steps, which takes twice as long.
+        val_fraction: Share of the label budget that holdout leaves out; the rest is trained on.
+        folds: Number of folds of kfold.
+        head_widths: Hidden layers of the head; none makes it linear. Where labels are spread, graph has its own.
+        batch_size: Labelled images a step.
+        length: Steps of a training on labels alone, for each square root of a label in the budget: 500 steps with 100
+            labels, 1581 with 1000.
+        unlabelled_steps: Steps of a training that learns from images without labels, too: in modes that spread labels
+            or have consistency.
+        evaluations: Number of times that a training is measured, at even intervals of steps.
+        minimum: Share of the steps before which no training is stopped.
+        patience: Share of the steps after which a training is stopped if in all of them the validation loss stayed more
+            than a standard error above its lowest value and E_in did not fall; 0 never stops.
+        warmup: Steps in which the learning rate rises, at most half of all.
+        weight_decay: Weight decay of AdamW, for encoder and head.
+        label_smoothing: Share of a label that is spread evenly over all classes, 0 to 1; labels that were spread over a
+            graph have their own doubts.
+        ema_decay: Share of its value that the EMA of the weights keeps at each step; 0 keeps the weights themselves.
+        l2: Strengths of the L2 penalty that a head on a frozen encoder is fitted with, in units of the cross-entropy of
+            one label; the validation labels choose among them.
+        augment: Strength of the invariances in the images that an encoder is trained on, the same in every mode; 0 for
+            none. The embeddings that a head alone is trained on are those of clean images.
+        clean_fraction: Share of these images that stay as they are. A network that was trained on augmented images
+            alone errs more on clean ones than on slightly augmented ones: its BatchNorm knows no clean ones.
+        modes: By a mode's name, the settings in which it differs from its defaults, such as
+            {finetune: {encoder_lr: 0.001}}; what is not named stays as the mode has it. The settings are encoder_lr,
+            head_lr, head_first and layer_decay, which pipeline.modes.FitConfig explains.
+        graph: How labels spread.
+        consistency: How modes with consistency learn from images without labels.
+        trials: By the mode's name, other settings of this section that each cell tries beside those above, such as
+            [{weight_decay: 0.1}, {modes: {finetune: {encoder_lr: 0.0003}}}]. It keeps those with which the error on its
+            own validation labels is least, or, where several err as seldom, their loss; so the choice is paid for out
+            of the label budget. A grid wants as many of each of its modes.
+    """
+
+    validation: Literal["holdout", "kfold"] = "holdout"
+    refit: bool = False
+    val_fraction: float = 0.2
+    folds: int = 5
+    head_widths: tuple[int, ...] = ()
+    batch_size: int = 64
+    length: float = 50.0
+    unlabelled_steps: int = 2000
+    evaluations: int = 20
+    minimum: float = 0.4
+    patience: float = 0.4
+    warmup: int = 50
+    weight_decay: float = 1.0
+    label_smoothing: float = 0.1
+    ema_decay: float = 0.99
+    l2: tuple[float, ...] = (1.0, 3.0, 10.0, 30.0, 100.0)
+    augment: float = 1.0
+    clean_fraction: float = 0.25
+    modes: dict[str, FitChanges] = field(default_factory=dict, hash=False)
+    graph: GraphConfig = field(default_factory=GraphConfig)
+    consistency: ConsistencyConfig = field(default_factory=ConsistencyConfig)
+    trials: dict[str, list[dict[str, Any]]] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        require(0 < self.val_fraction < 1, "train.val_fraction", self.val_fraction, "a share between 0 and 1")
+        require(self.folds > 1, "train.folds", self.folds, "at least 2")
+        least = 4 if self.validation == "kfold" else 2  # of which a fold learns from half, and BatchNorm from two
+        require(self.batch_size >= least, "train.batch_size", self.batch_size, f"at least {least} images")
+        require(all(w > 0 for w in self.head_widths), "train.head_widths", self.head_widths, "positive sizes")
+        require(0 < self.length < math.inf, "train.length", self.length, "a positive number of steps")
+        for name in ("unlabelled_steps", "evaluations"):
+            value = getattr(self, name)
+            require(value > 0, f"train.{name}", value, "at least 1")
+        for name in ("warmup", "weight_decay", "augment"):
+            value = getattr(self, name)
+            require(0 <= value < math.inf, f"train.{name}", value, "at least 0")
+        for name in ("minimum", "patience"):
+            value = getattr(self, name)
+            require(0 <= value <= 1, f"train.{name}", value, "a share of the steps, 0 to 1")
+        for name in ("label_smoothing", "ema_decay", "clean_fraction"):
+            value = getattr(self, name)
+            require(0 <= value < 1, f"train.{name}", value, "a share of at least 0, below 1")
+        require(len(self.l2) > 0, "train.l2", self.l2, "at least one strength")
+        require(all(0 < value < math.inf for value in self.l2), "train.l2", self.l2, "positive strengths")
+        for name in self.modes:
+            self.mode(name)
+        for name in self.trials:
+            require(name in MODES, "train.trials", name, f"a mode: {', '.join(MODES)}")
+            self.candidates(name)
+
+    def mode(self, name: str) -> Mode:
+        """The mode of this name with the settings that this section gives it.
+
+        Raises:
+            PipelineError: If there is no such mode, or a setting is impossible for it.
+        """
+        try:
+            mode = find_mode(name).changed(self.modes.get(name, FitChanges()))
+        except PipelineError as error:
+            raise PipelineError(f"train.modes.{name}: {error}" if name in self.modes else str(error)) from error
+        if mode.consistency:
+            expected = f"a share above 0 for mode {name}, whose EMA gives the pseudo-labels"
+            require(self.ema_decay > 0, "train.ema_decay", self.ema_decay, expected)
+        return mode
+
+    def candidates(self, mode: str) -> tuple[TrainConfig, ...]:
+        """The settings that a cell of the mode chooses among: these, and these with the changes of each trial.
+
+        Raises:
+            PipelineError: If a trial changes what it may not, or a setting to what it cannot be.
+        """
+        if not self.trials.get(mode):
+            return (replace(self, trials={}) if self.trials else self,)
+        return _candidates(self, mode)
+
+
+@functools.lru_cache(maxsize=64)  # a cell's identity is asked for often, and checking settings takes a while
+def _candidates(train: TrainConfig, mode: str) -> tuple[TrainConfig, ...]:
+    own = replace(train, trials={})
+    candidates = [own]
+    for number, changes in enumerate(train.trials.get(mode, ()), 1):
+        where = f"train.trials.{mode}, {number} of {len(train.trials[mode])}"
+        for name in SHARED:
+            require(name not in changes, f"{where}: {name}", changes.get(name), "to be the same for all trials")
+        changed = parse_section(TrainConfig, "train", merged(as_dict(own), changes), where)
+        for name in ("neighbours", "views", "view_strength"):
+            value = getattr(changed.graph, name)
+            same = value == getattr(train.graph, name)
+            require(same, f"{where}: graph.{name}", value, "the graph to be the same for all trials")
+        candidates.append(changed)
+    return tuple(candidates)
