@@ -31,7 +31,7 @@ CHOSEN = $(if $(CELL),--cell "$(CELL)")
 STUDIES := $(basename $(notdir $(wildcard configs/studies/*.yaml)))
 STUDY_CONFIG = configs/studies/$(STUDY).yaml
 
-.PHONY: all install init check-dataset data pretrain sample train compare report label-efficiency vae study studies predict export reproduce compare-runs doctor test test-slow audit bench lint format clean help
+.PHONY: all install init check-dataset data pretrain sample train compare report label-efficiency vae study studies predict embed export reproduce compare-runs doctor test test-slow audit bench lint format clean help
 
 all: report ## The main job: every stage, ending with the table and the path of the report (default)
 
@@ -83,6 +83,9 @@ report: compare ## Write report.html and report.md
 
 predict: $(if $(CELL),$(INSTALLED),compare) ## Classify IMAGES (a folder, .npy, .npz, IDX) with the best classifier, or CELL
 	@$(PIPELINE) predict --images "$(IMAGES)" $(CHOSEN) $(SETTINGS)
+
+embed: pretrain ## Write the latents of IMAGES (train, test, or files) as .npy and CSV; ARGS="--like photo.png"
+	@$(PIPELINE) embed $(if $(IMAGES),--images "$(IMAGES)") $(CHOSEN) $(SETTINGS)
 
 export: $(if $(CELL),$(INSTALLED),compare) ## Put the best classifier, or CELL, into a folder: weights, card, ONNX
 	@$(PIPELINE) export $(CHOSEN) $(SETTINGS)

@@ -18,6 +18,7 @@ from pipeline.stages import (
     compare_runs,
     data,
     doctor,
+    embed,
     export,
     init,
     predict,
@@ -90,6 +91,13 @@ STAGES = {
     "all": Stage(all_stages.run, "the main job: data, pretrain, compare and report"),
 }
 
+# how images that a user names are read
+_READING: dict[str, tuple[Any, Any, str]] = {
+    "resize": (bool, False, "scale images of another size, and convert grey and colour; else they are refused"),
+    "white": (float | None, None, "value of a white pixel; null: as in the training, if the numbers agree with that"),
+    "skip-broken": (bool, False, "leave out pictures that cannot be read, and say which"),
+}
+
 # what is done around a finished experiment; in no order
 TOOLS = {
     "predict": Stage(
@@ -97,14 +105,19 @@ TOOLS = {
         "classify images of yours with a trained classifier; class and probabilities as CSV",
         {
             "images": (str, "", f"{KINDS}; gzipped or not"),
-            "resize": (bool, False, "scale images of another size, and convert grey and colour; else they are refused"),
-            "white": (
-                float | None,
-                None,
-                "value of a white pixel; null: as in the training, if the numbers agree with that",
-            ),
-            "skip-broken": (bool, False, "leave out pictures that cannot be read, and say which"),
+            **_READING,
             "out": (str, "", "CSV file to write; empty: runs/<name>/predictions/<images>-<cell>.csv"),
+            **classifier.OPTIONS,
+        },
+    ),
+    "embed": Stage(
+        embed.run,
+        "latents of any images, as .npy and CSV, by the pretrained encoder or that of a classifier; images like one",
+        {
+            "images": (str, embed.TRAIN, f"{embed.TRAIN} or {embed.TEST}, the experiment's own; or {KINDS}"),
+            "like": (str, "", "a picture whose nearest neighbours among the images are shown as a page"),
+            **_READING,
+            "out": (str, "", "folder to write to; empty: runs/<name>/embeddings/<images>-<encoder>/"),
             **classifier.OPTIONS,
         },
     ),
@@ -112,7 +125,11 @@ TOOLS = {
         export.run,
         "put a trained classifier into a folder of its own: weights, description, model card, ONNX",
         {
-            "onnx": (bool, True, "write an ONNX file, too, and compare it with the original"),
+            "onnx": (
+                bool,
+                True,
+                "write ONNX and a program of PyTorch, too, and compare both with the original",
+            ),
             "out": (str, "", "folder to make, which must not exist; empty: runs/<name>/export-<cell>-*/"),
             **classifier.OPTIONS,
         },

@@ -24,7 +24,8 @@ import torch
 
 from benchmarks import cost
 from pipeline.cli import main
-from pipeline.config import NetworkConfig, from_parsed
+from pipeline.config import DataConfig, NetworkConfig, from_parsed
+from pipeline.datasets.loading import load
 from pipeline.errors import PipelineError
 from pipeline.parsers import stage_parser
 from pipeline.training.trainer import make_encoder
@@ -104,6 +105,25 @@ def test_the_page_on_estimators_works(capsys: pytest.CaptureFixture[str]) -> Non
     assert float(alone.split()[-1]) > 0.5
     assert "pretrain__epochs" in best
     assert float(together.split()[-1]) > 0.8
+
+
+def test_an_export_works_in_other_hands(
+    compared_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [cell] = (compared_runs / "tiny" / "cells").glob("frozen-100-0-*")
+    runs = shutil.copytree(compared_runs / "tiny", tmp_path / "tiny")
+    assert main(["export", f"--cell={runs / 'cells' / cell.name}", f"--out={tmp_path / 'model'}"]) == 0
+    monkeypatch.chdir(tmp_path / "model")
+    np.save("images.npy", load(DataConfig("digits")).test.images.numpy())
+    capsys.readouterr()
+    seen: dict[str, object] = {}
+    blocks = BLOCK.findall((ROOT / "docs" / "using_a_classifier.md").read_text())
+    for text in (text for language, text in blocks if language == "python"):
+        exec(compile(text, "using_a_classifier.md", "exec"), seen)
+    differ, like, groups = capsys.readouterr().out.splitlines()
+    assert differ.endswith("0.0000")
+    assert "[0, " in like
+    assert "images a group" in groups
 
 
 def test_readme_and_help_name_every_data_set() -> None:

@@ -13,27 +13,35 @@ from pipeline.datasets.scale import Scale
 from pipeline.store.provenance import Provenance
 
 
-class Input(TypedDict):
+class ReadAs(TypedDict):
+    """How the images of a training were read.
+
+    Attributes:
+        shape: Channels, height and width.
+        scale: How their numbers became intensities, see ``Scale``.
+        decoding: How pictures were decoded, see ``Decoding``; None if there were no pictures.
+    """
+
+    shape: list[int]
+    scale: dict[str, Any]
+    decoding: dict[str, Any] | None
+
+
+class Input(ReadAs):
     """What the classifier takes, and how the images of its training became that.
 
     Attributes:
         layout: "NCHW".
-        shape: Channels, height and width.
         type: "uint8".
         range: The intensities of black and white, 0 and 255.
         divided_inside_by: 255: the network itself turns intensities into numbers from 0 to 1.
-        scale: How the numbers of the training images became intensities, see ``Scale``.
-        decoding: How the pictures of the training were decoded, see ``Decoding``; None if it had no pictures.
         brightness: The intensities of the training images, see ``Brightness``.
     """
 
     layout: str
-    shape: list[int]
     type: str
     range: list[int]
     divided_inside_by: int
-    scale: dict[str, Any]
-    decoding: dict[str, Any] | None
     brightness: dict[str, Any]
 
 
@@ -89,15 +97,18 @@ def input_shape(description: Description) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def reading(description: Description) -> Reading:
-    """How new images are read for the classifier.
+def reading(given: ReadAs) -> Reading:
+    """How new images are read, so that an encoder sees them as it saw those of its training.
+
+    Args:
+        given: How those were read: the part "input" of a description, or what stage data found.
 
     Raises:
-        KeyError, TypeError, ValueError, PipelineError: If the description says something else.
+        KeyError, TypeError, ValueError, PipelineError: If it says something else.
     """
-    given = description["input"]
+    channels, height, width = given["shape"]
     decoding = Decoding() if given["decoding"] is None else Decoding.from_dict(given["decoding"])
-    return Reading(input_shape(description), Scale.from_dict(given["scale"]), decoding)
+    return Reading((channels, height, width), Scale.from_dict(given["scale"]), decoding)
 
 
 def check(description: Description) -> None:
@@ -111,6 +122,6 @@ def check(description: Description) -> None:
         raise ValueError(f"input.shape {shape}, head_widths {widths}")
     if not (isinstance(classes, list) and all(isinstance(name, str) and name.isprintable() for name in classes)):
         raise ValueError(f"classes {classes}")
-    reading(description)
+    reading(description["input"])
     Brightness.from_dict(description["input"]["brightness"])
     methods.from_architecture(description["encoder"])

@@ -20,17 +20,18 @@ class Deployed(nn.Module):
         super().__init__()
         self.backbone, self.head = backbone, head
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute logits and probabilities of one batch, as an exported file does.
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute logits, probabilities and features of one batch, as an exported file does.
 
         Args:
             images: uint8, or floats in [0, 1], shape (B, C, H, W).
 
         Returns:
-            Logits and probabilities, each (B, classes).
+            Logits and probabilities, each (B, classes), and standardised features, (B, features).
         """
-        logits: Tensor = self.head(self.backbone(as_input(images))).float()
-        return logits, logits.softmax(1)
+        features: Tensor = self.backbone(as_input(images))
+        logits: Tensor = self.head(features).float()
+        return logits, logits.softmax(1), features.float()
 
     @torch.no_grad()
     def classify(self, images: Images) -> tuple[Tensor, Tensor]:

@@ -40,6 +40,14 @@ def html(opening: Opening, sections: Sequence[Section]) -> str:
     )
 
 
+def fill_html(template: str, **values: Any) -> str:
+    """Return an HTML template with these values, each escaped, and with the report's style sheet as ``style``."""
+    from markupsafe import Markup
+
+    style = Markup((TEMPLATES / "report.css").read_text(encoding="utf-8"))
+    return _environment(autoescape=True).get_template(template).render(style=style, **values)
+
+
 def _render_block(environment: Environment, block: Custom, name: str) -> Markup:
     """Return one Jinja block of a section's own template; nothing where the template has no block of that name."""
     from markupsafe import Markup

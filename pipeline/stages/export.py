@@ -19,7 +19,7 @@ ONNX, CARD = "model.onnx", "README.md"
 
 
 class Outcome(TypedDict):
-    """The largest deviation of the ONNX file's outputs from the original's; None where there is no such file."""
+    """The largest deviation of both files' outputs from the original's; None where there are no such files."""
 
     onnx_deviation: float | None
 
@@ -30,10 +30,10 @@ def run(
     """Export one classifier unless it is done, and return the folder.
 
     It holds the weights, a description that they are rebuilt from, a model card and, unless ``onnx`` is false, an ONNX
-    file that was compared with the original.
+    file and a program of PyTorch, which were compared with the original.
 
     Raises:
-        PipelineError: The classifier is missing or changed, a package for ONNX is missing, the ONNX file computes
+        PipelineError: If the classifier is missing or changed, a package for ONNX is missing, a file computes
             something else, or ``out`` is taken.
     """
     if onnx:
@@ -54,7 +54,7 @@ def run(
     artefact = export.build()
     deviation = export.open()["outcome"]["onnx_deviation"]
     if deviation is not None:
-        print(f"the ONNX file's outputs deviate from the original's by at most {deviation:.1g}")
+        print(f"the outputs of model.onnx and model.pt2 deviate from the original's by at most {deviation:.1g}")
     if out:
         copy_artefact(artefact, Path(out))
     return Path(out) if out else artefact

@@ -46,7 +46,7 @@ def run(
     folder = classifier.find(config, cell, mode, labels, seed)
     description = classifier.describe(folder)
     columns = _columns(description["classes"])
-    how = replace(reading(description), resize=resize, white=white, skip_broken=skip_broken)
+    how = replace(reading(description["input"]), resize=resize, white=white, skip_broken=skip_broken)
     source = open_images(Path(images), how)
     model = classifier.restore(config, folder, description)
     default = classifier.home(folder) / "predictions" / f"{Path(images).resolve().name}-{folder.resolve().name}.csv"

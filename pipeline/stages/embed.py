@@ -1,0 +1,174 @@
+"""Stage embed: the latents of any images as NumPy array and CSV, and the images that lie nearest to a given picture."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.artefacts import classifier, data_card, encoder
+from pipeline.artefacts.cell_files import source_names
+from pipeline.artefacts.description import reading
+from pipeline.config import Experiment
+from pipeline.datasets.new_images import Images, Reading, open_images
+from pipeline.errors import PipelineError
+from pipeline.store import disk, test_access
+
+if TYPE_CHECKING:
+    from torch import nn
+
+TRAIN, TEST = "train", "test"  # what the option images calls the experiment's own
+LATENTS, TABLE, PAGE = "latents.npy", "latents.csv", "like.html"
+PRETRAINED = "pretrained"  # stands for the name of a cell
+SHOWN = 24  # nearest neighbours on the page
+
+Latents = npt.NDArray[np.float32]
+
+
+def run(
+    config: Experiment,
+    images: str,
+    like: str,
+    resize: bool,
+    white: float | None,
+    skip_broken: bool,
+    out: str,
+    cell: str,
+    mode: str | None,
+    labels: int | None,
+    seed: int | None,
+) -> Path:
+    """Embed all images, write their latents, and return the folder of the files.
+
+    They are ``latents.npy``, float32 of shape (N, features); ``latents.csv``, with the name or number of each image
+    before its latents; and, where a picture is named by ``like``, ``like.html``, a page of its nearest neighbours.
+
+    Raises:
+        PipelineError: If the encoder is missing or changed, or the images are missing, broken, or of another shape.
+    """
+    used = _find_encoder(config, cell, mode, labels, seed)
+    how = replace(used.reading, resize=resize, white=white, skip_broken=skip_broken)
+    wanted = open_images(Path(like), how) if like else None
+    if wanted is not None and len(wanted.names) != 1:
+        raise PipelineError(f"like: {like} holds {len(wanted.names)} images; name a single picture")
+    source = _open(config, images, how, used)
+    target = Path(out).expanduser() if out else used.home / "embeddings" / f"{Path(images).resolve().name}-{used.name}"
+    latents = _embed(config, used, source, images)
+    _write(target, source, latents)
+    if wanted is not None:
+        nearest = _write_page(target, used, source, latents, wanted)
+        print(f"nearest to {like}: {nearest}")
+    print("".join(f"  remark: {note}\n" for note in source.notes), end="")
+    return target
+
+
+# --- which encoder, which images ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Encoder:
+    """The encoder that is meant.
+
+    Attributes:
+        backbone: Images to standardised latents, in eval mode.
+        reading: How its training's images were read.
+        fingerprint: The fingerprint of the cell or of the pretraining that it comes from.
+        name: The name of the cell's folder, or "pretrained".
+        home: The folder of the experiment that it belongs to.
+    """
+
+    backbone: nn.Module
+    reading: Reading
+    fingerprint: str
+    name: str
+    home: Path
+
+
+def _find_encoder(config: Experiment, cell: str, mode: str | None, labels: int | None, seed: int | None) -> _Encoder:
+    """The encoder of the classifier that is meant, or the pretrained one if none is."""
+    if cell or mode is not None or labels is not None or seed is not None:
+        folder = classifier.find(config, cell, mode, labels, seed)
+        description = classifier.describe(folder)
+        backbone, name = classifier.restore(config, folder, description).backbone, folder.resolve().name
+        how = reading(description["input"])
+        return _Encoder(backbone, how, description["fingerprint"], name, classifier.home(folder))
+    how = reading(data_card.load(config))
+    backbone, _ = encoder.restore(config, how.shape)
+    return _Encoder(backbone, how, encoder.artefact(config).fingerprint, PRETRAINED, config.folder)
+
+
+def _open(config: Experiment, images: str, how: Reading, used: _Encoder) -> Images:
+    """The images that are meant. Whoever asks for the test images is written down."""
+    if images not in (TRAIN, TEST):
+        return open_images(Path(images), how)
+    dataset = data_card.load_dataset(config)
+    part = dataset.train if images == TRAIN else dataset.test
+    if part.shape != how.shape:
+        raise PipelineError(
+            f"images: those of {config.data.dataset} are {part.shape} (channels, height, width), the encoder takes "
+            f"{how.shape}; name images that it takes"
+        )
+    if not len(part):
+        raise PipelineError(f"images: {config.data.dataset} has no {images} images; name others")
+    if images == TEST:
+        test_access.take(config.folder, f"embed/{used.name}", used.fingerprint, dataset.sha256)
+    return Images("name", source_names(part), lambda start, stop: part.images[start:stop], [])
+
+
+# --- latents and their files ----------------------------------------------------------------------------------
+
+
+def _embed(config: Experiment, used: _Encoder, source: Images, images: str) -> Latents:
+    """The latents of all images, shape (N, features); those that pretraining has computed are read."""
+    import torch
+    from tqdm import tqdm
+
+    from pipeline.models.inputs import CHUNK, infer
+    from pipeline.training.trainer import threads
+
+    if images == TRAIN and used.name == PRETRAINED:
+        return encoder.load(config).embeddings.numpy()
+    total, parts = len(source.names), []
+    bar = tqdm(total=total, desc="embed", unit="image", disable=not config.runtime.progress or None)
+    with bar, threads(config.runtime.threads):
+        for start in range(0, total, CHUNK):
+            parts.append(infer(used.backbone, source.read(start, start + CHUNK)))
+            bar.update(len(parts[-1]))
+    latents: Latents = torch.cat(parts).numpy()
+    return latents
+
+
+def _write(folder: Path, source: Images, latents: Latents) -> None:
+    columns = [f"z{number}" for number in range(latents.shape[1])]
+
+    def rows() -> Iterator[dict[str, object]]:
+        for name, row in zip(source.names, latents, strict=True):
+            yield {source.key: name, **dict(zip(columns, row.tolist(), strict=True))}
+
+    array = io.BytesIO()
+    np.save(array, latents)
+    disk.write_together(folder, {LATENTS: array.getvalue(), TABLE: disk.as_csv(rows())})
+
+
+def _write_page(folder: Path, used: _Encoder, source: Images, latents: Latents, wanted: Images) -> str:
+    """Write the page of a picture's nearest neighbours, and return the name of the nearest."""
+    import torch
+    from sklearn.neighbors import NearestNeighbors
+
+    from pipeline.models.inputs import as_input, infer
+    from pipeline.report.neighbours import page_of_neighbours
+
+    picture = wanted.read(0, 1)
+    neighbours = NearestNeighbors(n_neighbors=min(SHOWN, len(latents))).fit(latents)
+    distances, places = neighbours.kneighbors(infer(used.backbone, picture).numpy())
+    shown = [picture, *(source.read(place, place + 1) for place in places[0].tolist())]
+    pixels = (255 * torch.cat([as_input(image) for image in shown])).round().to(torch.uint8).numpy()
+    names = [str(source.names[place]) for place in places[0]]
+    page = page_of_neighbours(str(wanted.names[0]), names, distances[0].tolist(), pixels, len(latents))
+    disk.write_atomic(folder / PAGE, page)
+    return names[0]
