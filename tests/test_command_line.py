@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 
 COLUMNS = [
-    *("dataset", "pretraining", "mode", "labels", "seed", "encoder", "n_train", "n_val", "n_test"),
+    *("dataset", "pretraining", "mode", "labels", "seed", "sampling", "encoder", "n_train", "n_val", "n_test"),
     *("e_in", "e_val", "e_out", "unit", "kept", "last", "seconds", "cell"),
 ]
 

@@ -195,6 +195,7 @@ def _row(config: Experiment, entry: Entry) -> ResultRow:
         "mode": entry.mode,
         "labels": entry.labels,
         "seed": entry.seed,
+        "sampling": config.grid.sampling,
         "encoder": entry.config.pretrain.seed if pretrained else "",
         "n_train": metrics["e_in"]["n"],
         "n_val": e_val["n"] if e_val else 0,

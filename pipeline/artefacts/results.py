@@ -185,7 +185,8 @@ def flags_of(comparison: Comparison, labels: int, mode: str) -> list[FlagRow]:
 class ResultRow(TypedDict):
     """A line of results.csv: one cell or classical baseline.
 
-    ``encoder`` is the seed of the pretraining that the cell started from; empty where it started from none.
+    ``sampling`` says how the labels were drawn, see ``GridConfig``; ``encoder`` is the seed of the pretraining that the
+    cell started from, empty where it started from none.
     """
 
     dataset: str
@@ -193,6 +194,7 @@ class ResultRow(TypedDict):
     mode: str
     labels: int
     seed: int
+    sampling: str
     encoder: int | str
     n_train: int
     n_val: int
