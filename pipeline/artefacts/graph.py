@@ -64,11 +64,12 @@ def load(config: Experiment) -> sparse.csr_matrix:
 
 def _make(config: Experiment, folder: Path) -> GraphSize:
     from pipeline.learning.classify import neighbours
-    from pipeline.training.trainer import threads
+    from pipeline.training.trainer import find_device, threads
 
     settings, embeddings = config.train.graph, encoder.load(config).embeddings
+    device = find_device(config.runtime)
     with threads(config.runtime.threads):
-        indices, distances = neighbours(settings, config.invariances, embeddings, lambda: _sources(config))
+        indices, distances = neighbours(settings, config.invariances, embeddings, lambda: _sources(config), device)
     np.savez(folder / "neighbours.npz", indices=indices.astype(np.int32), distances=distances.astype(np.float32))
     return {"images": len(embeddings), "neighbours": settings.neighbours}
 

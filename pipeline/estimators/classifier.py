@@ -27,7 +27,7 @@ from pipeline.learning.pretrain import pretrain
 from pipeline.models.inputs import infer
 from pipeline.models.propagation import similarity_graph
 from pipeline.modes import FitChanges, find_mode
-from pipeline.training.trainer import threads
+from pipeline.training.trainer import find_device, threads
 
 
 class SemiSupervisedClassifier(ClassifierMixin, ImageEstimator):  # type: ignore[misc]
@@ -178,8 +178,8 @@ def _train(plan: Plan, examples: Examples) -> Trained:
             encoder = pretrain(plan.pretrain, plan.invariances, plan.runtime, examples.images)
             pretrained = Pretrained(encoder.backbone.state_dict(), encoder.embeddings)
             if mode.spreads_labels:
-                sources = encoder.backbone, examples.images
-                found = neighbours(plan.train.graph, plan.invariances, encoder.embeddings, lambda: sources)
+                sources, device = (encoder.backbone, examples.images), find_device(plan.runtime)
+                found = neighbours(plan.train.graph, plan.invariances, encoder.embeddings, lambda: sources, device)
                 graph = similarity_graph(*found)
     with threads(1):
         return train_classifier(plan, examples, pretrained, graph)

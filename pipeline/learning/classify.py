@@ -136,6 +136,7 @@ def neighbours(
     invariances: InvariancesConfig,
     embeddings: Tensor,
     sources: Callable[[], tuple[Backbone, Images]],
+    device: torch.device,
 ) -> tuple[Indices, Floats]:
     """The nearest neighbours that the graph is made of, see ``propagation.nearest_neighbours``.
 
@@ -145,6 +146,7 @@ def neighbours(
         embeddings: Of the images, shape (N, features).
         sources: Gives the pretrained backbone, in eval mode, and the images, shape (N, C, H, W), a tensor or in files;
             asked only where there are views.
+        device: Where views are embedded and distances are computed.
 
     Raises:
         PipelineError: There are not more images than neighbours.
@@ -154,8 +156,8 @@ def neighbours(
     if settings.views:
         backbone, images = sources()
         view = augmentation(invariances, settings.view_strength)
-        embeddings = embed_views(backbone, images, view, settings.views, seed=0)
-    return nearest_neighbours(embeddings, settings.neighbours)
+        embeddings = embed_views(backbone, images, view, settings.views, 0, device)
+    return nearest_neighbours(embeddings.to(device), settings.neighbours)
 
 
 def _train(

@@ -28,6 +28,8 @@ from pipeline.training.trainer import Saving, Showing, fit, seed_everything
 FOR_A_MEASUREMENT = 1024
 FOR_GOOD = 10_000
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class Encoder:
@@ -182,7 +184,9 @@ def _embed_all(backbone: Backbone, images: Images, embeddings: Tensor) -> None:
 
 
 @torch.no_grad()
-def embed_views(backbone: Backbone, images: Images, view: nn.Module, count: int, seed: int) -> Tensor:
+def embed_views(
+    backbone: Backbone, images: Images, view: nn.Module, count: int, seed: int, device: torch.device = CPU
+) -> Tensor:
     """Mean of the standardised features of augmented copies of each image, float32, shape (N, features).
 
     Seeds the global random generators.
@@ -193,11 +197,14 @@ def embed_views(backbone: Backbone, images: Images, view: nn.Module, count: int,
         view: Augments a batch.
         count: Copies of each image.
         seed: Seed of the augmentation.
+        device: Where it is computed; the backbone is on the CPU before and afterwards.
     """
     seed_everything(seed)
     total = torch.zeros(len(images), backbone.out_features)
+    backbone.to(device)
     for part, chunk in zip(torch.split(total, CHUNK), chunks(images, CHUNK), strict=True):
-        x = as_input(chunk)
+        x = as_input(chunk.to(device))
         for _ in range(count):
             part += infer(backbone, view(x))
+    backbone.to(CPU)
     return total / count

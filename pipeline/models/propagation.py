@@ -28,7 +28,7 @@ def nearest_neighbours(features: Tensor, count: int) -> tuple[Indices, Floats]:
     """The nearest other examples of each, by exact Euclidean distance, in blocks of matrix products.
 
     Args:
-        features: Shape (N, D), float32.
+        features: Shape (N, D), float32, on the device that computes the distances.
         count: Neighbours of each; below N.
 
     Returns:
@@ -40,11 +40,12 @@ def nearest_neighbours(features: Tensor, count: int) -> tuple[Indices, Floats]:
         block = features[start : start + BLOCK]
         # |a - b|^2 without |a|^2, which does not change the order
         partial = torch.addmm(squares, block, features.T, alpha=-2)
-        partial[torch.arange(len(block)), start + torch.arange(len(block))] = torch.inf
+        rows = torch.arange(len(block), device=features.device)
+        partial[rows, start + rows] = torch.inf
         values, index = partial.topk(count, largest=False)
         indices.append(index)
         distances.append((values + squares[start : start + BLOCK, None]).clamp(min=0).sqrt())
-    return torch.cat(indices).numpy(), torch.cat(distances).numpy()
+    return torch.cat(indices).cpu().numpy(), torch.cat(distances).cpu().numpy()
 
 
 def similarity_graph(indices: Indices, distances: Floats) -> sparse.csr_matrix:

@@ -68,6 +68,11 @@ def _make_network(part: str, config: NetworkConfig, built_in: dict[str, str], *p
     return network
 
 
+def find_device(runtime: RuntimeConfig) -> torch.device:
+    """The device that computes outside of trainings: the first CUDA device where trainings use one, else the CPU."""
+    return torch.device("cuda" if _on_gpu(runtime) else "cpu")
+
+
 def _on_gpu(runtime: RuntimeConfig) -> bool:
     return torch.cuda.is_available() and runtime.accelerator not in ("cpu", "mps")
 
