@@ -24,7 +24,7 @@ LAYERS = (
     ("artefacts",),
     ("learning", "parallel"),
     ("methods",),
-    ("evaluation",),
+    ("evaluation", "labelling"),
     ("training",),
     ("datasets",),
     ("models",),

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.datasets.text_table import INDEX_NAMES, LABEL_NAMES, TextTable, find_table, is_number
+from pipeline.datasets.text_table import INDEX_NAMES, LABEL_NAMES, TextTable, find_table, is_number, unguarded
 from pipeline.errors import PipelineError
 
 SHOWN = 5  # lines that a message lists
@@ -63,7 +63,7 @@ def read_label_table(
     names, labels, lines = [], [], []
     for line, cells in table.rows():
         names.append(plain_name(cells[key]))
-        labels.append("" if column is None else cells[column].strip())
+        labels.append("" if column is None else unguarded(cells[column].strip()))
         lines.append(line)
     if not names:
         raise PipelineError(f"{path} names no image; expected a line for each")
@@ -88,7 +88,7 @@ def plain_name(text: str) -> str:
     >>> plain_name(r" .\cat\1.png")
     'cat/1.png'
     """
-    return unicodedata.normalize("NFC", text.strip().replace("\\", "/")).removeprefix("./")
+    return unicodedata.normalize("NFC", unguarded(text.strip()).replace("\\", "/")).removeprefix("./")
 
 
 def as_labels(path: Path, labels: npt.NDArray[np.str_]) -> npt.NDArray[np.int64] | npt.NDArray[np.str_]:

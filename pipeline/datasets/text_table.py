@@ -145,6 +145,23 @@ def is_number(text: str) -> bool:
     return True
 
 
+def guarded(text: str) -> str:
+    """Put an apostrophe before a text that a spreadsheet would compute, such as ``=A1`` or ``+x``.
+
+    Numbers are left as they are. ``unguarded`` takes it away again.
+    """
+    return f"'{text}" if re.match(r"'*[=+\-@]", text) and not is_number(text) else text
+
+
+def unguarded(text: str) -> str:
+    """Take the apostrophe away that keeps a spreadsheet from computing a text.
+
+    >>> unguarded(guarded("=1+1.png")), unguarded("'tis.png")
+    ('=1+1.png', "'tis.png")
+    """
+    return re.sub(r"^'(?='*[=+\-@])", "", text)
+
+
 def counts_up(cells: Sequence[str]) -> bool:
     """Whether these are 0, 1, 2 ... or 1, 2, 3 ..., as pandas calls columns and rows without names."""
     return len(cells) > 2 and any(list(cells) == [str(start + n) for n in range(len(cells))] for start in (0, 1))
