@@ -23,7 +23,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 1), dtype=np.uint8
 def items(names: list[str], clusters: int = 3) -> list[Item]:
     """An item a name, clusters in turn, each with two look-alikes."""
     shown = enumerate(zip(names, IMAGES, strict=False))
-    return [Item(name, image, n + 1, n % clusters, look_alikes=IMAGES[-2:]) for n, (name, image) in shown]
+    return [Item(name, image, n + 1, n % clusters, look_alikes=[*IMAGES[-2:]]) for n, (name, image) in shown]
 
 
 def request(names: list[str], classes: tuple[str, ...] = ("cat", "dog"), **more: object) -> LabelRequest:
