@@ -61,7 +61,7 @@ def write_page(folder: Path, request: LabelRequest) -> Path:
 
 
 def image_column(names: Sequence[str]) -> str:
-    """What a labels file calls the column of these names: "file", or "id" where all of them are numbers."""
+    """Name the column of a labels file that holds these names: "file", or "id" where all of them are numbers."""
     return "id" if all(name.isdecimal() for name in names) else "file"
 
 
@@ -89,7 +89,7 @@ def _render(request: LabelRequest) -> str:
 
 
 def _data(request: LabelRequest) -> dict[str, Any]:
-    """What the script works on."""
+    """Gather the values that the script works on, to be written as JSON."""
     most = int(BYTES * SHARE / len(request.items))
     beside = sum(len(item.look_alikes) for item in request.items)
     most_beside = int(BYTES * (1 - SHARE) / max(1, beside))
@@ -121,7 +121,7 @@ def _item(item: Item, most: int, most_beside: int) -> dict[str, Any]:
 
 
 def _key(items: Sequence[dict[str, Any]]) -> str:
-    """What the browser remembers the page's answers by: the images and their names."""
+    """Make the key of the browser's storage under which the answers are kept, from the images and their names."""
     shown = [[item["name"], item["picture"]["src"]] for item in items]
     return "labels " + hashlib.sha256(_as_json(sorted(shown)).encode()).hexdigest()[:32]
 

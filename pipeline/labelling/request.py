@@ -1,4 +1,4 @@
-"""What a person is asked to label, as plain values."""
+"""A request to label images, as plain values."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Item:
 
 @dataclass(frozen=True)
 class LabelRequest:
-    """What the page shows, and what else goes into its ``labels.csv``.
+    """Images to be labelled, and what else goes into ``labels.csv``.
 
     Attributes:
         title: The page's title, such as "40 images of mnist to label".
