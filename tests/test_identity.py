@@ -21,7 +21,7 @@ from pipeline.cli import main
 from pipeline.config import DataConfig, Experiment
 from pipeline.datasets import loading
 from pipeline.source_code import digests
-from pipeline.store.file_marks import files_below, opened_files
+from pipeline.store.file_states import files_below, opened_files
 
 SMALL = (
     "--pretrain.epochs=1",
@@ -384,7 +384,7 @@ def test_no_argument_is_taken_for_a_path_that_it_is_not(tmp_path: Path, monkeypa
     arguments = {"n": 3, "name": "x", "deep": [{"path": "\0"}, "a" * 5000, None]}
     monkeypatch.setattr(loading, "BUILT_IN", {"any": "tests.test_identity:any_data"})
     source = data_source.observe(Experiment(data=DataConfig("any", args=arguments)), "", [])
-    assert list(source["marks"]) == [str(tmp_path / "x")]
+    assert list(source["states"]) == [str(tmp_path / "x")]
 
 
 def any_data(**arguments: Any) -> None:

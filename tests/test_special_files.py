@@ -15,6 +15,10 @@ import pytest
 from PIL import Image
 
 from pipeline.cli import main
+from pipeline.errors import PipelineError
+from pipeline.store import disk, test_access
+from pipeline.store.artefact import Artefact
+from pipeline.store.manifest import MANIFEST, open_artefact
 
 SECONDS = 20  # far more than a refusal takes on a busy machine; without one, it would never end
 
@@ -250,3 +254,50 @@ def test_a_gzipped_file_is_a_regular_one(tmp_path: Path) -> None:
     (tmp_path / "link.csv.gz").symlink_to(tmp_path / "x.csv.gz")
     arguments = ("--data.dataset=csv", f"--data.args.path={tmp_path / 'link.csv.gz'}", f"--runs={tmp_path / 'runs'}")
     assert main(["data", *arguments]) == 0
+
+
+# --- where a run has left a regular file ----------------------------------------------------------------------
+
+
+def artefact(experiment: Path) -> Artefact[str]:
+    return Artefact(experiment, "thing", {"stage": "test"}, fill, "make it again")
+
+
+def fill(folder: Path) -> str:
+    (folder / "numbers.csv").write_text("a\n1\n")
+    return "made"
+
+
+@pytest.mark.parametrize("name", [MANIFEST, "numbers.csv"])
+@pytest.mark.parametrize("make", [make for make, _ in SPECIAL.values()], ids=SPECIAL)
+def test_an_artefact_with_a_special_file_is_unfinished_and_made_again(make: Make, name: str, tmp_path: Path) -> None:
+    folder = artefact(tmp_path).build()
+    (folder / name).unlink()
+    make(folder / name)
+    assert not artefact(tmp_path).is_finished
+    with pytest.raises(PipelineError, match=name):
+        open_artefact(folder, "")
+    assert artefact(tmp_path).build() == folder
+    assert artefact(tmp_path).open()["outcome"] == "made"
+
+
+@pytest.mark.parametrize(("make", "message"), SPECIAL.values(), ids=SPECIAL)
+def test_other_files_of_a_run_that_are_special_are_refused(make: Make, message: str, tmp_path: Path) -> None:
+    path = tmp_path / test_access.FILE
+    make(path)
+    for read in (
+        lambda: disk.read_json(path, "remedy"),
+        lambda: disk.read_rows(path),
+        lambda: test_access.log(tmp_path, "cells/a", "f", "d"),
+        lambda: test_access.count(tmp_path, "d"),
+    ):
+        with pytest.raises(PipelineError, match=message):
+            read()
+
+
+def test_runs_whose_comparison_is_a_pipe_are_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for run in (tmp_path / "a", tmp_path / "b"):
+        run.mkdir()
+        os.mkfifo(run / "comparison.json")
+    assert main(["compare-runs", str(tmp_path / "a"), str(tmp_path / "b")]) == 2
+    assert "comparison.json is a named pipe" in capsys.readouterr().err

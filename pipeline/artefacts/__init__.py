@@ -1,1 +1,1 @@
-"""What stages make and share, each recognised by its fingerprint when it is finished."""
+"""The things that stages make and share: data card, encoder, graph, cells, baselines, comparison."""

@@ -1,4 +1,4 @@
-"""A classical baseline on one draw: the counterpart of a cell, with the same files where they make sense."""
+"""A classical baseline on one draw: the counterpart of a cell, with the same files as far as they apply."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pipeline.store import disk, test_access
 from pipeline.store.artefact import Artefact
 from pipeline.store.fingerprints import Inputs
 
-CHUNK = 10_000  # test images that are floats at a time
+CHUNK = 10_000  # test images that are converted to floats at a time
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Baseline:
 
     Attributes:
         config: The experiment.
-        mode: Key of ``BASELINES``.
-        labels: Label budget.
-        seed: Which draw of the labelled subset.
+        mode: The baseline's name, a key of ``BASELINES``.
+        labels: The label budget.
+        seed: The number of the draw of the labelled subset.
     """
 
     config: Experiment
@@ -48,7 +48,7 @@ class Baseline:
 
     @functools.cached_property
     def inputs(self) -> Inputs:
-        """What the baseline is made from."""
+        """All that the baseline is made from."""
         return {
             "stage": "baseline",
             "data": data_card.load(self.config)["sha256"],
@@ -59,10 +59,10 @@ class Baseline:
         }
 
     def artefact(self, shared: CellInputs | None = None) -> Artefact[Metrics]:
-        """The trained baseline.
+        """Return the artefact of the trained baseline, made or not.
 
         Args:
-            shared: Images of the experiment, where several are made in one process; None reads them when it is made.
+            shared: The images of the experiment, if one process makes several baselines; None reads them when needed.
         """
         return Artefact(
             self.config.folder,
@@ -84,10 +84,10 @@ def _make(baseline: Baseline, shared: CellInputs, folder: Path) -> Metrics:
     draw = Draw(budget, seed, config.grid.sampling)
     splits = split_budget(config.train, train.labels.numpy(), len(train.class_names), draw, train.groups)
     split = union(splits)
-    index = np.union1d(split.train, split.val)  # no early stopping: all labels are trained on
+    index = np.union1d(split.train, split.val)  # nothing is selected, so all labels are trained on
     check_disjoint(shared.dataset, {"the labelled part": index})
     labels = train.labels.numpy()[index]
-    test_access.take(config.folder, baseline.name, baseline.artefact().fingerprint, baseline.inputs["data"])
+    test_access.log(config.folder, baseline.name, baseline.artefact().fingerprint, baseline.inputs["data"])
     tested = map(pixels, chunks(test.images, CHUNK))
     predictions = predict(baseline.mode, shared.pca, pixels(train.images[index]), labels, tested)
     predicted = {"train": predictions.train, "val": np.empty(0, dtype=np.int64), "test": predictions.test}

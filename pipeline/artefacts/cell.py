@@ -1,6 +1,6 @@
 """A cell: one training of one classifier, a pure function of (experiment, mode, labels, seed).
 
-There is no second way to train: command line, grid, clusters and ``reproduce`` make cells.
+There is no other way to train: the command line, the grid, clusters and ``reproduce`` all make cells.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pipeline.learning.classify import Trained
     from pipeline.learning.fitting import Examples
 
-CELLS = "cells"  # their folder inside the experiment's
+CELLS = "cells"  # the folder of all cells inside the experiment's folder
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Cell:
 
     Attributes:
         config: The experiment.
-        mode: Name of the mode.
-        labels: Label budget, validation included.
-        seed: Which draw of the labelled subset; also of the head's weights and the order of batches.
-        track_unseen_error: Whether history also has, epoch by epoch, the error on images that neither pretraining nor
-            this draw has seen: the training images held out of pretraining, whose labels nothing is chosen by.
+        mode: The name of the mode.
+        labels: The label budget, including validation.
+        seed: The number of the draw of the labelled subset; it also seeds the head's weights and the order of batches.
+        track_unseen_error: Whether the history also holds the error on images that neither pretraining nor this draw
+            has seen. These are training images that were held out of pretraining; nothing is chosen by their labels.
 
     Raises:
         PipelineError: If the seed is out of range.
@@ -66,24 +66,24 @@ class Cell:
 
     @property
     def plan(self) -> Plan:
-        """How the classifier is trained."""
+        """The plan by which the classifier is trained."""
         config = self.config
         return Plan(self.mode, config.pretrain, config.train, config.invariances, config.runtime.alone, self.seed)
 
     @property
     def draw(self) -> Draw:
-        """Which labels it sees."""
+        """The draw of the labels that the classifier sees."""
         return Draw(self.labels, self.seed, self.config.grid.sampling)
 
     @property
     def name(self) -> str:
         """The cell's place inside the experiment's folder, without the fingerprint."""
-        mode = self.mode.replace(":", ".")  # an import path, of which Windows takes no colon in a file's name
+        mode = self.mode.replace(":", ".")  # the colon of an import path is not allowed in file names on Windows
         return f"{CELLS}/{mode}-{self.labels}-{self.seed}"
 
     @functools.cached_property
     def inputs(self) -> Inputs:
-        """What the cell is made from. What it does not use is left out, so that changing that does not retrain it."""
+        """All that the cell is made from; settings that it does not use are left out, so that changing them is free."""
         mode, config = self.plan.definition, self.config
         made_from = {
             "stage": "train",
@@ -109,10 +109,10 @@ class Cell:
         return made_from
 
     def artefact(self, shared: CellInputs | None = None) -> Artefact[Metrics]:
-        """The trained cell.
+        """Return the artefact of the trained cell, made or not.
 
         Args:
-            shared: Images and encoder of the experiment, where several cells are made in one process; None reads them
+            shared: The images and the encoder of the experiment, if one process makes several cells; None reads them
                 when the cell is made.
         """
         return Artefact(
@@ -135,7 +135,7 @@ def _make(cell: Cell, shared: CellInputs, folder: Path) -> Metrics:
 
 
 def _train(cell: Cell, shared: CellInputs) -> Trained:
-    """The trained classifier, from what earlier stages left."""
+    """Train the classifier on the files of earlier stages."""
     from pipeline.learning.classify import train_classifier
 
     mode = cell.plan.definition
@@ -145,14 +145,14 @@ def _train(cell: Cell, shared: CellInputs) -> Trained:
 
 
 def _splits(cell: Cell, shared: CellInputs) -> list[LabelSplit]:
-    """How the cell spends its labels."""
+    """Split the cell's labels into training and validation parts, one split or one a fold."""
     train = shared.dataset.train
     labels, classes = train.labels.numpy(), len(train.class_names)
     return split_budget(cell.config.train, labels, classes, cell.draw, train.groups)
 
 
 def _examples(cell: Cell, shared: CellInputs) -> Examples:
-    """What the cell learns from."""
+    """Gather the images and labels that the cell learns from, and check that no image is in two parts."""
     from pipeline.datasets.leakage import check_disjoint
     from pipeline.learning.fitting import Examples
 
@@ -161,16 +161,21 @@ def _examples(cell: Cell, shared: CellInputs) -> Examples:
     for split in splits:
         parts = {"the labelled part": split.train, "the validation part": split.val}
         if unseen_index is not None:
-            parts["the images that only history shows"] = unseen_index
+            parts["the images of the unseen error"] = unseen_index
         check_disjoint(shared.dataset, parts)
     return Examples(train.images, train.labels, len(train.class_names), splits, unseen_index)
 
 
 def unseen(config: Experiment, labels: torch.Tensor, split: LabelSplit) -> npt.NDArray[np.int64]:
-    """Indices of labelled images that were held out of pretraining and are not in the draw.
+    """Return the indices of labelled images that were held out of pretraining and are not in the draw.
+
+    Args:
+        config: The experiment.
+        labels: The labels of all training images, shape (N,), -1 where there is none.
+        split: The labels that the cell trains on and is selected by.
 
     Raises:
-        PipelineError: If there are none.
+        PipelineError: If there are no such images.
     """
     held_out = encoder.split_holdout(config, len(labels))[0].numpy()
     index = np.setdiff1d(held_out[labels.numpy()[held_out] >= 0], np.concatenate([split.train, split.val]))
@@ -183,12 +188,12 @@ def unseen(config: Experiment, labels: torch.Tensor, split: LabelSplit) -> npt.N
 
 
 def _measure_and_save(cell: Cell, shared: CellInputs, trained: Trained, seconds: float, folder: Path) -> Metrics:
-    """Measure the classifier, whose training took so many seconds, and write what there is of it."""
+    """Measure the classifier, whose training took the given seconds, and write its files."""
     from pipeline.training.trainer import threads
 
     started = time.monotonic()
     with threads(1):
-        test_access.take(cell.config.folder, cell.name, cell.artefact().fingerprint, cell.inputs["data"])
+        test_access.log(cell.config.folder, cell.name, cell.artefact().fingerprint, cell.inputs["data"])
         errors = _measure(cell, trained, shared)
     result = trained.result
     unit = next(iter(result.row))
@@ -217,10 +222,10 @@ def _measure_and_save(cell: Cell, shared: CellInputs, trained: Trained, seconds:
 
 
 def _measure(cell: Cell, trained: Trained, shared: CellInputs) -> dict[str, SplitErrors]:
-    """The selected model on each split: training, validation, and the test set, opened here once.
+    """Measure the selected model on the training part, the validation part and the test set, which is opened here once.
 
-    Through a frozen encoder, every cell would make the same embeddings of the test images: they are made once. In a
-    cross-validation the selected model has seen every validation label, so the folds' models are asked there.
+    All cells of a frozen encoder share the same embeddings of the test images, which are made once. In a
+    cross-validation the selected model has seen every validation label, so the models of the folds are measured there.
     """
     from pipeline.evaluation.errors import evaluate
 
@@ -239,7 +244,7 @@ def _measure(cell: Cell, trained: Trained, shared: CellInputs) -> dict[str, Spli
 
 
 def _missed(split: LabelSplit, train: ImageData) -> list[int]:
-    """The classes of which the draw has no label to train on."""
+    """Return the classes of which the draw has no label to train on."""
     present = train.labels.numpy()[split.train]
     missed: list[int] = np.setdiff1d(np.arange(len(train.class_names)), present).tolist()
     return missed

@@ -1,4 +1,4 @@
-"""What earlier stages left, read and checked when first asked for."""
+"""The results of earlier stages that cells need, each read and checked when it is used first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.artefacts import data_card, encoder, graph
 from pipeline.config import Experiment
 
-PCA_VALUES = 2**28  # pixel values that PCA is fitted to at most
+PCA_VALUES = 2**28  # the number of pixel values that PCA is fitted to at most; as floats, they take a gigabyte
 
 if TYPE_CHECKING:
     import torch
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 
 
 class CellInputs:
-    """Images and encoder of one experiment, to be shared by many cells in one process."""
+    """The images and the encoder of one experiment, shared by many cells in one process."""
 
     def __init__(self, config: Experiment) -> None:
         self.config = config
 
     @functools.cached_property
     def dataset(self) -> Dataset:
-        """The images."""
+        """The training and test images, checked against the data card."""
         return data_card.load_dataset(self.config)
 
     @functools.cached_property
     def pretrained(self) -> Pretrained:
-        """The encoder and the embeddings."""
+        """The pretrained encoder, and its embeddings of all training images."""
         return encoder.load(self.config)
 
     @functools.cached_property
     def test_embeddings(self) -> torch.Tensor:
-        """Embeddings of the test images, shape (N, features); to be asked for when a classifier has been selected."""
+        """The embeddings of the test images, shape (N, features), to be used after a classifier has been selected."""
         from pipeline.models.inputs import infer
 
         test = self.dataset.test
@@ -50,12 +50,12 @@ class CellInputs:
 
     @functools.cached_property
     def graph(self) -> sparse.csr_matrix:
-        """The graph of nearest neighbours among the embeddings."""
+        """The graph of nearest neighbours among the embeddings, shape (N, N)."""
         return graph.load(self.config)
 
     @functools.cached_property
     def pca(self) -> PCA:
-        """PCA of all training images, which needs no label; of a gigabyte of floats at random if they are more."""
+        """PCA of all training images, or of a random part with ``PCA_VALUES`` pixel values; it needs no label."""
         from pipeline.evaluation.baselines import fit_pca
 
         images = self.dataset.train.images
@@ -66,7 +66,7 @@ class CellInputs:
 
 
 def pixels(images: torch.Tensor) -> Pixels:
-    """Images (N, C, H, W) as rows of floats in [0, 1], as scikit-learn takes them, shape (N, pixels)."""
+    """Turn uint8 images, shape (N, C, H, W), into rows of floats from 0 to 1, shape (N, pixels), for scikit-learn."""
     flat = images.flatten(1).numpy().astype("float32")
     flat /= 255
     return flat

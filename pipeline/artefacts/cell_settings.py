@@ -1,30 +1,29 @@
-"""The settings of training that a cell is made from, and back again: what it does not use is left out.
+"""The training settings that a cell is made from, without those that it does not use; and back to a section.
 
-So changing a setting retrains the cells that use it, and no others.
+So a changed setting retrains the cells that use it, and no others.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from pipeline.artefacts import graph
-from pipeline.config import SHARED, as_dict
+from pipeline.config import SHARED, Settings, as_dict
 from pipeline.learning.plan import Plan
 from pipeline.modes import Mode
 from pipeline.store.fingerprints import Inputs
 
-# settings of a training in steps
+# the settings of trainings in steps, which a head that is fitted to convergence does not use
 STEPS = ("evaluations", "minimum", "patience", "warmup", "weight_decay", "label_smoothing", "ema_decay")
 
 
-def flags(mode: Mode) -> dict[str, Any]:
-    """What the mode is, without its settings and what only people read."""
+def flags(mode: Mode) -> Settings:
+    """Return the flags and the classifier of a mode, without its training settings and its summary."""
     return {name: value for name, value in asdict(mode).items() if name not in ("summary", "fit")}
 
 
 def used(plan: Plan) -> Inputs:
-    """The settings of the section train that the plan uses, with those of its trials."""
+    """Return the settings of the section ``train`` that the plan uses, with those of its trials."""
     made_from = _used(plan)
     if tried := plan.candidates[1:]:
         made_from["trials"] = [_used(candidate) for candidate in tried]
@@ -32,17 +31,17 @@ def used(plan: Plan) -> Inputs:
 
 
 def _used(plan: Plan) -> Inputs:
-    mode, train = plan.definition, as_dict(plan.train)
+    mode = plan.definition
     used = {"train": _recipe(plan), "fit": as_dict(mode.fit)}
     if mode.spreads_labels:
-        used["graph"] = graph.used(train["graph"])
+        used["graph"] = graph.used(plan.train.graph)
     if mode.consistency:
-        used["consistency"] = train["consistency"]
+        used["consistency"] = as_dict(plan.train.consistency)
     return used
 
 
-def _recipe(plan: Plan) -> dict[str, Any]:
-    """The settings of the recipe, which is the same for every mode, as far as this one uses them."""
+def _recipe(plan: Plan) -> Settings:
+    """Return the settings of the recipe that all modes share, as far as the plan's mode uses them."""
     mode = plan.definition
     unused = {"modes", "graph", "consistency", "trials"}
     unused |= {"val_fraction", "refit"} if plan.train.validation == "kfold" else {"folds"}
@@ -59,8 +58,8 @@ def _recipe(plan: Plan) -> dict[str, Any]:
     return {name: value for name, value in as_dict(plan.train).items() if name not in unused}
 
 
-def restored(made_from: Inputs) -> dict[str, Any]:
-    """The section train that ``used`` came from; what the cell did not use is left at its default."""
+def restored(made_from: Inputs) -> Settings:
+    """Return the section ``train`` that a cell's inputs came from; settings that it did not use have their defaults."""
     mode, settings = made_from["mode"], _restored(made_from["mode"], made_from)
     if "trials" in made_from:
         tried = [_restored(mode, trial) for trial in made_from["trials"]]
@@ -68,7 +67,7 @@ def restored(made_from: Inputs) -> dict[str, Any]:
     return settings
 
 
-def _restored(mode: str, found: Inputs) -> dict[str, Any]:
+def _restored(mode: str, found: Inputs) -> Settings:
     settings = dict(found["train"])
     settings |= {name: found[name] for name in ("graph", "consistency") if name in found}
     settings["modes"] = {mode: found["fit"]}

@@ -1,4 +1,4 @@
-"""What has changed since something was made the last time, where the settings are the same and content is not."""
+"""Which content has changed since an artefact was made with the same settings."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 from pipeline.artefacts.own_code import Sources
 from pipeline.store.artefact import Artefact
 
-# names of inputs that stand for content, and what they are called; the source of own code is told by its files
+# inputs that stand for content, and their names in messages; changed code is named by its files
 _CONTENT = {"data": "the data", "images": "the training images", "pretrained": "the encoder", "code": ""}
 
 
 def changes_since_last(artefact: Artefact[Any]) -> str:
-    """What is other content than an earlier artefact of the same name and settings was made from, in words.
+    """Say which content differs from that of an earlier artefact of the same name and settings.
 
     Returns:
-        Such as "the data, nets.py"; "" if the artefact is finished, or there is no earlier one.
+        A list such as "the data, nets.py"; "" if the artefact is finished, or there is no earlier one.
     """
     if artefact.is_finished:
         return ""
@@ -29,5 +29,12 @@ def changes_since_last(artefact: Artefact[Any]) -> str:
 
 
 def _changed_files(before: Sources, now: Sources) -> list[str]:
-    first, second = ({file: digest for own in code.values() for file, digest in own.items()} for code in (before, now))
+    first, second = _by_file(before), _by_file(now)
     return sorted(file for file in {**first, **second} if first.get(file) != second.get(file))
+
+
+def _by_file(sources: Sources) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for digests in sources.values():
+        found |= digests
+    return found

@@ -1,4 +1,4 @@
-"""The comparison: what the grid says, as results.csv and comparison.json."""
+"""The comparison of the grid's cells: results.csv and comparison.json."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 RESULTS, ABLATION, COMPARISON = "results.csv", "ablation.csv", "comparison.json"
 QUANTITIES: tuple[Quantity, ...] = ("e_in", "e_out")
-LEVEL = 0.95  # of all intervals
+LEVEL = 0.95  # the level of all intervals
 
 
 # --- reading it -----------------------------------------------------------------------------------------------
@@ -59,7 +59,7 @@ def load(config: Experiment) -> Comparison:
 
 
 def find(config: Experiment) -> Comparison | None:
-    """The finished comparison, if it was made with these settings and is whole; else None."""
+    """Return the finished comparison if it was made with these settings and no file was changed; else None."""
     return _record(config.folder).find(_fingerprint(config, entries(config)))
 
 
@@ -79,11 +79,11 @@ def _record(folder: Path) -> Record[Comparison]:
 
 
 def find_summary(folder: Path, cell: str) -> SummaryRow | None:
-    """What the comparison in an experiment's folder says of a cell's mode and budget; None if it does not hold it.
+    """Return the summary of a cell's mode and budget; None if there is no comparison, or the cell is not part of it.
 
     Args:
         folder: The experiment's folder.
-        cell: Name of the cell's folder.
+        cell: The name of the cell's folder.
 
     Raises:
         PipelineError: If the comparison was changed.
@@ -99,7 +99,7 @@ def find_summary(folder: Path, cell: str) -> SummaryRow | None:
 
 
 def _fingerprint(config: Experiment, grid: Sequence[Entry]) -> str:
-    """What a comparison of these entries is recognised by; it takes moments and is made again by other source."""
+    """Return the fingerprint of a comparison; it takes moments, so any change of the source makes it again."""
     inputs = [entry.inputs for entry in (*grid, *ablated(config))]
     source = provenance.source_sha256()
     return fingerprint({"stage": "compare", "cells": inputs, "margin": config.grid.margin, "source": source})
@@ -142,8 +142,8 @@ class _Group:
     """All cells of a mode, or of a classical baseline, at a label budget.
 
     Attributes:
-        rows: Their lines of results.csv, by draw and encoder.
-        e_in: E_in, shape (draws, encoders, 1): every draw has training images of its own.
+        rows: The cells' lines of results.csv, by draw and encoder.
+        e_in: E_in of each cell, shape (draws, encoders, 1): every draw has training images of its own.
         wrong: Whether each test image was taken for a wrong class, shape (draws, encoders, test images).
     """
 
@@ -158,16 +158,16 @@ class _Group:
 
     @property
     def mode(self) -> str:
-        """The mode, or the baseline's name."""
+        """The name of the mode or the baseline."""
         return self.rows[0]["mode"]
 
     def errors(self, quantity: Quantity) -> npt.NDArray[Any]:
-        """The table of an error, draws x encoders x what it was measured on."""
+        """Return the table of an error, shape (draws, encoders, images), or (draws, encoders, 1) for E_in."""
         return self.e_in if quantity == "e_in" else self.wrong
 
 
 def _grouped(config: Experiment, grid: Sequence[Entry]) -> list[_Group]:
-    """The grid's entries by budget and mode, in the order of results.csv."""
+    """Group the grid's entries by budget and mode, in the order of results.csv."""
     groups: dict[tuple[int, str], list[Entry]] = {}
     for entry in grid:
         groups.setdefault((entry.labels, entry.mode), []).append(entry)
@@ -264,7 +264,7 @@ def _paired(groups: Sequence[_Group], margin: float) -> list[PairedRow]:
 
 
 def _bought(groups: Sequence[_Group], without: Sequence[_Group]) -> list[BoughtBudget]:
-    """What images without labels and the invariances bought, at each budget that allows to ask."""
+    """Estimate what images without labels and the invariances gain, at each budget where the grid allows it."""
     from pipeline.evaluation.bought import PLAIN, purchases
 
     found: list[BoughtBudget] = []
@@ -292,9 +292,9 @@ def _uses_unlabelled(mode: str) -> bool:
 
 
 def _pairs(modes: Iterable[str]) -> list[tuple[str, str]]:
-    """Every two modes, in the order of the table of modes; scratch last.
+    """Return every pair of modes, in the order of the table of modes, with scratch last.
 
-    A difference reads best when what is tried comes before what it is tried against.
+    So a difference reads as a gain or loss against scratch.
     """
     order = sorted(in_order(modes), key=lambda mode: mode == "scratch")
     return [(first, second) for place, second in enumerate(order) for first in order[:place]]

@@ -1,4 +1,4 @@
-"""The data card: what stage data found in the images, and the images themselves, checked against it."""
+"""The data card: the facts that stage ``data`` found about the images; and the images, checked against them."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from pipeline.invocation import command
 from pipeline.learning.plan import split_budget
 from pipeline.store import disk
 from pipeline.store.artefact import Artefact
-from pipeline.store.file_marks import opened_files
+from pipeline.store.file_states import opened_files
 from pipeline.store.fingerprints import Inputs
 from pipeline.store.manifest import Manifest, open_artefact
 
-LOOKED_AT = 500  # test images among which near copies are looked for; check-dataset looks at more
+LOOKED_AT = 500  # the number of test images that near copies are searched for; check-dataset takes more
 
 
 def inputs(config: Experiment, sha256: str) -> Inputs:
-    """What the card of the data with this digest is made from. Where their files lie does not matter."""
+    """Return all that the card of the data with this SHA-256 is made from; the place of the files does not count."""
     return {
         "stage": "data",
         "dataset": config.data.dataset,
@@ -57,12 +57,13 @@ def _refuse(folder: Path) -> Facts:
 
 @dataclass(frozen=True)
 class Built:
-    """What building a card came to.
+    """The result of building a card.
 
     Attributes:
         folder: The card's folder.
-        changes: What the data were read from has changed since the last time, in words; "" if nothing has.
-        is_other: Whether the data are other ones than the last time.
+        changes: Which of the files and code that the data are read from have changed since the last time, in words;
+            "" if none has.
+        is_other: Whether the data themselves differ from those of the last time.
     """
 
     folder: Path
@@ -71,7 +72,7 @@ class Built:
 
 
 def build(config: Experiment) -> Built:
-    """Make the card, unless what the data are read from is as it was when the card was made.
+    """Make the card, unless it exists and the files that the data are read from are unchanged.
 
     Raises:
         PipelineError: If the data cannot be loaded, or break the contract of a data set.
@@ -96,7 +97,7 @@ def find(experiment: Path, sha256: str) -> Manifest[Facts]:
     """Find the card of the data with this checksum, from the experiment's folder alone; return its manifest.
 
     Raises:
-        PipelineError: If the folder has none.
+        PipelineError: If the folder holds no such card.
     """
     for folder in sorted(experiment.glob("data-*")):
         manifest: Manifest[Facts] = open_artefact(folder, f"run `{command('data')}` again")
@@ -108,10 +109,12 @@ def find(experiment: Path, sha256: str) -> Manifest[Facts]:
 
 
 def check_budgets(config: Experiment, budgets: Iterable[int]) -> None:
-    """Refuse a label budget that cannot be drawn; the class counts tell, images are loaded only for their groups.
+    """Refuse label budgets that cannot be drawn.
+
+    The card's class counts suffice for that; the images are loaded only if they come in groups.
 
     Raises:
-        PipelineError: If there is such a budget, or stage data has not run.
+        PipelineError: If a budget cannot be drawn, or stage data has not run.
     """
     card = load(config)
     labels, groups = np.repeat(np.arange(len(card["classes"])), card["train_per_class"]), None

@@ -1,8 +1,8 @@
-"""Where data come from: files and code, with marks by which a change of them is noticed in milliseconds.
+"""The record of the files and the code that data come from, by which a change is noticed in milliseconds.
 
-What data *are* is told by the SHA-256 of all images, labels and class names, for which they have to be loaded. This
-record says which SHA-256 the settings led to, and what was read on the way; as long as that is unchanged, nothing has
-to be loaded to know which data are meant.
+Data are identified by the SHA-256 of all images, labels and class names, for which they have to be loaded. This record
+says which SHA-256 the settings led to, and which files were read. As long as these are unchanged, the data are known
+without being loaded.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from pipeline.config import Experiment, as_dict
 from pipeline.datasets import loading
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
-from pipeline.store.file_marks import Marks, describe_changes, files_below, marks
+from pipeline.store.file_states import FileStates, describe_changes, file_states, files_below
 from pipeline.store.fingerprints import fingerprint
 from pipeline.store.records import Record
 
 
 class Source(TypedDict):
-    """What some data were read from.
+    """The files and the code that data were read from.
 
     Attributes:
-        data_sha256: The digest of all images, labels and class names; "" if it has to be found out again.
-        marks: Marks of all files that the settings name, or that were read or listed on the way.
-        opened: Which of them the settings do not name.
-        code: The SHA-256 of each source file of a data set's own function.
-        root: The folder for raw files, where the data set's function is given it; else "".
+        data_sha256: The SHA-256 of all images, labels and class names; "" if it has to be computed again.
+        states: The sizes and times of all files that the settings name, and of those that were opened besides.
+        opened: The files and folders that were opened though the settings do not name them.
+        code: The SHA-256 of each source file of the user's own function that loads the data.
+        root: The folder for raw files, if the loading function takes it; else "".
     """
 
     data_sha256: str
-    marks: Marks
+    states: FileStates
     opened: list[str]
     code: dict[str, str]
     root: str
 
 
 def read(config: Experiment) -> Source:
-    """Read what the experiment's data were read from when stage data ran.
+    """Read the record that stage ``data`` wrote.
 
     Raises:
         PipelineError: If stage data has not run with these settings.
@@ -52,13 +52,13 @@ def read(config: Experiment) -> Source:
     return _read(record, stamp)
 
 
-@functools.lru_cache(maxsize=8)  # asked for by each cell of a grid, and long where there are many files
+@functools.lru_cache(maxsize=8)  # each cell of a grid asks for it, and it takes long if there are many files
 def _read(record: Record[Source], stamp: int) -> Source:
     return record.read()
 
 
 def find(config: Experiment) -> Source | None:
-    """Find a source that is unchanged: this experiment's, or if it has none, that of one beside it; else None."""
+    """Return the record of this experiment, or of one beside it, whose files are unchanged; None if there is none."""
     own = last(config)
     for source in [own] if own is not None else _beside(config):
         if source["data_sha256"] and not changes(config, source):
@@ -67,7 +67,7 @@ def find(config: Experiment) -> Source | None:
 
 
 def last(config: Experiment) -> Source | None:
-    """What the experiment's data were read from the last time, changed or not; None if they never were."""
+    """Return the experiment's record, whether files have changed since or not; None if there is none."""
     with contextlib.suppress(PipelineError):
         return read(config)
     return None
@@ -80,30 +80,30 @@ def _beside(config: Experiment) -> Iterator[Source]:
 
 
 def forget(config: Experiment) -> None:
-    """Have stage data load the data anew, whatever the marks say."""
+    """Make stage ``data`` load the data again, even if no file seems changed."""
     write(config, {**read(config), "data_sha256": ""})
 
 
 def write(config: Experiment, source: Source) -> None:
-    """Keep what the experiment's data were read from."""
+    """Write the experiment's record."""
     _record(config, config.folder).write(_key(config), source, {})
 
 
 def observe(config: Experiment, sha256: str, opened: Iterable[str]) -> Source:
-    """What data were read from just now.
+    """Make the record of data that were loaded just now.
 
     Args:
-        config: The settings.
-        sha256: The digest of the data.
-        opened: Files that were read and folders that were listed on the way.
+        config: The experiment.
+        sha256: The SHA-256 of the data.
+        opened: The files that were read and the folders that were listed while the data were loaded.
     """
-    named = marks(_named_files(config))
+    named = file_states(_named_files(config))
     known = [path.absolute() for path in (*_named(config), *_own_folders(config))]
     others = [path for path in sorted(opened) if not any(Path(path).is_relative_to(folder) for folder in known)]
     takes_root = "root" in loading.find_loader(config.data).arguments
     return {
         "data_sha256": sha256,
-        "marks": named | marks(map(Path, others)),
+        "states": named | file_states(map(Path, others)),
         "opened": others,
         "code": _code(config),
         "root": _root(config) if takes_root else "",
@@ -115,24 +115,24 @@ def _root(config: Experiment) -> str:
 
 
 def changes(config: Experiment, source: Source) -> str:
-    """What of the files and the code has changed, in words; "" if nothing."""
-    now = marks([*_named_files(config), *map(Path, source["opened"])])
-    found = [describe_changes(source["marks"], now), describe_changes(source["code"], _code(config))]
+    """Say in words which files and code of a record have changed; "" if none has."""
+    now = file_states([*_named_files(config), *map(Path, source["opened"])])
+    found = [describe_changes(source["states"], now), describe_changes(source["code"], _code(config))]
     if source["root"] not in ("", _root(config)):
         found.append(f"data.root was {source['root']}")
     return "; ".join(text for text in found if text)
 
 
 def check_unchanged(config: Experiment) -> None:
-    """Refuse data that are not those that stage data saw.
+    """Refuse to go on if the files that the data come from have changed since stage ``data`` ran.
 
     Raises:
-        PipelineError: If they changed, or stage data has not run with these settings.
+        PipelineError: If files or code have changed, or stage data has not run with these settings.
     """
     if text := changes(config, read(config)):
         raise PipelineError(
             f"{config.data.dataset}: what the data are read from has changed since stage data ran ({text}); run "
-            f"`{command('data')}` with the same settings, which looks whether the data are other ones"
+            f"`{command('data')}` with the same settings, which checks whether the data themselves have changed"
         )
 
 
@@ -142,7 +142,7 @@ def _record(config: Experiment, folder: Path) -> Record[Source]:
 
 
 def _key(config: Experiment) -> str:
-    """What data are meant: neither where raw files lie nor how images are read from them changes that."""
+    """Return the fingerprint of the settings that decide which data are meant; root and streaming do not."""
     meant = {name: value for name, value in as_dict(config.data).items() if name not in ("root", "streaming")}
     return fingerprint({"stage": "data", "data": meant})
 
@@ -152,23 +152,23 @@ def _code(config: Experiment) -> dict[str, str]:
 
 
 def _named_files(config: Experiment) -> Iterator[Path]:
-    """Every file that an argument of the data set names, or that lies in a folder that one names."""
+    """Yield every file that a setting of the data names, and every file below a folder that one names."""
     for path in _named(config):
         yield from files_below(path, _own_folders(config))
 
 
 def _named(config: Experiment) -> Iterator[Path]:
-    """The files and folders that arguments of the data set name."""
+    """Yield the files and folders that settings of the data name."""
     settings = as_dict(config.data)
     for text in _texts([settings["args"], settings["labels"]]):
-        with contextlib.suppress(OSError, RuntimeError, ValueError):  # no path, such as a long text
+        with contextlib.suppress(OSError, RuntimeError, ValueError):  # the text is no path
             path = Path(text).expanduser()
             if path.exists():
                 yield path
 
 
 def _own_folders(config: Experiment) -> tuple[Path, Path]:
-    """Folders that the pipeline writes into: results, and images that were converted to be streamed."""
+    """Return the folders that the pipeline writes to: results, and images that were converted to be streamed."""
     return Path(config.runs), Path(config.data.root, "streamed")
 
 

@@ -1,11 +1,12 @@
-"""The description of a classifier: all that it is rebuilt from and known by, as an export keeps it."""
+"""The description of a classifier: all that is needed to rebuild it and to say what it is."""
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from pipeline import methods
 from pipeline.artefacts.metrics import SplitMetrics
+from pipeline.config import Settings
 from pipeline.datasets.brightness import Brightness
 from pipeline.datasets.decoding import Decoding
 from pipeline.datasets.new_images import Reading
@@ -18,35 +19,35 @@ class ReadAs(TypedDict):
 
     Attributes:
         shape: Channels, height and width.
-        scale: How their numbers became intensities, see ``Scale``.
-        decoding: How pictures were decoded, see ``Decoding``; None if there were no pictures.
+        scale: The content of a ``Scale``: how the numbers of the images became intensities.
+        decoding: The content of a ``Decoding``: how picture files were decoded; None if there were none.
     """
 
     shape: list[int]
-    scale: dict[str, Any]
-    decoding: dict[str, Any] | None
+    scale: Settings
+    decoding: Settings | None
 
 
 class Input(ReadAs):
-    """What the classifier takes, and how the images of its training became that.
+    """The images that the classifier takes, and how the training images were converted to them.
 
     Attributes:
-        layout: "NCHW".
-        type: "uint8".
+        layout: The order of the dimensions, "NCHW".
+        type: The type of the numbers, "uint8".
         range: The intensities of black and white, 0 and 255.
-        divided_inside_by: 255: the network itself turns intensities into numbers from 0 to 1.
-        brightness: The intensities of the training images, see ``Brightness``.
+        divided_inside_by: The number by which the network divides intensities, 255, to get numbers from 0 to 1.
+        brightness: The content of a ``Brightness``: the intensities of the training images.
     """
 
     layout: str
     type: str
     range: list[int]
     divided_inside_by: int
-    brightness: dict[str, Any]
+    brightness: Settings
 
 
 class TrainingData(TypedDict):
-    """The data that it was trained on: their name and digest, and the numbers of training and test images."""
+    """The name and the SHA-256 of the training data, and the numbers of training and test images."""
 
     dataset: str
     sha256: str
@@ -55,7 +56,7 @@ class TrainingData(TypedDict):
 
 
 class Training(TypedDict):
-    """How it was trained, and how often it errs, see ``metrics.Metrics``."""
+    """The mode, the label budget and the draw of the training, and the errors; ``Metrics`` explains the fields."""
 
     mode: str
     labels: int
@@ -69,22 +70,22 @@ class Description(TypedDict):
     """The content of description.json.
 
     Attributes:
-        format: The version of all formats that it was written with.
+        format: The version of the file formats.
         fingerprint: The fingerprint of all that the cell was made from.
-        input: What it takes.
-        classes: Names of the classes, in the order of its outputs.
-        encoder: What the encoder is built from, see ``methods.architecture``.
-        head_widths: Hidden layers of the head.
-        data: What it was trained on.
-        trained: How it was trained, and how often it errs.
-        provenance: Versions, machine and command.
+        input: The images that the classifier takes.
+        classes: The names of the classes, in the order of the network's outputs.
+        encoder: The settings that the encoder is built from, as ``methods.architecture`` gives them.
+        head_widths: The widths of the head's hidden layers.
+        data: The data that the classifier was trained on.
+        trained: How the classifier was trained, and its errors.
+        provenance: The versions, the machine and the command.
     """
 
     format: int
     fingerprint: str
     input: Input
     classes: list[str]
-    encoder: dict[str, Any]
+    encoder: Settings
     head_widths: list[int]
     data: TrainingData
     trained: Training
@@ -92,19 +93,19 @@ class Description(TypedDict):
 
 
 def input_shape(description: Description) -> tuple[int, int, int]:
-    """Channels, height and width of the images that the classifier takes."""
+    """Return channels, height and width of the images that the classifier takes."""
     channels, height, width = description["input"]["shape"]
     return channels, height, width
 
 
 def reading(given: ReadAs) -> Reading:
-    """How new images are read, so that an encoder sees them as it saw those of its training.
+    """Return how new images are read, so that an encoder sees them as it saw those of its training.
 
     Args:
-        given: How those were read: the part "input" of a description, or what stage data found.
+        given: How the training images were read: the part "input" of a description, or the card of stage ``data``.
 
     Raises:
-        KeyError, TypeError, ValueError, PipelineError: If it says something else.
+        KeyError, TypeError, ValueError, PipelineError: If it has other fields or values than it should.
     """
     channels, height, width = given["shape"]
     decoding = Decoding() if given["decoding"] is None else Decoding.from_dict(given["decoding"])
@@ -112,10 +113,11 @@ def reading(given: ReadAs) -> Reading:
 
 
 def check(description: Description) -> None:
-    """Hold the parts that a network is built from against what they have to be; an export may come from anywhere.
+    """Check the types and values that a network is built from, since an export may come from anywhere.
 
     Raises:
-        KeyError, TypeError, ValueError, AttributeError, PipelineError: If they are something else.
+        KeyError, TypeError, ValueError, AttributeError, PipelineError: If a field is missing or has a value that is not
+            allowed.
     """
     shape, classes, widths = description["input"]["shape"], description["classes"], description["head_widths"]
     if not (len(shape) == 3 and all(type(size) is int and size > 0 for size in (*shape, *widths))):

@@ -1,16 +1,16 @@
-"""The pretrained encoder: learnt from images without labels, with every training image embedded once."""
+"""The pretrained encoder, with the embedding of every training image."""
 
 from __future__ import annotations
 
 import functools
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline import methods
 from pipeline.artefacts import data_card, own_code
 from pipeline.artefacts.changes import changes_since_last
-from pipeline.config import Experiment
+from pipeline.config import Experiment, Settings
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
 from pipeline.learning.plan import Pretrained
@@ -30,24 +30,24 @@ if TYPE_CHECKING:
 _NAME = "pretrain"
 _REMEDY = f"run `{command('pretrain')}` with the same settings first"
 
-Outcome = dict[str, Any]  # counts, threads, the last epoch's row of history.csv, and the method's findings
+Outcome = Settings  # numbers of images, epochs and threads, the architecture, the last row of history.csv, findings
 
 
 def artefact(config: Experiment) -> Artefact[Outcome]:
-    """The experiment's encoder, trained by one process."""
+    """Return the artefact of the experiment's encoder, as one process trains it."""
     return Artefact(config.folder, _NAME, inputs(config), lambda folder: _make(config, folder), _REMEDY)
 
 
 def of_grid(config: Experiment) -> tuple[Experiment, ...]:
-    """The experiment once for each encoder that its grid needs: of each seed, and those that know no invariances."""
+    """Return the experiment once for each encoder that its grid needs: for each seed, with and without invariances."""
     if not config.grid.ablation:
         return config.by_encoder
     return (*config.by_encoder, *config.without_invariances.by_encoder)
 
 
 def inputs(config: Experiment) -> Inputs:
-    """What the encoder is made from."""
-    made_from = {
+    """Return all that the encoder is made from."""
+    made_from: Inputs = {
         "stage": "pretrain",
         "images": data_card.load(config)["images_sha256"],
         "pretrain": methods.resolved(config.pretrain),
@@ -56,11 +56,13 @@ def inputs(config: Experiment) -> Inputs:
     }
     if methods.corrupts(config.pretrain, config.invariances):
         made_from["invariances"] = config.invariances.amounts()
-    return made_from | ({"compile": True} if config.runtime.compile else {})  # it draws other random numbers
+    if config.runtime.compile:  # a compiled step draws other random numbers
+        made_from["compile"] = True
+    return made_from
 
 
 def describe(config: Experiment) -> str:
-    """What the pretraining is called in tables."""
+    """Return the name of the pretraining in tables, such as "denoising autoencoder"."""
     method = methods.find_method(config.pretrain.method)
     denoises = method.decodes and methods.corrupts(config.pretrain, config.invariances)
     return f"denoising {method.summary}" if denoises else method.summary
@@ -83,7 +85,7 @@ def load(config: Experiment) -> Pretrained:
 
 
 def restore(config: Experiment, shape: tuple[int, int, int]) -> tuple[Backbone, Pretraining]:
-    """The finished backbone and the model around its encoder, in eval mode, to reconstruct or generate with.
+    """Read the finished backbone and the method's model around its encoder, both in eval mode.
 
     Raises:
         PipelineError: If stage pretrain has not run, or a file of the encoder was changed.
@@ -99,7 +101,7 @@ def restore(config: Experiment, shape: tuple[int, int, int]) -> tuple[Backbone, 
 
 
 def restore_decoding(config: Experiment, shape: tuple[int, int, int]) -> tuple[Backbone, Reconstructing]:
-    """The same as ``restore``, of a method that decodes.
+    """Read the backbone and the model of a method that decodes, as ``restore`` does.
 
     Raises:
         PipelineError: If the method draws no images, stage pretrain has not run, or a file was changed.
@@ -113,7 +115,7 @@ def restore_decoding(config: Experiment, shape: tuple[int, int, int]) -> tuple[B
 
 
 def _verified(config: Experiment) -> Path:
-    """The finished encoder's folder, after every file in it was checked against the manifest."""
+    """Check every file of the finished encoder against the manifest, and return the folder."""
     finished = artefact(config)
     finished.check()
     finished.open()
@@ -129,18 +131,20 @@ def find_manifest(experiment: Path, fingerprint: str) -> Manifest[Outcome]:
     return open_artefact(artefact_folder(experiment, _NAME, fingerprint), _REMEDY)
 
 
-def find_architecture(experiment: Path, fingerprint: str) -> dict[str, Any]:
-    """What the encoder with this fingerprint is built from (see ``methods``), from the experiment's folder alone.
+def find_architecture(experiment: Path, fingerprint: str) -> Settings:
+    """Return the settings that the encoder with this fingerprint is built from, as ``methods.architecture`` gives them.
+
+    Only the experiment's folder is read.
 
     Raises:
         PipelineError: If the folder does not hold it, or a file of it was changed.
     """
-    found: dict[str, Any] = find_manifest(experiment, fingerprint)["outcome"]["architecture"]
+    found: Settings = find_manifest(experiment, fingerprint)["outcome"]["architecture"]
     return found
 
 
 def split_holdout(config: Experiment, images: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Indices of the training images held out of pretraining, and of those it sees.
+    """Return the indices of the training images that are held out of pretraining, and of those that it sees.
 
     Raises:
         PipelineError: If nothing would be left to pretrain on.
@@ -151,12 +155,12 @@ def split_holdout(config: Experiment, images: int) -> tuple[torch.Tensor, torch.
 
 
 def latent_gaussian(config: Experiment, backbone: Backbone) -> LatentGaussian:
-    """What latents are drawn from: the prior, or else the mean and standard deviation of the training embeddings."""
+    """Return the distribution that latents are drawn from: the prior, or a Gaussian fitted to training embeddings."""
     from pipeline.models.generation import LatentGaussian
 
     if methods.find_method(config.pretrain.method).has_prior:
         return LatentGaussian.standard(backbone.out_features)
-    mean, variance = backbone.norm.running_mean, backbone.norm.running_var  # standardisation has measured them
+    mean, variance = backbone.norm.running_mean, backbone.norm.running_var  # the standardisation has measured them
     assert mean is not None
     assert variance is not None
     return LatentGaussian.independent(mean, variance.sqrt())
@@ -166,7 +170,9 @@ def latent_gaussian(config: Experiment, backbone: Backbone) -> LatentGaussian:
 
 
 def build(config: Experiment) -> Path:
-    """Pretrain unless it is done, and return the folder. A killed run goes on after its last whole epoch.
+    """Pretrain unless the encoder is finished, and return its folder.
+
+    A training that was killed goes on after its last saved epoch.
 
     Raises:
         PipelineError: If stage data has not run, the training diverged, or the folder cannot be written.
@@ -180,9 +186,9 @@ def build(config: Experiment) -> Path:
 
 
 def _build_together(config: Experiment, alone: Artefact[Outcome]) -> Path:
-    """Pretrain in several processes: the first does the stage, the others share in the training and end.
+    """Pretrain in several processes: the first one makes the artefact, the others only take part in the training.
 
-    They are told whether there is one: the artefact may be taken over from another experiment.
+    The first tells them whether there is a training, for the artefact may be copied from another experiment.
     """
     from pipeline.training.distributed import join
 
@@ -206,7 +212,7 @@ def _build_together(config: Experiment, alone: Artefact[Outcome]) -> Path:
 
 
 def _share(config: Experiment, checkpoint: Path) -> None:
-    """Train beside the first process, which keeps and says what comes of it."""
+    """Take part in the training of the first process, which writes and prints all results."""
     from pipeline.learning.pretrain import train
     from pipeline.training.trainer import threads
 
@@ -232,7 +238,7 @@ def _make(config: Experiment, folder: Path) -> Outcome:
     trains = methods.find_method(settings.method).trains
     if trains:
         print(f"pretrain: {len(seen)} images, and {len(held_out)} left out to measure it on")
-    if not dataset.train.is_streamed:  # those were held against the test set when they were hashed
+    if not dataset.train.is_streamed:  # streamed images were compared with the test set when they were hashed
         check_disjoint(dataset, {"pretraining": seen.numpy()})
     embeddings = functools.partial(tensor_file.create, folder / "embeddings.safetensors", "train")
     with threads(config.runtime.threads) as used:

@@ -1,4 +1,4 @@
-"""Finished experiments side by side; differences are paired where data, draws and protocol are the same."""
+"""The comparison of finished experiments; differences are paired where data, draws and protocol are the same."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from pipeline.artefacts.results import (
     SummaryRow,
     paired_figures,
 )
+from pipeline.config import Settings
 from pipeline.invocation import command
 from pipeline.store import disk
 from pipeline.store.artefact import Artefact
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 RESULTS, COMPARED = "compared.csv", "compared.json"
 
-_KEY = ("stage", "mode", "labels", "seed")  # what two cells have in common by being looked up
+_KEY = ("stage", "mode", "labels", "seed")  # inputs by which cells are matched, so that they never differ in a pair
 
 
 @dataclass(frozen=True)
@@ -40,27 +41,34 @@ class ComparedCell:
     """A cell or a baseline of an experiment.
 
     Attributes:
-        row: Its line of results.csv.
-        folder: Its folder.
-        fingerprint: Of all that it was made from.
-        protocol: What has to be equal in two cells for their difference to be paired, by setting.
-        treatment: What may differ: the encoder that it started from, by setting.
+        row: The cell's line of results.csv.
+        folder: The cell's folder.
+        fingerprint: The fingerprint of all that the cell was made from.
+        protocol: The settings that have to be equal in two cells for their difference to be paired.
+        treatment: The settings of the encoder that the cell started from, which may differ.
     """
 
     row: dict[str, str]
     folder: Path
     fingerprint: str
-    protocol: dict[str, Any]
-    treatment: dict[str, Any]
+    protocol: Settings
+    treatment: Settings
 
 
-Key = tuple[int, str]  # budget and mode
-Place = tuple[int, int]  # of a cell among those: its draw, and the number of its encoder
+Key = tuple[int, str]  # label budget and mode
+Place = tuple[int, int]  # draw, and number of the encoder, of a cell among those of the same budget and mode
 
 
 @dataclass(frozen=True)
 class Finished:
-    """An experiment: its letter in the table, its comparison, and its cells by budget and mode, draw and encoder."""
+    """A finished experiment.
+
+    Attributes:
+        letter: The letter by which tables name it.
+        folder: The experiment's folder.
+        comparison: The comparison of its cells.
+        cells: The cells by budget and mode, and then by draw and encoder.
+    """
 
     letter: str
     folder: Path
@@ -69,7 +77,7 @@ class Finished:
 
 
 def artefact(compared: Compared) -> Artefact[None]:
-    """The folder with what was compared, below the runs folder of the first experiment."""
+    """Return the artefact that holds the result of ``compare``, below the runs folder of the first experiment."""
     return Artefact(
         Path(compared["runs"][0]["folder"]).absolute().parent / "compared",
         "runs",
@@ -83,7 +91,7 @@ def compare(folders: Sequence[Path]) -> Compared:
     """Compare the experiments in these folders with the first of them.
 
     Raises:
-        PipelineError: If one is not compared yet, or a file of it was changed.
+        PipelineError: If stage compare has not run for one of them, or a file of it was changed.
     """
     found = [_read(chr(ord("A") + number), folder) for number, folder in enumerate(folders)]
     first, others = found[0], found[1:]
@@ -102,16 +110,17 @@ def compare(folders: Sequence[Path]) -> Compared:
 
 def _read(letter: str, folder: Path) -> Finished:
     compared, rows = comparison.read(folder)
-    pretraining = functools.cache(functools.partial(_pretraining, folder))  # one serves many cells
+    pretraining = functools.cache(functools.partial(_pretraining, folder))  # many cells share one
     cells: dict[Key, dict[Place, ComparedCell]] = {}
     for row in rows:  # by draw and encoder
-        own, draw = cells.setdefault((int(row["labels"]), row["mode"]), {}), int(row["seed"])
+        own = cells.setdefault((int(row["labels"]), row["mode"]), {})
+        draw = int(row["seed"])
         number = sum(other == draw for other, _ in own)
         own[draw, number] = _cell(folder, row, pretraining)
     return Finished(letter, folder, compared, cells)
 
 
-def _cell(folder: Path, row: dict[str, str], pretraining: Callable[[str], dict[str, Any]]) -> ComparedCell:
+def _cell(folder: Path, row: dict[str, str], pretraining: Callable[[str], Settings]) -> ComparedCell:
     manifest = open_artefact(folder / row["cell"], f"run `{command('compare')}` for it again")
     protocol = _flat({name: value for name, value in manifest["inputs"].items() if name not in _KEY})
     encoder_settings = [name for name in protocol if name.startswith(("encoder.", "code.pretrain."))]
@@ -119,33 +128,36 @@ def _cell(folder: Path, row: dict[str, str], pretraining: Callable[[str], dict[s
     if "pretrained" in protocol:
         treatment = pretraining(protocol.pop("pretrained"))
     split = folder / row["cell"] / "split.json"
-    if split.exists():  # a baseline trains on the whole budget and has none
+    if split.exists():  # a baseline trains on the whole budget and has no split
         protocol["labelled images (SHA-256)"] = _labelled(split)
     return ComparedCell(row, folder / row["cell"], manifest["fingerprint"], protocol, treatment)
 
 
 def _labelled(path: Path) -> str:
-    """The digest of which images were labelled; what their files are called does not matter."""
+    """Return the SHA-256 of which images were labelled; the names of their files do not count."""
     seen: dict[str, SeenLabels] = disk.read_json(path, f"run `{command('compare')}` for it again")
     return digest({part: [own["index"], own["sha256"]] for part, own in seen.items()})
 
 
-def _pretraining(folder: Path, fingerprint: str) -> dict[str, Any]:
-    """The settings of the pretraining with this fingerprint."""
+def _pretraining(folder: Path, fingerprint: str) -> Settings:
+    """Return the settings of the pretraining with this fingerprint, by dotted name."""
     made_from = encoder.find_manifest(folder, fingerprint)["inputs"]
     settings = {f"pretrain.{name}": value for name, value in made_from["pretrain"].items()}
     return settings | {"invariances": made_from.get("invariances", {}), "code": made_from.get("code", {})}
 
 
-def _flat(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings by dotted name; sections are one level deep."""
-    flat: dict[str, Any] = {}
+def _flat(settings: Settings) -> Settings:
+    """Return settings by dotted name, such as "train.length"; sections are one level deep."""
+    flat: Settings = {}
     for name, value in settings.items():
-        flat |= {f"{name}.{key}": entry for key, entry in value.items()} if isinstance(value, dict) else {name: value}
+        if isinstance(value, dict):
+            flat |= {f"{name}.{key}": entry for key, entry in value.items()}
+        else:
+            flat[name] = value
     return flat
 
 
-# --- what the experiments say of each other -------------------------------------------------------------------
+# --- differences between the experiments     -------------------------------------------------------------------
 
 
 def _run(one: Finished) -> RunRow:
@@ -173,7 +185,7 @@ def _summary(one: Finished, row: SummaryRow) -> RunSummary:
 
 
 def _differences(first: Finished, other: Finished) -> list[SettingDifference]:
-    """What the two were made with, where it differs, each thing once."""
+    """Return the settings in which two experiments differ, each once."""
     said: dict[str, SettingDifference] = {}
     for kind, setting, a, b in (*_grids(first, other), *_settings(first, other)):
         if a != b:
@@ -199,13 +211,13 @@ def _parts(one: Finished, number: int) -> list[Any]:
 
 
 def _settings(first: Finished, other: Finished) -> Iterator[tuple[str, str, Any, Any]]:
-    """Kind, name, and both values of every setting of the cells that both have."""
+    """Yield the kind, the name, and both values of every setting of the cells that both experiments have."""
     for key in _shared(first, other):
         for one, another in _pairs(first, other, key):
             a, b = one.protocol, another.protocol
             yield "protocol", "data", a["data"], b["data"]
             if a["data"] != b["data"]:
-                continue  # whatever else differs follows from it
+                continue  # all other differences may follow from it
             for setting in sorted({*a, *b} - {"data"}):
                 yield "protocol", f"{key[1]}: {setting}", a.get(setting), b.get(setting)
             for setting in sorted({*one.treatment, *another.treatment}):
@@ -213,7 +225,10 @@ def _settings(first: Finished, other: Finished) -> Iterator[tuple[str, str, Any,
 
 
 def _paired(first: Finished, other: Finished) -> Iterator[RunDifference]:
-    """First minus other over the draws that both have; nothing where a protocol differs or the cells are the same."""
+    """Yield the differences, first minus other, over the draws that both have.
+
+    Nothing is yielded for a budget and mode if a protocol differs or the cells are the same.
+    """
     from pipeline.evaluation.statistics import paired_difference
 
     for key in _shared(first, other):
@@ -240,13 +255,13 @@ def _shared(first: Finished, other: Finished) -> list[Key]:
 
 
 def _pairs(first: Finished, other: Finished, key: Key) -> list[tuple[ComparedCell, ComparedCell]]:
-    """Cells of the draws and encoders that both have, by draw and encoder."""
+    """Pair the cells of the draws and encoders that both experiments have, in the order of draw and encoder."""
     a, b = first.cells[key], other.cells[key]
     return [(a[place], b[place]) for place in sorted(a) if place in b]
 
 
 def _table(quantity: Quantity, cells: Sequence[ComparedCell]) -> npt.NDArray[Any]:
-    """An error of cells by draw and encoder, as a table of draws x encoders x what it was measured on."""
+    """Return an error of cells as a table, shape (draws, encoders, images), or (draws, encoders, 1) for E_in."""
     import numpy as np
 
     draws = len({cell.row["seed"] for cell in cells})

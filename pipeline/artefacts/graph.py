@@ -1,14 +1,14 @@
-"""The graph of nearest neighbours among the training images' embeddings: made once, used by every cell that spreads."""
+"""The graph of nearest neighbours among the training images' embeddings, which all cells that spread labels share."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
 from pipeline.artefacts import data_card, encoder
-from pipeline.config import Experiment, as_dict
+from pipeline.config import Experiment, GraphConfig, Settings, as_dict
 from pipeline.store.artefact import Artefact
 from pipeline.store.fingerprints import Inputs
 
@@ -20,35 +20,43 @@ if TYPE_CHECKING:
 
 
 class GraphSize(TypedDict):
-    """Number of images that the graph joins, and of neighbours that each is joined with."""
+    """The number of images that the graph joins, and the number of neighbours that each of them is joined with."""
 
     images: int
     neighbours: int
 
 
 def artefact(config: Experiment) -> Artefact[GraphSize]:
-    """The graph of the experiment's encoder; stage compare and the cells make it when they need it."""
+    """Return the artefact of the graph, which stage ``compare`` and the cells make when they need it."""
     return Artefact(config.folder, "graph", inputs(config), lambda folder: _make(config, folder), "run it again")
 
 
 def inputs(config: Experiment) -> Inputs:
-    """What the graph is made from."""
-    settings = used(as_dict(config.train.graph))
-    return {
+    """Return all that the graph is made from."""
+    settings = config.train.graph
+    made_from: Inputs = {
         "stage": "graph",
         "pretrained": encoder.artefact(config).fingerprint,
-        **{name: settings[name] for name in ("neighbours", "views", "view_strength") if name in settings},
-        **({"invariances": config.invariances.amounts()} if config.train.graph.views else {}),
+        "neighbours": settings.neighbours,
     }
+    if settings.views:
+        made_from["views"] = settings.views
+        made_from["view_strength"] = settings.view_strength
+        made_from["invariances"] = config.invariances.amounts()
+    return made_from
 
 
-def used(settings: dict[str, Any]) -> dict[str, Any]:
-    """The graph's settings without those of views if there are none: changing what is not used makes nothing anew."""
-    return settings if settings["views"] else {k: v for k, v in settings.items() if k not in ("views", "view_strength")}
+def used(config: GraphConfig) -> Settings:
+    """Return the section ``train.graph`` without the settings of views if there are none, as plain JSON types."""
+    settings = as_dict(config)
+    if not config.views:
+        del settings["views"]
+        del settings["view_strength"]
+    return settings
 
 
 def load(config: Experiment) -> sparse.csr_matrix:
-    """Read the graph, symmetric, shape (N, N) over all training images; it is made if it is not there yet.
+    """Return the symmetric graph, shape (N, N) over all training images, after making it if it is not there yet.
 
     Raises:
         PipelineError: If there are not more images than neighbours, or stage pretrain has not run.
@@ -75,7 +83,7 @@ def _make(config: Experiment, folder: Path) -> GraphSize:
 
 
 def _sources(config: Experiment) -> tuple[Backbone, Images]:
-    """What distorted copies of the images are embedded by, and the images."""
+    """Return the backbone that embeds augmented copies of the images, and the images."""
     train = data_card.load_dataset(config).train
     backbone, _ = encoder.restore(config, train.shape)
     return backbone, train.images

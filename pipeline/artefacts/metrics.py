@@ -1,4 +1,4 @@
-"""What is measured of a classifier: the content of metrics.json."""
+"""The measurements of a classifier: the content of metrics.json."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ class SplitMetrics(TypedDict):
     """Errors on the images of one split.
 
     Attributes:
-        n: Number of images.
-        errors: Number of wrongly classified images.
-        error: Share of wrongly classified images, 0 to 1.
-        loss: Mean cross-entropy in nats; a classical baseline has none.
+        n: The number of images.
+        errors: The number of wrongly classified images.
+        error: The share of wrongly classified images, 0 to 1.
+        loss: The mean cross-entropy in nats; missing for a classical baseline.
     """
 
     n: int
@@ -22,35 +22,37 @@ class SplitMetrics(TypedDict):
 
 
 class TrialMetrics(TypedDict):
-    """What some settings reached on the validation labels, see ``pipeline.learning.classify.Trial``."""
+    """The validation error, 0 to 1, and the cross-entropy in nats that one trial of the settings reached."""
 
     e_val: float
     loss_val: float
 
 
 class Metrics(TypedDict):
-    """What is measured of one classifier, a cell's or a classical baseline's.
+    """The measurements of one classifier, which is a cell's or a classical baseline's.
 
     Attributes:
         mode: The cell's mode, or the baseline's name.
-        labels: Label budget.
-        seed: Which draw of the labels.
-        sampling: How the labels were drawn; a baseline has none.
-        missed_classes: Classes without a label to train on, which a random draw may have: their test images are errors.
-            A baseline has none.
-        e_in: Errors on the labels that it was trained on.
-        e_val: Errors on the labels that chose the measurement that was kept; None for a baseline, which trains on all.
-        e_out: Errors on the test images.
-        confusion: Counts on the test images, a row a true class; a baseline has none.
-        unit: What the measurements of history.csv are counted in: "step", or "l2" for the strengths of the penalty of a
-            head that was fitted to convergence; a baseline has none.
-        kept: The measurement that was kept, in that unit; None for a baseline.
-        last: The last measurement, in that unit; None for a baseline.
-        stopped_early: Whether training ended before its time; a baseline has none.
-        seconds: Time of training and measuring.
-        encoder_sha256: Digests of the encoder "before" and "after" training; a baseline has none.
-        trials: What each of the settings reached, where there were several.
-        chosen: Which of them was kept, from 0.
+        labels: The label budget.
+        seed: The number of the draw of the labels.
+        sampling: How the labels were drawn, "stratified" or "random"; missing for a baseline.
+        missed_classes: The classes of which the draw has no label to train on; all their test images are errors.
+            Missing for a baseline.
+        e_in: The errors on the labels that the classifier was trained on.
+        e_val: The errors on the labels by which the measurement to keep was selected; None for a baseline, which trains
+            on all labels.
+        e_out: The errors on the test images.
+        confusion: The counts on the test images, one row for each true class and one column for each predicted class;
+            missing for a baseline.
+        unit: The unit of ``kept`` and ``last``: "step", or "l2" for the strength of the penalty of a head that was
+            fitted to convergence; missing for a baseline.
+        kept: The step or strength whose measurement was kept; None for a baseline.
+        last: The step or strength of the last measurement; None for a baseline.
+        stopped_early: Whether the training ended before its last step; missing for a baseline.
+        seconds: The time of training and measuring.
+        encoder_sha256: The SHA-256 of the encoder "before" and "after" training; missing for a baseline.
+        trials: The result of each trial of the settings; missing if there was only one.
+        chosen: The number of the trial that was kept, from 0; missing if there was only one.
     """
 
     mode: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 if TYPE_CHECKING:
     from pipeline.evaluation.crossed import Interval
@@ -254,7 +254,7 @@ class SettingDifference(TypedDict):
     run: str
     kind: str
     setting: str
-    values: dict[str, Any]
+    values: dict[str, object]
 
 
 class Compared(TypedDict):

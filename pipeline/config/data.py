@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from pipeline.config.plain import Settings
 from pipeline.errors import require
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which images.
+    """The images that an experiment reads.
 
     Attributes:
         dataset: A data set by name (mnist, digits, fashion_mnist, kmnist, emnist_letters, usps, svhn, cifar10); a
@@ -19,24 +20,24 @@ class DataConfig:
             "huggingface" for data sets of that library; a name that an installed package adds; or the import path
             "module:function" of your own loader.
         root: Folder for raw data files that are unpacked or downloaded.
-        args: Keyword arguments handed to the loader. Readers take path, such as --data.args.path photos; folder also
-            size, to resize to; numpy and csv also shape, of images in rows, and white, the brightest value;
-            torchvision takes name, such as SVHN, and the class's own arguments; huggingface a path or a name on the
-            hub, and maybe the names of columns and splits. See docs/datasets.md.
-        streaming: "auto" reads images into memory unless they would take more than half of what is available, and else
-            leaves them in files (.npy, or pictures that are converted once into data.root) and reads a batch at a time;
-            "always" and "never" force it. The results are the same.
+        args: Keyword arguments of the loader. All readers take path, such as --data.args.path photos; folder also takes
+            size, to resize pictures to; numpy and csv also take shape, for images in rows, and white, the value of
+            white; torchvision takes name, such as SVHN, and the arguments of that class; huggingface takes a path or a
+            name on the hub, and optionally the names of columns and splits. See docs/datasets.md.
+        streaming: "auto" reads images into memory if they take at most half of what is available. Otherwise it leaves
+            them in files (.npy, or pictures that are converted once into data.root) and reads a batch at a time.
+            "always" and "never" force one or the other. The results are the same.
         labels: A CSV file with the label of each image, by the name of its file or its number, in place of the labels
             that the source has; images that are not in it have none. "" keeps the source's.
-        groups: What tells which images belong together (of one patient, one object, one burst of photographs), so that
-            a group lies on one side of test set and training set, and of validation and training: a CSV file, with
-            ":column" if its column is not called group; or a regular expression whose part in parentheses names the
-            group in a file's name, such as "patient([0-9]+)". "" takes each image by itself.
+        groups: How to tell which images belong together (of one patient, one object, one burst of photographs), so that
+            no group is in both the test and the training set, or in both the validation and the training part: a CSV
+            file, with ":column" if its column is not called group; or a regular expression whose part in parentheses
+            names the group in a file's name, such as "patient([0-9]+)". "" takes each image by itself.
     """
 
     dataset: str = "mnist"
     root: str = "data"
-    args: dict[str, Any] = field(default_factory=dict, hash=False)
+    args: Settings = field(default_factory=dict, hash=False)
     streaming: Literal["auto", "always", "never"] = "auto"
     labels: str = ""
     groups: str = ""

@@ -11,6 +11,7 @@ from pipeline.config.checks import check_folder_name
 from pipeline.config.data import DataConfig
 from pipeline.config.grid import GridConfig, StudyConfig
 from pipeline.config.invariances import InvariancesConfig
+from pipeline.config.plain import Settings
 from pipeline.config.pretrain import PretrainConfig
 from pipeline.config.runtime import RuntimeConfig
 from pipeline.config.train import TrainConfig
@@ -22,15 +23,15 @@ class Experiment:
     """One experiment; everything it makes lies in runs/<name>/.
 
     Attributes:
-        name: Folder name below runs.
+        name: Name of the experiment's folder below runs.
         runs: Folder of all experiments.
-        data: Which images.
-        invariances: Which changes leave an image's class as it is.
+        data: The images.
+        invariances: The changes that leave an image's class as it is.
         pretrain: How the encoder is pretrained.
         train: How classifiers are trained.
-        grid: What compare trains.
-        study: What study compares.
-        runtime: Where and how it runs.
+        grid: The cells that compare trains.
+        study: The study that study makes.
+        runtime: Where and how the commands run.
     """
 
     name: str = "mnist"
@@ -49,31 +50,35 @@ class Experiment:
 
     @property
     def folder(self) -> Path:
-        """The experiment's own folder."""
+        """The folder of all that the experiment makes."""
         return Path(self.runs) / self.name
 
     @property
     def by_encoder(self) -> tuple[Experiment, ...]:
-        """The experiment once for each encoder of its grid: with the seed that this one is pretrained with."""
+        """The experiment once for each encoder of its grid, with the seed of that encoder's pretraining."""
         seeds = range(self.pretrain.seed, self.pretrain.seed + self.grid.encoders)
         return tuple(replace(self, pretrain=replace(self.pretrain, seed=seed)) for seed in seeds)
 
     @property
     def without_invariances(self) -> Experiment:
-        """The experiment of somebody who does not know which changes leave a class as it is."""
+        """The same experiment without any invariances."""
         return replace(self, invariances=InvariancesConfig("none"))
 
 
 def from_parsed(chosen: Any) -> Experiment:
-    """The experiment of a parser's namespace, which may hold a stage's own options beside the settings."""
+    """Make the experiment from a parser's namespace, which may also hold a stage's own options."""
     return Experiment(**{field.name: chosen[field.name] for field in dataclasses.fields(Experiment)})
 
 
-def from_dict(settings: dict[str, Any], where: str) -> Experiment:
-    """The experiment of plain JSON types, checked like those of a file: the inverse of ``as_dict``.
+def from_dict(settings: Settings, where: str) -> Experiment:
+    """Make an experiment from plain JSON types, checked like those of a config file: the inverse of ``as_dict``.
+
+    Args:
+        settings: Values by the names of the settings; what is missing takes its default.
+        where: Beginning of the message if a setting is refused.
 
     Raises:
-        PipelineError: A setting is unknown or not allowed; the message starts with ``where``.
+        PipelineError: If a setting is unknown or not allowed; the message starts with ``where``.
     """
     from jsonargparse import ArgumentError, ArgumentParser
 

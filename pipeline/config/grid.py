@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from pipeline.config.checks import check_folder_name
+from pipeline.config.plain import Settings
 from pipeline.errors import require
 from pipeline.modes import MODES
 
@@ -18,20 +19,21 @@ class GridConfig:
         modes: Modes by name: those that `train --help` lists, those that installed packages add, and import paths
             "module:OBJECT" of your own.
         labels: Label budgets, validation included.
-        sampling: How a labelled subset is drawn: "stratified" takes the classes in turn, for which everybody's labels
-            have to be known; "random" takes any image, as a user would who has labelled nothing yet: a class that it
-            misses is counted as errors.
-        draws: Random draws of the labelled subset, seeds 0, 1, ...; every mode sees the same. Six is the least with
-            which the exact paired test can fall below p = 0.05; eight, with which six differences can stand together.
-        encoders: Encoders that are pretrained, with the seeds pretrain.seed, pretrain.seed + 1, ...; each mode that
-            starts from one is trained with each of them on each draw. With one, the intervals do not say how much
-            another pretraining would change.
+        sampling: How a labelled subset is drawn: "stratified" takes the classes in turn, for which the labels
+            of all images have to be known; "random" takes any image, as a user does who has labelled nothing yet; the
+            test images of a class that it misses count as errors.
+        draws: Number of random draws of the labelled subset, with the seeds 0, 1, ...; every mode sees the same ones.
+            The exact paired test can give p < 0.05 from six draws on, and for six differences at once from eight on.
+        encoders: Number of encoders that are pretrained, with the seeds pretrain.seed, pretrain.seed + 1, ...; each
+            mode that starts from one is trained with each of them on each draw. With one, the intervals do not say how
+            much another pretraining would change.
         margin: Difference in E_out, in percentage points, up to which two modes count as equally good.
-        ablation: Train finetune and scratch once more, with an encoder of their own, as if no invariances were known,
-            so that the report can tell what these bought from what images without labels did. It takes one more
-            pretraining.
-        jobs: Cells trained at a time on this machine; 0 takes all cores. On a cluster each worker trains one.
-        baselines: Train the classical baselines on the same draws.
+        ablation: Whether finetune and scratch are trained once more without any invariances, with an encoder of their
+            own, so that the report can tell the gain from invariances and that from images without labels apart. It
+            takes one more pretraining.
+        jobs: Number of cells that are trained at a time on this machine; 0 takes all cores. On a cluster each worker
+            trains one.
+        baselines: Whether the classical baselines are trained on the same draws.
     """
 
     modes: tuple[str, ...] = ("frozen", "finetune", "scratch")
@@ -60,18 +62,18 @@ class GridConfig:
 
 @dataclass(frozen=True)
 class StudyConfig:
-    """What stage study compares beyond the grid; no other stage reads it.
+    """The study that stage study makes; no other stage reads this section.
 
     Attributes:
         name: A study by name, see the stage's help; a name that an installed package adds; or the import path
             "module:object" of your own.
-        arms: Variants that are trained in place of the study's own: by the arm's name, the settings in which it differs
+        arms: Arms that are trained in place of the study's own: by an arm's name, the settings in which it differs
             from the rest of the experiment, such as {pretrain: {latent: 2}}. Every arm is pretrained once for each draw
             of the grid, with its seed.
     """
 
     name: str = ""
-    arms: dict[str, dict[str, Any]] = field(default_factory=dict, hash=False)
+    arms: dict[str, Settings] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for arm in self.arms:

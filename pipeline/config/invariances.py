@@ -8,7 +8,7 @@ from typing import Literal
 
 from pipeline.errors import require
 
-# amounts of the changes that leave the class as it is, for kinds of pictures
+# amounts of the changes that leave the class as it is, for two kinds of pictures
 PRESETS: dict[str, dict[str, float]] = {
     "none": {},
     "digits": {"rotation": 20.0, "scale": 0.25, "shear": 0.3, "shift": 0.1, "elastic": 0.04},
@@ -29,10 +29,10 @@ PRESETS: dict[str, dict[str, float]] = {
 
 @dataclass(frozen=True)
 class InvariancesConfig:
-    """Which random changes leave an image's class as it is; each is drawn anew for each image.
+    """The random changes that leave an image's class as it is; they are drawn anew for each image.
 
-    They are said once, and used with a strength of its own in pretraining, in the training of every classifier, and for
-    the graph of neighbours. `check-dataset` shows images that are changed so. An amount that is null is the preset's.
+    Pretraining, the training of every classifier and the graph of neighbours use the same changes, each with a strength
+    of its own. `check-dataset` shows images that are changed so. An amount that is null is taken from the preset.
 
     Attributes:
         preset: "digits", for characters: no mirror images, no colours; "objects", for pictures of things; "none".
@@ -77,8 +77,12 @@ class InvariancesConfig:
                 require(0 <= value <= 1, f"invariances.{name}", value, "a share between 0 and 1")
 
     def amounts(self, strength: float = 1.0) -> dict[str, float]:
-        """The amounts that are not 0, each times a strength, by their names."""
+        """Return the amounts that are not 0, by their names; a strength of at least 0 scales all but flip."""
+        if strength == 0:
+            return {}
         given = {name: value for name, value in vars(self).items() if name != "preset" and value is not None}
-        whole = PRESETS[self.preset] | given
-        scaled = {name: value if name == "flip" else value * strength for name, value in whole.items()}
-        return {name: value for name, value in scaled.items() if value} if strength else {}
+        scaled = {}
+        for name, value in (PRESETS[self.preset] | given).items():
+            if value:
+                scaled[name] = value if name == "flip" else value * strength
+        return scaled

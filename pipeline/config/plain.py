@@ -9,8 +9,12 @@ from pipeline.errors import PipelineError
 
 Section = TypeVar("Section")
 
+# Settings or results by their names, as JSON holds them: strings, numbers, booleans, None, lists, and dicts of these.
+# The names are known only when a config file, a manifest or a plug-in's dataclass has been read.
+Settings = dict[str, Any]
 
-def parse_section(kind: type[Section], name: str, settings: dict[str, Any], where: str) -> Section:
+
+def parse_section(kind: type[Section], name: str, settings: Settings, where: str) -> Section:
     """Make one section of the settings from plain JSON types, checked like those of a config file.
 
     Args:
@@ -33,8 +37,8 @@ def parse_section(kind: type[Section], name: str, settings: dict[str, Any], wher
     return section
 
 
-def merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Settings with changes written over them, section by section."""
+def merged(settings: Settings, changes: Settings) -> Settings:
+    """Return settings with changes laid over them, section by section; neither is changed itself."""
     found = dict(settings)
     for name, change in changes.items():
         own = found.get(name)
@@ -42,8 +46,8 @@ def merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def as_dict(config: Any) -> dict[str, Any]:
-    """The settings as plain JSON types, tuples as lists."""
+def as_dict(config: Any) -> Settings:
+    """Turn a settings dataclass into plain JSON types; tuples become lists."""
     return {key: _plain(value) for key, value in dataclasses.asdict(config).items()}
 
 

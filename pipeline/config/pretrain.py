@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 from pipeline.config.checks import check_seed
+from pipeline.config.plain import Settings
 from pipeline.errors import require
 
 # the built-in networks: import paths by name
@@ -31,15 +31,15 @@ class NetworkConfig:
             of each layer of the network on a patch. Their number is the depth. A decoder lists them from the latent
             towards the image.
         hidden: Units of fully connected layers between convolutions or patches and the latent; "mlp" has none.
-        args: Further keyword arguments. Of "patches": patch, the side of a patch in pixels (4). Of "torchvision" and
-            "timm": model, the network's name; pretrained, to begin pretraining with downloaded weights; size, the side
-            that images are scaled to. Of a class of your own: what it takes.
+        args: Further keyword arguments of the network. Of "patches": patch, the side of a patch in pixels (4). Of
+            "torchvision" and "timm": model, the network's name; pretrained, to begin pretraining with downloaded
+            weights; size, the side that images are scaled to. Of a class of your own: its own arguments.
     """
 
     name: str = "conv"
     widths: tuple[int, ...] = (16, 32, 64)
     hidden: tuple[int, ...] = (512,)
-    args: dict[str, Any] = field(default_factory=dict, hash=False)
+    args: Settings = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for name in ("widths", "hidden"):
@@ -56,22 +56,23 @@ class PretrainConfig:
             adds, or the import path "module:OBJECT" of your own.
         args: Settings that this method alone has, such as {beta: 4} of a vae; listed at the end of --help. One that the
             method does not have is refused.
-        latent: Width of the bottleneck.
-        encoder: Image to latent.
-        decoder: Latent to image; not read by a method that draws no images.
+        latent: Width of the bottleneck, which is the number of features of an image.
+        encoder: The network from an image to its latent.
+        decoder: The network from a latent to its image; not used by a method that draws no images.
         corruption: Strength of the invariances by which the input is changed while the target stays clean (a denoising
             autoencoder); 0 for a plain autoencoder.
-        epochs: Passes over the unlabelled images.
-        batch_size: Images a step, in all processes together.
-        learning_rate: Peak of the one-cycle schedule (AdamW).
-        weight_decay: AdamW's.
-        holdout: Training images left out of pretraining, on which it is measured; null leaves out 2 %, but at least 32
-            and at most 1000, and never more than a fifth.
-        seed: Of initial weights, batches, corruption and all else that is random. One encoder serves all draws.
+        epochs: Number of passes over the unlabelled images.
+        batch_size: Number of images in each step, in all processes together.
+        learning_rate: Highest learning rate of the one-cycle schedule (AdamW).
+        weight_decay: Weight decay of AdamW.
+        holdout: Number of training images left out of pretraining, to measure it on; null leaves out 2 %, but at least
+            32 and at most 1000, and never more than a fifth.
+        seed: Seed of the initial weights, the order of batches, the corruption and all else that is random. All draws
+            share one encoder.
     """
 
     method: str = "autoencoder"
-    args: dict[str, Any] = field(default_factory=dict, hash=False)
+    args: Settings = field(default_factory=dict, hash=False)
     latent: int = 128
     encoder: NetworkConfig = field(default_factory=NetworkConfig)
     decoder: NetworkConfig = field(default_factory=lambda: NetworkConfig("mlp", (512,), ()))

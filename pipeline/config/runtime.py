@@ -10,24 +10,25 @@ from pipeline.errors import require
 
 @dataclass(frozen=True)
 class RuntimeConfig:
-    """Where and how it runs; the results are comparable across these settings, not bit-identical.
+    """Where and how the commands run; results under different settings are comparable, but not identical to the bit.
 
     Attributes:
-        accelerator: "auto", "cpu", "gpu", "mps": as Lightning understands it.
+        accelerator: The kind of device, "auto", "cpu", "gpu" or "mps", as in Lightning.
         precision: "auto" takes bfloat16 where the hardware computes it natively; "32" or "bf16" force one.
-        compile: Compile the steps of pretraining with torch.compile; needs a C++ compiler. The first epoch takes some
-            time longer, so it pays in long trainings only; docs/performance.md says from when on.
-        threads: CPU threads of pretraining; 0 takes all cores. A cell always uses one, so that a cell trained
-            alone equals the same cell trained among others.
+        compile: Whether the steps of pretraining are compiled with torch.compile, which needs a C++ compiler. The first
+            epoch takes longer, so only long trainings gain from it; docs/performance.md says from which length on.
+        threads: Number of CPU threads of pretraining; 0 takes all cores. A cell always uses one thread, so that a cell
+            trained alone equals the same cell trained among others.
         backend: Where the cells of a grid and the points of a study run: "processes" of this machine, or the workers of
             a "dask" or "ray" cluster, which need the extra of that name and the same file system.
-        address: Of a cluster that is there, such as tcp://host:8786 (Dask) or host:6379 (Ray); empty: one on this
+        address: Address of a running cluster, such as tcp://host:8786 (Dask) or host:6379 (Ray); "" starts one on this
             machine, of grid.jobs workers, which ends with the command.
-        devices: Processes that pretrain together on each machine, a GPU each if it has them. A cell always has one.
-        nodes: Machines that pretrain together; torchrun or SLURM has to start the command on each of them.
-        progress: Show progress bars; they are never shown where the output is not a terminal.
-        tensorboard: Log the curves of pretraining for TensorBoard, too, below the experiment's folder; needs the extra
-            [tensorboard]. history.csv is written anyway.
+        devices: Number of processes that pretrain together on each machine, each with a GPU if there are any. A cell
+            always has one process.
+        nodes: Number of machines that pretrain together; torchrun or SLURM has to start the command on each of them.
+        progress: Whether progress bars are shown; they never are if the output is not a terminal.
+        tensorboard: Whether the curves of pretraining are also logged for TensorBoard, below the experiment's folder;
+            needs the extra [tensorboard]. history.csv is always written.
     """
 
     accelerator: str = "auto"
@@ -51,10 +52,10 @@ class RuntimeConfig:
 
     @property
     def processes(self) -> int:
-        """How many pretrain together."""
+        """The number of processes that pretrain together, on all machines."""
         return self.devices * self.nodes
 
     @property
     def alone(self) -> RuntimeConfig:
-        """The same for a single process."""
+        """The same settings for a single process."""
         return replace(self, devices=1, nodes=1)

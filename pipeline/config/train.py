@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
-from pipeline.config.plain import as_dict, merged, parse_section
+from pipeline.config.plain import Settings, as_dict, merged, parse_section
 from pipeline.config.unlabelled import ConsistencyConfig, GraphConfig
 from pipeline.errors import PipelineError, require
 from pipeline.modes import MODES, FitChanges, Mode, find_mode
@@ -22,8 +22,8 @@ class TrainConfig:
 
     A head on a frozen encoder is fitted to convergence, once for each of the strengths in l2. Everything else is
     trained by AdamW in steps, with a linear warm-up and a cosine decay of the learning rate; the exponential moving
-    average (EMA) of the weights is measured at even intervals. Kept is the last measurement whose validation loss is
-    within one standard error of the lowest one, so that chance among a few validation images ends no training.
+    average (EMA) of the weights is measured at even intervals. The measurement that is kept is the last one whose
+    validation loss is within one standard error of the lowest, since the loss of few images is mostly chance.
 
     Attributes:
         validation: How the kept measurement is chosen within the label budget: "holdout" trains on a part of the labels
@@ -33,35 +33,35 @@ class TrainConfig:
         val_fraction: Share of the label budget that holdout leaves out; the rest is trained on.
         folds: Number of folds of kfold.
         head_widths: Hidden layers of the head; none makes it linear. Where labels are spread, graph has its own.
-        batch_size: Labelled images a step.
-        length: Steps of a training on labels alone, for each square root of a label in the budget: 500 steps with 100
-            labels, 1581 with 1000.
-        unlabelled_steps: Steps of a training that learns from images without labels, too: in modes that spread labels
-            or have consistency.
+        batch_size: Number of labelled images in each step.
+        length: Number of steps of a training on labels alone, for each square root of a label in the budget: 500 steps
+            with 100 labels, 1581 with 1000.
+        unlabelled_steps: Number of steps of a training that also learns from images without labels, in modes that
+            spread labels or have consistency.
         evaluations: Number of times that a training is measured, at even intervals of steps.
         minimum: Share of the steps before which no training is stopped.
         patience: Share of the steps after which a training is stopped if in all of them the validation loss stayed more
             than a standard error above its lowest value and E_in did not fall; 0 never stops.
-        warmup: Steps in which the learning rate rises, at most half of all.
+        warmup: Number of steps in which the learning rate rises, at most half of all.
         weight_decay: Weight decay of AdamW, for encoder and head.
-        label_smoothing: Share of a label that is spread evenly over all classes, 0 to 1; labels that were spread over a
-            graph have their own doubts.
+        label_smoothing: Share of a label that is spread evenly over all classes, 0 to 1; not used for labels that were
+            spread over a graph, which are probabilities already.
         ema_decay: Share of its value that the EMA of the weights keeps at each step; 0 keeps the weights themselves.
         l2: Strengths of the L2 penalty that a head on a frozen encoder is fitted with, in units of the cross-entropy of
             one label; the validation labels choose among them.
         augment: Strength of the invariances in the images that an encoder is trained on, the same in every mode; 0 for
             none. The embeddings that a head alone is trained on are those of clean images.
-        clean_fraction: Share of these images that stay as they are. A network that was trained on augmented images
-            alone errs more on clean ones than on slightly augmented ones: its BatchNorm knows no clean ones.
-        modes: By a mode's name, the settings in which it differs from its defaults, such as
-            {finetune: {encoder_lr: 0.001}}; what is not named stays as the mode has it. The settings are encoder_lr,
-            head_lr, head_first and layer_decay, which pipeline.modes.FitConfig explains.
-        graph: How labels spread.
+        clean_fraction: Share of these images that are not augmented. A network that was trained on augmented images
+            alone errs more on clean ones, which its BatchNorm statistics do not include.
+        modes: By a mode's name, changes of its own settings, such as {finetune: {encoder_lr: 0.001}}; all others keep
+            the mode's defaults. The settings are encoder_lr, head_lr, head_first and layer_decay, which
+            pipeline.modes.FitConfig explains.
+        graph: How labels are spread over images without labels.
         consistency: How modes with consistency learn from images without labels.
         trials: By the mode's name, other settings of this section that each cell tries beside those above, such as
-            [{weight_decay: 0.1}, {modes: {finetune: {encoder_lr: 0.0003}}}]. It keeps those with which the error on its
-            own validation labels is least, or, where several err as seldom, their loss; so the choice is paid for out
-            of the label budget. A grid wants as many of each of its modes.
+            [{weight_decay: 0.1}, {modes: {finetune: {encoder_lr: 0.0003}}}]. The cell keeps those with the lowest error
+            on its own validation labels, or, among equal errors, the lowest loss; so the choice is paid for out of the
+            label budget. In a grid, every mode needs the same number of trials.
     """
 
     validation: Literal["holdout", "kfold"] = "holdout"
@@ -85,7 +85,7 @@ class TrainConfig:
     modes: dict[str, FitChanges] = field(default_factory=dict, hash=False)
     graph: GraphConfig = field(default_factory=GraphConfig)
     consistency: ConsistencyConfig = field(default_factory=ConsistencyConfig)
-    trials: dict[str, list[dict[str, Any]]] = field(default_factory=dict, hash=False)
+    trials: dict[str, list[Settings]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         require(0 < self.val_fraction < 1, "train.val_fraction", self.val_fraction, "a share between 0 and 1")
@@ -115,7 +115,7 @@ class TrainConfig:
             self.candidates(name)
 
     def mode(self, name: str) -> Mode:
-        """The mode of this name with the settings that this section gives it.
+        """Return the mode of this name with the settings that this section gives it.
 
         Raises:
             PipelineError: If there is no such mode, or a setting is impossible for it.
@@ -130,7 +130,7 @@ class TrainConfig:
         return mode
 
     def candidates(self, mode: str) -> tuple[TrainConfig, ...]:
-        """The settings that a cell of the mode chooses among: these, and these with the changes of each trial.
+        """Return the settings that a cell of the mode chooses among: these, and these with the changes of each trial.
 
         Raises:
             PipelineError: If a trial changes what it may not, or a setting to what it cannot be.

@@ -10,18 +10,18 @@ from pipeline.errors import require
 
 @dataclass(frozen=True)
 class GraphConfig:
-    """How labels spread over the images without labels; read where the mode spreads labels.
+    """How labels are spread over images without labels, in the modes that do so.
 
     Attributes:
-        neighbours: Nearest neighbours, by the distance of embeddings, that each image is joined with.
+        neighbours: Number of nearest neighbours, by the distance of embeddings, that each image is joined with.
         alpha: Share of its scores that an image takes from its neighbours, the rest from its own label if it has one;
             the nearer to 1, the farther labels reach (Zhou et al. 2004).
         head_widths: Hidden layers of the head that learns the spread labels; with all images to learn from it can have
             some even where the labels are few.
-        batch_size: Images a step of that.
-        views: Augmented copies of each image, the mean of whose embeddings takes the place of its own in the graph; 0
-            leaves it at its own. Each takes as long as embedding all images does.
-        view_strength: Strength of the invariances in these copies: far less than in pretraining.
+        batch_size: Number of images in each step of the training on spread labels.
+        views: Number of augmented copies of each image, whose mean embedding is used in the graph; 0 uses the embedding
+            of the image itself. Each copy takes as long as embedding all images once.
+        view_strength: Strength of the invariances in these copies; it should be far less than in pretraining.
     """
 
     neighbours: int = 10
@@ -42,15 +42,15 @@ class GraphConfig:
 
 @dataclass(frozen=True)
 class ConsistencyConfig:
-    """How a classifier learns from images without labels by pseudo-labels; read where the mode has consistency.
+    """How a classifier learns from images without labels by pseudo-labels, in the modes with consistency.
 
     Attributes:
         weak: Strength of the invariances in the images that the EMA gives pseudo-labels; 0 shows it the images as they
             are. What the network learns from is augmented as train.augment says, as in every mode.
-        threshold: Least probability of the EMA's class for an image to be learnt from; not read where labels are
-            spread: there an image is learnt from where both name the same class.
-        weight: Weight of these images' cross-entropy beside that of the labelled ones.
-        batch_size: Images a step, beside train.batch_size labelled ones.
+        threshold: Least probability of the EMA's class for an image to be learnt from. Modes that spread labels do not
+            use it: they learn from an image if the EMA and its spread label agree on the class.
+        weight: Weight of the cross-entropy of these images beside that of the labelled ones.
+        batch_size: Number of these images in each step, beside train.batch_size labelled ones.
     """
 
     weak: float = 0.0

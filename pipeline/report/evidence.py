@@ -12,13 +12,13 @@ import numpy.typing as npt
 
 from pipeline.artefacts.metrics import Metrics
 from pipeline.artefacts.results import Comparison, SummaryRow
-from pipeline.config import Experiment
+from pipeline.config import Experiment, Settings
 from pipeline.datasets.facts import Facts
 from pipeline.invocation import command
 from pipeline.modes import MODES
 from pipeline.store import disk, test_access
 from pipeline.store.manifest import Manifest, open_artefact
-from pipeline.store.test_access import Looks
+from pipeline.store.test_access import AccessCounts
 from pipeline.studies import verdict
 from pipeline.studies.verdict import Verdict
 
@@ -78,7 +78,7 @@ class Evidence:
         pretrained: Manifest of the first pretrained encoder; None where no mode of the grid starts from one.
         losses: The columns of pretraining's history.csv; empty where there was no pretraining.
         verdicts: Verdicts of the studies made of the same images, each with its folder.
-        looks: Who looked at the test set, and how often.
+        test_access: How often the test set was opened, and by which cells more than once.
     """
 
     config: Experiment
@@ -88,10 +88,10 @@ class Evidence:
     rows: list[dict[str, str]]
     cells: list[MeasuredCell]
     manifest: Manifest[Metrics]
-    pretrained: Manifest[dict[str, Any]] | None
+    pretrained: Manifest[Settings] | None
     losses: dict[str, list[float]]
     verdicts: list[tuple[Path, Verdict]]
-    looks: Looks
+    test_access: AccessCounts
 
     @property
     def truth(self) -> Counts:
@@ -172,7 +172,7 @@ def read(
         pretrained=_manifest(pretrained, "pretrain") if pretrained else None,
         losses=_losses(pretrained),
         verdicts=[(path.parent, verdict.record(path.parent).read()) for path in verdicts],
-        looks=test_access.read(config.folder, card["sha256"]),
+        test_access=test_access.count(config.folder, card["sha256"]),
     )
 
 

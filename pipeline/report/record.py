@@ -52,7 +52,7 @@ def _inputs(config: Experiment, pretrained: Path | None, verdicts: list[Path]) -
         "results": {name: disk.sha256_file(config.folder / name) for name in results},
         "cells": [disk.sha256_file(path) if path.exists() else None for path in manifests],
         "pretrained": disk.sha256_file(pretrained / MANIFEST) if pretrained else None,
-        "looks": asdict(test_access.read(config.folder, data_card.load(config)["sha256"])),
+        "test_access": asdict(test_access.count(config.folder, data_card.load(config)["sha256"])),
         "studies": {str(path): disk.sha256_file(path) for path in verdicts},
     }
 

@@ -133,5 +133,5 @@ def _evaluate(config: Experiment, model: Reconstructing, dataset: Dataset) -> di
     evaluate = methods.find_method(config.pretrain.method).evaluate
     if evaluate is None or not len(dataset.test):
         return None
-    test_access.take(config.folder, "sample", encoder.artefact(config).fingerprint, dataset.sha256)
+    test_access.log(config.folder, "sample", encoder.artefact(config).fingerprint, dataset.sha256)
     return evaluate(methods.own_settings(config.pretrain), model, dataset.test.images)

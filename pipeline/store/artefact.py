@@ -1,7 +1,7 @@
-"""Artefacts: folders that are made once from known inputs, and recognised by them ever after.
+"""Artefacts: folders that are made once from known inputs, and recognised by a fingerprint of these inputs.
 
 An artefact's folder holds a ``manifest.json`` with a fingerprint of all that it was made from. It is built beside its
-final place and renamed into it, so it is whole or absent. The folder's name ends with the fingerprint's first
+final place and renamed into it, so it is either complete or absent. The folder's name ends with the fingerprint's first
 characters: changed settings make a new folder beside the old one, and nothing that was made before is overwritten.
 """
 
@@ -35,7 +35,7 @@ class Artefact(Generic[Outcome]):
         name: The artefact's place inside it, without the fingerprint, such as "cells/frozen-100-0".
         inputs: All that it is made from; their fingerprint recognises it.
         make: Fills an empty folder; what it returns is written into the manifest as ``outcome``.
-        remedy: What a message advises where the artefact is missing, such as "run `fewlabels data` first".
+        remedy: The advice of messages about a missing artefact, such as "run `fewlabels data` first".
     """
 
     experiment: Path
@@ -46,29 +46,29 @@ class Artefact(Generic[Outcome]):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """The SHA-256, in hex, of all that it is made from."""
+        """The SHA-256, in hex, of all that the artefact is made from."""
         return fingerprint(self.inputs)
 
     @property
     def folder(self) -> Path:
-        """Where it lies, or will."""
+        """The artefact's folder, whether it exists yet or not."""
         return artefact_folder(self.experiment, self.name, self.fingerprint)
 
     @property
     def checkpoint(self) -> Path:
-        """The file that its training is saved to until it is in its place: beside it."""
+        """The file, beside the artefact's folder, that an unfinished training is saved to."""
         return self.folder.with_name(f".{self.folder.name}.checkpoint")
 
     @property
     def is_finished(self) -> bool:
-        """Whether it is there and whole; only its manifest is read."""
+        """Whether the artefact exists and is complete; only the manifest and the files' sizes are read."""
         return is_whole(self.folder, self.fingerprint)
 
     def check(self) -> Path:
-        """Return its folder; the manifest is read, the files are not.
+        """Return the artefact's folder; the manifest is read, the files are not.
 
         Raises:
-            PipelineError: If it is not finished; the message ends with the remedy.
+            PipelineError: If the artefact is not finished; the message ends with the remedy.
         """
         if not self.is_finished:
             raise PipelineError(f"{self.folder} is missing; {self.remedy}")
@@ -78,12 +78,14 @@ class Artefact(Generic[Outcome]):
         """Check every file against the manifest, and return the manifest.
 
         Raises:
-            PipelineError: If it is missing, or a file in it was changed.
+            PipelineError: If the artefact is missing, or a file in it was changed.
         """
         return open_artefact(self.folder, self.remedy)
 
     def build(self) -> Path:
-        """Make it unless it is there, or copy it from another experiment below the same runs folder; return its folder.
+        """Make the artefact unless it is finished, and return its folder.
+
+        An artefact with the same fingerprint in another experiment below the same runs folder is copied instead.
 
         Raises:
             PipelineError: If the folder cannot be written.
@@ -96,7 +98,10 @@ class Artefact(Generic[Outcome]):
         return self.folder
 
     def fetch(self) -> bool:
-        """Whether it is finished, if need be after copying it from another experiment below the same runs folder.
+        """Copy the artefact from another experiment below the same runs folder, unless it is finished here.
+
+        Returns:
+            Whether the artefact is finished now.
 
         Raises:
             PipelineError: If the folder cannot be written.
@@ -107,7 +112,7 @@ class Artefact(Generic[Outcome]):
             return self.is_finished or self._adopt()
 
     def inputs_before(self) -> Iterator[Inputs]:
-        """What the other artefacts of this name in the experiment were made from, the newest first."""
+        """Yield the inputs of the other artefacts of this name in the experiment, the newest first."""
         manifests = self.experiment.glob(f"{self.name}-{'?' * 8}/{MANIFEST}")
         others = [path for path in manifests if path.parent != self.folder]
         for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
@@ -115,16 +120,16 @@ class Artefact(Generic[Outcome]):
                 yield read_sealed(path, "")["inputs"]
 
     def _adopt(self) -> bool:
-        """Copy it from a sibling experiment, if one has it, so that what two configs share is computed once."""
+        """Copy the artefact from another experiment if one has it; return whether one does."""
         for other in sorted(self.experiment.parent.glob(f"*/{self.folder.relative_to(self.experiment)}")):
             if is_whole(other, self.fingerprint):
-                _copy(other, self.folder)  # a sibling that was tampered with is refused aloud
+                _copy(other, self.folder)  # raises an error if a file of the other artefact was changed
                 return True
         return False
 
     def _make(self) -> None:
         if self.folder.is_file():
-            raise FileExistsError(errno.EEXIST, "a file is in its place")
+            raise FileExistsError(errno.EEXIST, "there is a file where the folder should be")
         with _staging(self.folder) as staging:
             started = time.monotonic()
             outcome = self.make(staging)
@@ -138,10 +143,10 @@ def artefact_folder(experiment: Path, name: str, fingerprint: str) -> Path:
 
 
 def copy_artefact(folder: Path, target: Path) -> None:
-    """Copy an artefact to any place, whole or not at all; one that is there already is left as it is.
+    """Copy an artefact to another folder, completely or not at all; nothing is done if the same artefact is there.
 
     Raises:
-        PipelineError: If something else is there, or the copy cannot be written.
+        PipelineError: If something else is at the target, or the copy cannot be written.
     """
     if is_whole(target, open_artefact(folder, "make it again")["fingerprint"]):
         return
@@ -164,11 +169,11 @@ def _copy(folder: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def _staging(folder: Path) -> Iterator[Path]:
-    """A folder beside the final one, removed again unless it was renamed into place.
+    """Make a temporary folder beside the final one; it is removed afterwards unless it was renamed.
 
-    Whoever calls holds the artefact's lock: what a killed process left of an earlier attempt can be cleared away.
+    The caller holds the artefact's lock, so folders that an earlier, killed process left behind are removed first.
     """
-    for ending in ("?" * 8, "broken"):  # mkdtemp's names, and that of what was being replaced
+    for ending in ("?" * 8, "broken"):  # the names that mkdtemp gives, and that of a folder being replaced
         for left_over in folder.parent.glob(f".{glob.escape(folder.name)}.{ending}/"):
             shutil.rmtree(left_over, ignore_errors=True)
     staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
@@ -180,7 +185,10 @@ def _staging(folder: Path) -> Iterator[Path]:
 
 
 def _put_in_place(staging: Path, folder: Path) -> None:
-    """Rename into place; what lies there is broken (else it had been reused) and is kept until the new is whole."""
+    """Rename a temporary folder to its final name.
+
+    A folder that has this name already is broken, or it would have been reused; it is kept until the new one is there.
+    """
     for path in (*staging.rglob("*"), staging):
         disk.sync(path)
     broken = folder.with_name(f".{folder.name}.broken")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from pipeline.errors import PipelineError
+from pipeline.store import regular_files
 
 if TYPE_CHECKING:
     import torch
@@ -33,25 +34,29 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     """Write a file so that readers see the old content or the new, never a part.
 
     Raises:
-        PipelineError: The folder cannot be written to, or the disk is full.
+        PipelineError: If the folder cannot be written to, or the disk is full.
     """
     write_together(path.parent, {path.name: content})
 
 
 def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
-    """The same for a file that is made piece by piece, being too large to be in memory as a whole.
+    """Write a file atomically whose content is made piece by piece, because it is too large for memory.
 
     Raises:
-        PipelineError: The folder cannot be written to, or the disk is full.
+        PipelineError: If the folder cannot be written to, or the disk is full.
     """
     write_together(path.parent, {path.name: pieces})
 
 
 def write_together(folder: Path, contents: Mapping[str, bytes | str | Iterable[bytes]]) -> None:
-    """Write files, each at once, in their order; if there is no room for one of them, none is replaced.
+    """Write several files atomically, in their order; if there is no room for one of them, none is replaced.
+
+    Args:
+        folder: The folder of all of them; it is made if it is missing.
+        contents: The content of each file by its name; text is written in UTF-8.
 
     Raises:
-        PipelineError: The folder cannot be written to, or the disk is full.
+        PipelineError: If the folder cannot be written to, or the disk is full.
     """
     written: dict[Path, Path] = {}
     try:
@@ -65,7 +70,7 @@ def write_together(folder: Path, contents: Mapping[str, bytes | str | Iterable[b
                     file.writelines(_pieces(content))
                     file.flush()
                     os.fsync(file.fileno())
-                written[path].chmod(0o666 & ~umask())  # mkstemp's files are for their owner alone
+                written[path].chmod(0o666 & ~umask())  # only their owner may read the files that mkstemp makes
         for path, beside in written.items():
             with readable_os_errors(path):
                 beside.replace(path)
@@ -82,25 +87,29 @@ def _pieces(content: bytes | str | Iterable[bytes]) -> Iterable[bytes]:
 
 
 def discard(path: Path) -> None:
-    """Remove a file that is no longer needed and nobody is writing."""
+    """Remove a file, if it exists, that no process is writing, and temporary files that were left beside it."""
     clear(path)
-    if path.exists():  # where nothing can be written, removing what is not there is an error, too
+    if path.exists():  # on a read-only disk, removing a missing file is an error, too
         path.unlink(missing_ok=True)
 
 
 def clear(path: Path) -> None:
-    """Remove what kills in the midst of writing a file have left beside it; nobody may be writing it."""
-    for left_over in path.parent.glob(f".{glob.escape(path.name)}.{'?' * 8}"):  # mkstemp's names
+    """Remove temporary files that killed processes left beside a file; no process may be writing the file now."""
+    for left_over in path.parent.glob(f".{glob.escape(path.name)}.{'?' * 8}"):  # the names that mkstemp gives
         if left_over.is_file():
             left_over.unlink(missing_ok=True)
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a file in one piece, whoever else is adding to it, and whatever a full disk has cut short before.
+    """Add a line to a file in one piece, even if other processes are adding lines, too.
+
+    The line break is written first, so that a line which a full disk cut short does not spoil the next one.
 
     Raises:
-        PipelineError: The file cannot be written, or the disk is full.
+        PipelineError: If the path leads to something other than a regular file, the file cannot be written, or the disk
+            is full.
     """
+    regular_files.check_regular(path)
     with readable_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
@@ -114,33 +123,33 @@ def append_line(path: Path, line: str) -> None:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Write tensors atomically, in the safetensors format."""
+    """Write tensors atomically to a safetensors file, by their names."""
     from safetensors.torch import save
 
     write_atomic(path, save({name: value.contiguous() for name, value in tensors.items()}))
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write readable JSON atomically; NaN and infinity are refused, since JSON has neither."""
+    """Write indented JSON atomically; a ValueError refuses NaN and infinity, since JSON has neither."""
     write_atomic(path, as_json(content))
 
 
 def as_json(content: Any) -> str:
-    """Readable JSON; NaN and infinity are refused, since JSON has neither."""
+    """Return indented JSON; a ValueError refuses NaN and infinity, since JSON has neither."""
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, object]], columns: Sequence[str] = ()) -> None:
-    """Write rows of the same columns atomically, see ``as_csv``."""
+    """Write rows of the same columns as a CSV file, atomically; ``as_csv`` explains the arguments."""
     write_atomic(path, as_csv(rows, columns))
 
 
 def as_csv(rows: Iterable[Mapping[str, object]], columns: Sequence[str] = ()) -> str:
-    r"""Rows of the same columns as CSV; floats keep every digit, to be recomputed with.
+    r"""Return rows of the same columns as CSV; floats keep every digit, so that others can compute with them.
 
     Args:
-        rows: At least one, unless the columns are named.
-        columns: Their names; none are taken from the first row.
+        rows: The values of each row by column; there is at least one row unless the columns are named.
+        columns: The columns' names in their order; without any, the first row tells.
 
     Examples:
         >>> as_csv([{"a": 0.1, "b": "x, y"}])
@@ -156,13 +165,13 @@ def as_csv(rows: Iterable[Mapping[str, object]], columns: Sequence[str] = ()) ->
 
 
 def read_json(path: Path, remedy: str) -> Any:
-    """Read JSON, or say which file is unreadable and what to do.
+    """Read a JSON file.
 
     Raises:
-        PipelineError: The file is missing or is not JSON; the message ends with ``remedy``.
+        PipelineError: If the file is missing, is no regular file, or is not JSON; the message ends with ``remedy``.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(regular_files.read_text(path))
     except FileNotFoundError:
         raise PipelineError(f"{path} does not exist; {remedy}") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -170,11 +179,12 @@ def read_json(path: Path, remedy: str) -> Any:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file that stage compare or study wrote, by column.
+    """Read the rows of a CSV file that a stage wrote, each as text by column.
 
     Raises:
-        PipelineError: It cannot be read, has no rows, or rows of different lengths.
+        PipelineError: If the file cannot be read, has no rows, or has rows of different lengths.
     """
+    regular_files.check_regular(path)
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file, strict=True))
@@ -186,10 +196,10 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def read_columns(path: Path) -> dict[str, list[float]]:
-    """A CSV of numbers, by column.
+    """Read a CSV file of numbers, by column.
 
     Raises:
-        PipelineError: It cannot be read, has no rows, or holds something else than numbers.
+        PipelineError: If the file cannot be read, has no rows, or holds something other than numbers.
     """
     rows = read_rows(path)
     try:
@@ -199,15 +209,15 @@ def read_columns(path: Path) -> dict[str, list[float]]:
 
 
 def umask() -> int:
-    """The permissions that new files of this process are born without."""
+    """Return the permission bits that the system withholds from new files of this process."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
 def sync(path: Path) -> None:
-    """Have the disk keep a file's content, or a folder's list of names."""
-    if os.name == "nt":  # it opens no folder, and syncs no file that is open for reading only
+    """Wait until the disk has stored a file's content, or a folder's list of names."""
+    if os.name == "nt":  # Windows can open no folder, and sync no file that is open for reading only
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -218,10 +228,10 @@ def sync(path: Path) -> None:
 
 @contextlib.contextmanager
 def readable_os_errors(path: Path) -> Iterator[None]:
-    """Turn what the system says on failing to write the path into one clear message.
+    """Turn an error of the system in writing a path into one clear message.
 
     Raises:
-        PipelineError: An OSError was raised inside.
+        PipelineError: If the block raised an OSError.
     """
     try:
         yield
@@ -235,7 +245,7 @@ def readable_os_errors(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep other processes from what this one makes; the system releases the lock of a process that died."""
+    """Hold the lock of a path, and wait for it if another process has it; the lock of a dead process is released."""
     with readable_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(f".{path.name}.lock"))

@@ -1,4 +1,4 @@
-"""The manifest of an artefact: what the artefact was made from, what came of it, and the SHA-256 of its files."""
+"""The manifest of an artefact: its inputs, its outcome, and the SHA-256 of its files."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class FileEntry(TypedDict):
 
 
 class Manifest(TypedDict, Generic[Outcome]):
-    """What an artefact says of itself.
+    """The content of an artefact's manifest.json.
 
     Attributes:
         format: The version of all formats that it was written with.
         fingerprint: The SHA-256 of ``format`` and ``inputs``, in hex.
         inputs: All that the artefact was made from.
-        outcome: What came of it: the numbers that are read most often.
-        seconds: How long it took to make.
-        files: Each file of the folder by its name, but for the manifest.
-        provenance: Versions, machine and command.
+        outcome: The results that are read most often, so that no other file has to be opened for them.
+        seconds: The time that making the artefact took.
+        files: The SHA-256 and the size of each file in the folder, by its name; the manifest itself is not listed.
+        provenance: The versions, the machine and the command that made the artefact.
     """
 
     format: int
@@ -46,7 +46,17 @@ class Manifest(TypedDict, Generic[Outcome]):
 
 
 def write_manifest(folder: Path, inputs: Inputs, outcome: object, seconds: float) -> None:
-    """Write the manifest of everything that lies in the folder."""
+    """Write the manifest of a folder that is complete otherwise.
+
+    Args:
+        folder: The artefact's folder; every file in it is listed with its SHA-256.
+        inputs: All that the artefact was made from.
+        outcome: The results that are read most often, as JSON can hold them.
+        seconds: The time that making the artefact took.
+
+    Raises:
+        PipelineError: If the folder cannot be written to.
+    """
     manifest: Manifest[object] = {
         "format": FORMAT,
         "fingerprint": fingerprint(inputs),
@@ -64,7 +74,7 @@ def write_manifest(folder: Path, inputs: Inputs, outcome: object, seconds: float
 
 
 def is_whole(folder: Path, wanted: str) -> bool:
-    """Whether the folder holds a whole artefact with this fingerprint; only its manifest is read."""
+    """Whether the folder holds a complete artefact with this fingerprint, by its manifest and its files' sizes."""
     try:
         manifest = unseal(folder / MANIFEST)
         sizes = (

@@ -1,4 +1,4 @@
-"""What a result depends on beside its settings: versions, machine, source revision, command, time."""
+"""The provenance of a result: the versions, the machine, the source revision, the command and the time."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ PACKAGE = Path(pipeline.__file__).parent
 
 
 class Provenance(TypedDict):
-    """What a result depends on beside its settings.
+    """All that a result depends on beside its settings.
 
     Attributes:
         command: The command line.
-        created: The time, with its zone.
-        python: Version of Python.
-        platform: Name and version of the system.
-        machine: Architecture of the processor.
-        cpus: Number of processors.
-        packages: Version of each package that computes.
-        revision: The commit that the pipeline's checkout stood at, or "unknown".
+        created: The time at which the result was made, with its time zone.
+        python: The version of Python.
+        platform: The name and the version of the operating system.
+        machine: The architecture of the processor.
+        cpus: The number of processors; None if the system does not tell.
+        packages: The version of each package that the numbers may depend on.
+        revision: The commit that was checked out, or "unknown" where the package was installed otherwise.
     """
 
     command: str
@@ -43,7 +43,7 @@ class Provenance(TypedDict):
 
 
 def collect() -> Provenance:
-    """What a result depends on beside its settings: versions, machine, source revision, command."""
+    """Return the provenance of a result that this process makes now."""
     packages = (
         "torch",
         "torchvision",
@@ -68,9 +68,9 @@ def collect() -> Provenance:
 
 @functools.cache
 def source_sha256() -> str:
-    """SHA-256, in hex, of the package's own source: names and content of all its modules and templates.
+    """Return the SHA-256, in hex, of the names and the content of all modules and templates of this package.
 
-    Cheap outputs that any module could change, such as the report, are made again whenever it differs.
+    Outputs that take moments and that any module could change, such as the report, are made again when it differs.
     """
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*")):
@@ -81,12 +81,12 @@ def source_sha256() -> str:
 
 
 def now() -> str:
-    """The time, with its zone."""
+    """Return the time in the ISO format, with its time zone."""
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
 def version(package: str) -> str:
-    """Its installed version."""
+    """Return a package's installed version, or "not installed"."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -94,7 +94,7 @@ def version(package: str) -> str:
 
 
 def _revision() -> str:
-    """The commit that a checkout stands at, read from .git without running git; "unknown" elsewhere."""
+    """Return the commit that is checked out, read from .git without running git; "unknown" where there is none."""
     git = PACKAGE.resolve().parent / ".git"
     with contextlib.suppress(OSError):
         head = (git / "HEAD").read_text(encoding="utf-8").strip()

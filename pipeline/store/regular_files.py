@@ -1,4 +1,4 @@
-"""Regular files are told from pipes, devices and sockets before they are opened: reading one of those may never end."""
+"""Checks that a path is a regular file before it is opened: reading a pipe, a device or a socket may never end."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ _KINDS: dict[str, Callable[[int], bool]] = {
 
 
 def check_regular(path: Path, setting: str = "", folder_allowed: bool = False) -> None:
-    """Refuse what is no regular file, following links. A path at which there is nothing passes.
+    """Refuse a path that leads to something other than a regular file.
+
+    Links are followed. A path at which there is nothing is accepted.
 
     Args:
         path: The path that is about to be opened.
-        setting: The setting that the message starts with, such as "data.args.path"; empty for none.
-        folder_allowed: Whether a folder passes, too.
+        setting: The setting that named the path, with which the message starts, such as "data.args.path"; "" for none.
+        folder_allowed: Whether a folder is accepted, too.
 
     Raises:
         PipelineError: If a folder, a named pipe, a device or a socket is at the path.
@@ -32,17 +34,21 @@ def check_regular(path: Path, setting: str = "", folder_allowed: bool = False) -
     if kind is None or (folder_allowed and kind == "a folder"):
         return
     where = f"{setting}: {path}" if setting else str(path)
-    raise PipelineError(f"{where} is {kind}; expected a regular file{' or a folder' * folder_allowed}")
+    expected = "a regular file or a folder" if folder_allowed else "a regular file"
+    raise PipelineError(f"{where} is {kind}; expected {expected}")
 
 
 def check_tree(folder: Path, depth: int = 4) -> None:
-    """Refuse a folder in which there is a named pipe, a device or a socket, so many levels deep.
+    """Refuse a folder that holds a named pipe, a device or a socket.
 
-    For libraries that open the files below a folder themselves. What is hidden, as its name starts with a dot, is left
-    out.
+    This is for folders whose files a library opens by itself.
+
+    Args:
+        folder: The folder. Entries whose names start with a dot are left out; a path that is no folder is accepted.
+        depth: The number of levels of folders that are searched, 1 for the folder's own entries only.
 
     Raises:
-        PipelineError: If there is one; the message names it.
+        PipelineError: If there is such a file; the message names it.
     """
     if not folder.is_dir():
         return
@@ -55,10 +61,22 @@ def check_tree(folder: Path, depth: int = 4) -> None:
             check_tree(Path(entry.path), depth - 1)
 
 
+def read_text(path: Path) -> str:
+    """Read a file in UTF-8.
+
+    Raises:
+        PipelineError: If the path leads to a folder, a named pipe, a device or a socket.
+        OSError: If the file is missing or cannot be read.
+        UnicodeDecodeError: If it is not UTF-8.
+    """
+    check_regular(path)
+    return path.read_text(encoding="utf-8")
+
+
 def _special_kind(path: Path) -> str | None:
-    """What is at the path, in words; None for a regular file, nothing at all, or what cannot be asked."""
+    """Say what the path leads to; None for a regular file, for nothing at all, and if the system does not tell."""
     try:
         mode = path.stat().st_mode
-    except (OSError, ValueError):  # ValueError: a NUL in the name
+    except (OSError, ValueError):  # a ValueError means that the name holds a NUL
         return None
     return next((kind for kind, is_of_kind in _KINDS.items() if is_of_kind(mode)), None)

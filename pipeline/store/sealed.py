@@ -8,16 +8,17 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.errors import PipelineError
+from pipeline.store import regular_files
 from pipeline.store.fingerprints import digest
 
-# what reading JSON of any content as if it were ours can raise; deep nesting exhausts the stack
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+# all that reading a JSON file of unknown content can raise: deep nesting a RecursionError, a pipe a PipelineError
+UNREADABLE = (PipelineError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 _SEAL = "sha256"  # the key of the digest of everything else in the file
 
 
 def seal(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON-able content with the SHA-256 of it added; it must not have a key "sha256" of its own."""
+    """Return JSON content with its own SHA-256 added as the key "sha256", which the content must not have."""
     assert _SEAL not in content
     return {**content, _SEAL: digest(dict(content))}
 
@@ -26,12 +27,12 @@ def unseal(path: Path) -> dict[str, Any]:
     """Read a sealed file and return its content, which has a ``fingerprint`` and ``files``, without the seal.
 
     Raises:
-        OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError: If the file (any of ``UNREADABLE``)
-            is missing, or is not what was written.
+        PipelineError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError: If the file is missing,
+            is no regular file, or is not as it was written; these are all of ``UNREADABLE``.
     """
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads(regular_files.read_text(path))
     if content.pop(_SEAL) != digest(content) or not isinstance(content["fingerprint"], str):
-        raise ValueError("its SHA-256 differs from the one that stands in it")
+        raise ValueError("its SHA-256 is not the one that it holds")
     content["files"].items()
     return content
 
@@ -40,7 +41,7 @@ def read_sealed(path: Path, remedy: str) -> dict[str, Any]:
     """Read a sealed file as ``unseal`` does.
 
     Raises:
-        PipelineError: If the file is missing or is not what was written; the message ends with ``remedy``.
+        PipelineError: If the file is missing or is not as it was written; the message ends with ``remedy``.
     """
     try:
         return unseal(path)

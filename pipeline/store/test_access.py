@@ -1,7 +1,7 @@
-"""The book of looks at the test set: each is written down before it is taken, and the report shows who looked twice.
+"""The log of access to the test set: each access is written down before it happens, and repeated ones are reported.
 
-E_out counts once. A cell that is measured again, because its folder was removed or its process killed, sees the same
-images again; cells of other settings, from which the best is then picked, make E_out too good to be true.
+E_out is an honest estimate once. It becomes too low if a cell is measured again under other settings and the best
+result is picked. A cell may also be measured twice because its folder was removed or its process was killed.
 """
 
 from __future__ import annotations
@@ -12,28 +12,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, cast
 
-from pipeline.store import disk, provenance
+from pipeline.store import disk, provenance, regular_files
 
-FILE = "test_looks.jsonl"
+FILE = "test_access.jsonl"
 
 
 @dataclass(frozen=True)
-class Looks:
-    """Who looked at the test set of some data, as far as an experiment's folder tells.
+class AccessCounts:
+    """How often the test set of some data was opened, as far as an experiment's folder tells.
 
     Attributes:
-        taken: How often the test set was opened in all.
-        again: Cells that opened it more than once, each with how often.
-        settings: The largest number of settings under which the same mode, budget and draw was measured.
+        total: The number of times that the test set was opened.
+        repeated: The cells that opened it more than once, each with the number of times.
+        settings: The largest number of different settings under which one mode, budget and draw was measured.
     """
 
-    taken: int
-    again: dict[str, int]
+    total: int
+    repeated: dict[str, int]
     settings: int
 
 
-class Entry(TypedDict):
-    """One line of the book: which cell opened the test set, what it was made from, of which data, and when."""
+class Access(TypedDict):
+    """One line of the log.
+
+    Attributes:
+        what: The cell that opened the test set, such as "cells/frozen-100-0".
+        fingerprint: The fingerprint of all that the cell is made from.
+        data: The SHA-256 of the data.
+        time: The time of the access, with its time zone.
+    """
 
     what: str
     fingerprint: str
@@ -41,42 +48,48 @@ class Entry(TypedDict):
     time: str
 
 
-def take(experiment: Path, what: str, fingerprint: str, data: str) -> None:
-    """Write down that the test set is about to be opened, and say so if it is not the first time.
+def log(experiment: Path, what: str, fingerprint: str, data: str) -> None:
+    """Write down that the test set is about to be opened, and print a line if the same cell has opened it before.
 
     Args:
         experiment: The experiment's folder.
-        what: Which cell opens it, such as "cells/frozen-100-0".
+        what: The cell that opens it, such as "cells/frozen-100-0".
         fingerprint: The fingerprint of all that the cell is made from.
         data: The SHA-256 of the data.
 
     Raises:
-        PipelineError: If it cannot be written.
+        PipelineError: If the log cannot be written.
     """
-    known = [(entry["what"], entry["fingerprint"]) for entry in _entries(experiment, data)]
+    known = [(access["what"], access["fingerprint"]) for access in _read(experiment, data)]
     before = known.count((what, fingerprint))
-    entry: Entry = {"what": what, "fingerprint": fingerprint, "data": data, "time": provenance.now()}
-    disk.append_line(experiment / FILE, json.dumps(entry))
+    access: Access = {"what": what, "fingerprint": fingerprint, "data": data, "time": provenance.now()}
+    disk.append_line(experiment / FILE, json.dumps(access))
     if before:
-        print(f"{what}: look number {before + 1} of the same cell at the test set; the report will say so")
+        print(f"{what}: the same cell opens the test set for the {_ordinal(before + 1)} time; the report will say so")
 
 
-def read(experiment: Path, data: str) -> Looks:
-    """What was written down about this data."""
+def _ordinal(number: int) -> str:
+    return {2: "second", 3: "third"}.get(number, f"{number}th")
+
+
+def count(experiment: Path, data: str) -> AccessCounts:
+    """Count the logged accesses to the test set of the data with this SHA-256."""
     cells: dict[str, int] = {}
     fingerprints: dict[str, set[str]] = {}
-    for entry in _entries(experiment, data):
-        cell = f"{entry['what']}-{entry['fingerprint'][:8]}"
+    for access in _read(experiment, data):
+        cell = f"{access['what']}-{access['fingerprint'][:8]}"
         cells[cell] = cells.get(cell, 0) + 1
-        fingerprints.setdefault(entry["what"], set()).add(entry["fingerprint"])
-    again = {cell: count for cell, count in cells.items() if count > 1}
-    return Looks(sum(cells.values()), again, max(map(len, fingerprints.values()), default=0))
+        fingerprints.setdefault(access["what"], set()).add(access["fingerprint"])
+    repeated = {cell: times for cell, times in cells.items() if times > 1}
+    return AccessCounts(sum(cells.values()), repeated, max(map(len, fingerprints.values()), default=0))
 
 
-def _entries(experiment: Path, data: str) -> Iterator[Entry]:
-    """The lines about this data; one that a kill has cut short, or that is none of ours, is passed over."""
+def _read(experiment: Path, data: str) -> Iterator[Access]:
+    """Yield the entries about this data; a line that was cut short by a kill, or has other content, is skipped."""
+    path = experiment / FILE
+    regular_files.check_regular(path)
     try:
-        lines = (experiment / FILE).read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return
     for line in lines:
@@ -84,6 +97,6 @@ def _entries(experiment: Path, data: str) -> Iterator[Entry]:
             entry = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        ours = isinstance(entry, dict) and all(isinstance(entry.get(name), str) for name in ("what", "fingerprint"))
-        if ours and entry.get("data") == data:
-            yield cast(Entry, entry)
+        valid = isinstance(entry, dict) and all(isinstance(entry.get(name), str) for name in ("what", "fingerprint"))
+        if valid and entry.get("data") == data:
+            yield cast(Access, entry)

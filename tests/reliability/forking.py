@@ -121,12 +121,12 @@ _TIMES = ("seconds",)  # what no two trainings have in common
 
 
 def digests(experiment: Path) -> dict[str, str]:
-    """SHA-256 of every file that has to be the same to the bit, by path; manifests, pages and looks hold times."""
+    """SHA-256 of every file that has to be the same to the bit, by path; files that hold times are left out."""
     return {
         str(path.relative_to(experiment)): hashlib.sha256(_timeless(path)).hexdigest()
         for path in sorted(experiment.rglob("*"))
         if path.is_file() and not path.name.startswith(".") and path.suffix not in (".md", ".html")
-        if path.name not in ("manifest.json", "comparison.json", "report.json", "test_looks.jsonl")
+        if path.name not in ("manifest.json", "comparison.json", "report.json", "test_access.jsonl")
     }
 
 

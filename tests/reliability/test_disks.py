@@ -62,7 +62,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(stage: str, compared: Path, tmp
     failed = 0
     with mounted(tmp_path / "disk", 8 * 2**20) as disk:
         runs = Path(shutil.copytree(compared, disk / "runs"))
-        book = runs / "small" / "test_looks.jsonl"  # a look is written down before it is taken, whatever follows
+        book = runs / "small" / "test_access.jsonl"  # a look is written down before it is taken, whatever follows
         looked = book.read_bytes()
         before = {path: digest for path, digest in snapshot(runs / "small").items() if Path(path) != book}
         arguments = [*STAGES[stage][:1], *SMALL, *STAGES[stage][1:], f"--runs={runs}"]

@@ -230,16 +230,18 @@ def test_a_look_that_is_too_early_would_be_seen(runs: Path, tiny: Run, monkeypat
 def test_a_second_look_is_written_down_and_shown(compared: Path, tmp_path: Path) -> None:
     runs, log = Path(shutil.copytree(compared, tmp_path / "runs")), tmp_path / "log"
     experiment, sha256 = runs / "small", json.loads(next(compared.glob("small/data-*/card.json")).read_text())["sha256"]
-    assert test_access.read(experiment, sha256) == test_access.Looks(4, {}, 1)
+    assert test_access.count(experiment, sha256) == test_access.AccessCounts(4, {}, 1)
     assert finish(["compare", *SMALL, f"--runs={runs}"], log) == 0
-    assert test_access.read(experiment, sha256) == test_access.Looks(4, {}, 1)  # what is finished is not measured again
+    assert test_access.count(experiment, sha256) == test_access.AccessCounts(
+        4, {}, 1
+    )  # what is finished is not measured again
     [again] = (experiment / "cells").glob("frozen-50-0-*")
     shutil.rmtree(again)
     assert finish(["train", *SMALL, "--labels=50", f"--runs={runs}"], log) == 0
-    assert "look number 2 of the same cell at the test set" in log.read_text()
+    assert "the same cell opens the test set for the second time" in log.read_text()
     other = ["train", *SMALL, "--labels=50", "--train.modes.frozen.head_lr=0.01", f"--runs={runs}"]
     assert finish(other, log) == 0
-    assert test_access.read(experiment, sha256) == test_access.Looks(6, {f"cells/{again.name}": 2}, 2)
+    assert test_access.count(experiment, sha256) == test_access.AccessCounts(6, {f"cells/{again.name}": 2}, 2)
     assert finish(["report", *SMALL, f"--runs={runs}"], log) == 0
     page = (experiment / "report.md").read_text()
     assert f"It was opened again for cells/{again.name} (2 times)" in page
@@ -251,8 +253,8 @@ def test_a_second_look_is_written_down_and_shown(compared: Path, tmp_path: Path)
 
 
 def test_a_broken_line_in_the_book_is_passed_over(tmp_path: Path) -> None:
-    test_access.take(tmp_path, "cells/a", "1234", "d")
+    test_access.log(tmp_path, "cells/a", "1234", "d")
     with (tmp_path / test_access.FILE).open("a") as file:
         file.write('\n{"what": "cells/a", "ma')
-    test_access.take(tmp_path, "cells/a", "1234", "d")
-    assert test_access.read(tmp_path, "d").taken == 2
+    test_access.log(tmp_path, "cells/a", "1234", "d")
+    assert test_access.count(tmp_path, "d").total == 2

@@ -6,7 +6,7 @@ from pipeline.artefacts.results import Comparison, SummaryRow
 from pipeline.modes import BASELINES, MODES
 from pipeline.report.blocks import Bullets, Column, Section, Table
 from pipeline.report.evidence import Evidence
-from pipeline.store.test_access import Looks
+from pipeline.store.test_access import AccessCounts
 
 
 def labels_spent(evidence: Evidence) -> Section:
@@ -65,7 +65,7 @@ def _rules(evidence: Evidence) -> list[str]:
         )
     grid = evidence.config.grid
     settings = 2 * grid.encoders if grid.ablation else grid.encoders
-    rules += _looks(evidence.looks, int(rows[0]["n_test"]), settings)
+    rules += _repeated_access(evidence.test_access, int(rows[0]["n_test"]), settings)
     if any(row["mode"] in BASELINES for row in rows):
         rules.append(
             "The classical baselines select nothing and need no validation labels: they train on the entire budget."
@@ -100,15 +100,21 @@ def _trials(evidence: Evidence) -> list[str]:
     ]
 
 
-def _looks(looks: Looks, images: int, settings: int) -> list[str]:
-    """Who looked at the test set, and who more than once; so many settings of a cell belong to the grid itself."""
+def _repeated_access(found: AccessCounts, images: int, settings: int) -> list[str]:
+    """Tell which cells opened the test set more than once.
+
+    Args:
+        found: The counts of the log.
+        images: The number of test images.
+        settings: The number of settings under which the grid itself measures each mode, budget and draw.
+    """
     sentences = [f"The test set of {images} images is opened for a cell after its epoch has been selected, and once."]
-    if looks.again:
-        cells = ", ".join(f"{cell} ({count} times)" for cell, count in sorted(looks.again.items()))
+    if found.repeated:
+        cells = ", ".join(f"{cell} ({count} times)" for cell, count in sorted(found.repeated.items()))
         sentences.append(f"It was opened again for {cells}, whose folders were removed or whose processes were ended.")
-    if looks.settings > settings:
+    if found.settings > settings:
         sentences.append(
-            f"In this experiment's folder the same mode, budget and draw was measured under up to {looks.settings} "
+            f"In this experiment's folder the same mode, budget and draw was measured under up to {found.settings} "
             "settings: whoever picks among them by E_out has chosen by the test set, and E_out is too low."
         )
     return sentences

@@ -1,4 +1,4 @@
-"""Marks of files: sizes and times, by which a change of them is noticed without reading them."""
+"""The states of files, their sizes and times, from which a change is noticed without reading the files."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-Marks = dict[str, list[int]]  # size, and times of the last change of content and of the file, ns, by absolute path
+# by absolute path: size in bytes, time of the last change of the content, and of its entry, both in ns since 1970
+FileStates = dict[str, list[int]]
 
-SHOWN = 3  # names that a sentence lists
+SHOWN = 3  # the number of names that a sentence lists at most
 
 
-def marks(paths: Iterable[Path]) -> Marks:
-    """The marks of files and folders; what is not there has none."""
-    found: Marks = {}
+def file_states(paths: Iterable[Path]) -> FileStates:
+    """Return the states of files and folders; a path at which there is nothing is left out."""
+    found: FileStates = {}
     for path in paths:
         with contextlib.suppress(OSError):
             stat = path.stat()
@@ -25,18 +26,18 @@ def marks(paths: Iterable[Path]) -> Marks:
 
 
 def files_below(path: Path, without: Iterable[Path] = ()) -> Iterator[Path]:
-    """The file itself, or every file below the folder, links followed; nothing where there is neither.
+    """Yield the file itself, or every file below the folder, following links.
 
     Args:
-        path: A file or a folder.
-        without: Folders that are passed over.
+        path: A file or a folder; nothing is yielded if there is neither.
+        without: Folders that are not entered.
     """
     if path.is_file():
         yield path
-    passed_over, seen = {folder.resolve() for folder in without}, set()
+    excluded, seen = {folder.resolve() for folder in without}, set()
     for folder, subfolders, names in os.walk(path, followlinks=True):
         here = Path(folder).resolve()
-        if here in passed_over or here in seen:  # a link may lead to a folder above it
+        if here in excluded or here in seen:  # a link may lead to a folder above it
             subfolders.clear()
             continue
         seen.add(here)
@@ -44,7 +45,14 @@ def files_below(path: Path, without: Iterable[Path] = ()) -> Iterator[Path]:
 
 
 def describe_changes(before: Mapping[str, object], after: Mapping[str, object]) -> str:
-    """What happened to files between two looks at them, in words; "" if nothing.
+    """Say in words which files were changed, added or removed.
+
+    Args:
+        before: The earlier state of each file, by its path.
+        after: Its later state.
+
+    Returns:
+        A sentence without a full stop; "" if nothing has changed.
 
     Examples:
         >>> describe_changes({"a/x.png": 1, "a/y.png": 1}, {"a/x.png": 2, "b/y.png": 1})
@@ -66,9 +74,9 @@ def _listed(one: str, several: str, paths: list[str]) -> str:
     return f"{len(names)} files {several} ({shown})"
 
 
-# --- the files that a piece of code reads ---------------------------------------------------------------------
+# --- which files a piece of code reads ------------------------------------------------------------------------
 
-_watching: list[set[str]] = []  # sets that paths are added to, one for each ``opened_files`` that is active
+_watching: list[set[str]] = []  # the sets of all ``opened_files`` that are active now; each opened path is added
 _hooked = False
 
 
@@ -76,12 +84,15 @@ _hooked = False
 def opened_files() -> Iterator[set[str]]:
     """Collect the files that are opened to be read, and the folders that are listed, while the block runs.
 
-    Source code and the folders that it is looked for in, files of installed packages, and devices are left out. Code
-    that opens files without Python, as some C++ libraries do, goes unnoticed.
+    Left out are source code and the folders of ``sys.path``, files of installed packages, and devices. Files that a
+    library opens without Python, as some C++ libraries do, are not noticed.
+
+    Yields:
+        A set of absolute paths, which is complete when the block has ended.
     """
     global _hooked
     if not _hooked:
-        sys.addaudithook(_note)  # there is no way to remove one
+        sys.addaudithook(_note)  # Python has no way to remove a hook
         _hooked = True
     found: set[str] = set()
     _watching.append(found)
@@ -103,7 +114,7 @@ def _note(event: str, arguments: tuple[object, ...]) -> None:
 
 
 def _reads(mode: object, flags: object) -> bool:
-    """Whether a file is opened to be read, of the arguments that Python reports; ``os.open`` has no mode."""
+    """Whether a file is opened to be read; ``open`` reports a mode, and ``os.open`` flags alone."""
     if isinstance(mode, str):
         return mode.startswith("r") and "+" not in mode
     return isinstance(flags, int) and not flags & (os.O_WRONLY | os.O_RDWR)
