@@ -116,7 +116,7 @@ def _open(config: Experiment, images: str, how: Reading, used: _Encoder) -> Imag
     if not len(part):
         raise PipelineError(f"images: {config.data.dataset} has no {images} images; name others")
     if images == TEST:
-        test_access.take(config.folder, f"embed/{used.name}", used.fingerprint, dataset.sha256)
+        test_access.log(config.folder, f"embed/{used.name}", used.fingerprint, dataset.sha256)
     return Images("name", source_names(part), lambda start, stop: part.images[start:stop], [])
 
 
