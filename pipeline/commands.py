@@ -106,6 +106,7 @@ TOOLS = {
         {
             "images": (str, "", f"{KINDS}; gzipped or not"),
             **_READING,
+            "submission": (str, "", "a competition's sample submission: its columns and rows are what is written"),
             "out": (str, "", "CSV file to write; empty: runs/<name>/predictions/<images>-<cell>.csv"),
             **classifier.OPTIONS,
         },

@@ -374,3 +374,72 @@ def test_two_channels_have_no_rule(tmp_path: Path) -> None:
     np.save(tmp_path / "two.npy", np.zeros((2, 2, 8, 8), np.uint8))
     with pytest.raises(PipelineError, match=r"an array of shape \(2, 2, 8, 8\); expected"):
         open_images(tmp_path / "two.npy", Reading((1, 8, 8), resize=True))
+
+
+# --- a competition's sample submission ------------------------------------------------------------------------
+
+
+def test_a_table_without_labels_becomes_a_file_like_the_sample_submission(
+    predict: Callable[..., list[dict[str, str]]], test_images: Pixels, tmp_path: Path
+) -> None:
+    pixels = test_images[:30].reshape(30, -1)
+    names = ",".join(f"pixel{number}" for number in range(64))
+    np.savetxt(tmp_path / "test.csv", pixels, "%d", ",", header=names, comments="")
+    sample = tmp_path / "sample_submission.csv"
+    sample.write_text("ImageId,Label\n" + "".join(f"{number},0\n" for number in range(1, 31)))
+    expected = predict(tmp_path / "test.csv")
+    said = predict(tmp_path / "test.csv", f"--submission={sample}")
+    assert said == [{"ImageId": str(int(row["index"]) + 1), "Label": row["class"]} for row in expected]
+
+
+def test_pictures_are_written_in_the_order_of_the_sample_with_a_probability_for_each_class(
+    predict: Callable[..., list[dict[str, str]]],
+    test_images: Pixels,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = save_pictures(tmp_path / "pictures", test_images[:6])
+    expected = {row["file"]: row for row in predict(folder)}
+    sample = tmp_path / "sample.csv"
+    columns = [str(number) for number in reversed(range(10))]
+    sample.write_text(f"id,{','.join(columns)}\n0004{',0.1' * 10}\n0002{',0.1' * 10}\n")
+    said = predict(folder, f"--submission={sample}")
+    assert [row["id"] for row in said] == ["0004", "0002"]
+    assert list(said[0]) == ["id", *columns]
+    for row in said:
+        assert all(row[column] == expected[f"{row['id']}.png"][f"p_{column}"] for column in columns)
+    assert "4 images are in no row of" in capsys.readouterr().out
+
+
+def test_a_sample_whose_value_is_no_class_gets_a_remark(
+    predict: Callable[..., list[dict[str, str]]],
+    test_images: Pixels,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = save_pictures(tmp_path / "pictures", test_images[:2])
+    (tmp_path / "sample.csv").write_text("id,label\n0000,0.5\n0001,0.5\n")
+    predict(folder, f"--submission={tmp_path / 'sample.csv'}")
+    assert "the sample has label '0.5', which is none of the classes written: 0, 1, 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ImageId,Label\n1,0\n2,0\n", "has 2 rows, from '1' to '2'; the images are 3, from '0' to '2'"),
+        ("ImageId,Label\n7,0\n8,0\n9,0\n", "or counts them from 0 or 1"),
+        ("id,cat,dog\n0,1,0\n1,1,0\n2,1,0\n", "has the columns cat, dog; expected one for the class, or one for each"),
+        ("1,0\n2,0\n3,0\n", "has no line of column names"),
+        ("ImageId,Label\n", "names no image"),
+    ],
+)
+def test_a_sample_that_does_not_fit_is_refused_before_anything_is_written(
+    text: str, message: str, runs: Path, test_images: Pixels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "three.npy", test_images[:3])
+    (tmp_path / "sample.csv").write_text(text)
+    arguments = (f"--images={tmp_path / 'three.npy'}", f"--submission={tmp_path / 'sample.csv'}")
+    out = tmp_path / "out.csv"
+    assert main(tiny_arguments(runs, "predict", ("--grid.baselines=false", f"--out={out}", *arguments))) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()

@@ -13,6 +13,7 @@ from pipeline.artefacts.description import reading
 from pipeline.config import Experiment
 from pipeline.datasets.brightness import Brightness, BrightnessMeter, compare_brightness
 from pipeline.datasets.new_images import Images, open_images
+from pipeline.datasets.submission import read_submission
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
 from pipeline.store import disk
@@ -27,6 +28,7 @@ def run(
     resize: bool,
     white: float | None,
     skip_broken: bool,
+    submission: str,
     out: str,
     cell: str,
     mode: str | None,
@@ -35,8 +37,9 @@ def run(
 ) -> Path:
     """Classify all images, write a row for each, and return the path of the CSV file.
 
-    The columns are ``file`` or ``index``, ``class``, and ``p_<class name>`` for each class. Images are read as those of
-    the training were; what their owner had better know is printed.
+    The columns are ``file`` or ``index``, ``class``, and ``p_<class name>`` for each class, or columns and rows are
+    those of the sample ``submission``. Images are read as those of the training were; what their owner had better know
+    is printed.
 
     Raises:
         PipelineError: If the classifier is missing or changed, or the images are missing, broken, or of another shape.
@@ -47,14 +50,18 @@ def run(
     description = classifier.describe(folder)
     columns = _columns(description["classes"])
     how = replace(reading(description["input"]), resize=resize, white=white, skip_broken=skip_broken)
+    sample = read_submission(submission, list(columns)) if submission else None
     source = open_images(Path(images), how)
+    positions = sample.find(source.key, source.names) if sample else []
     model = classifier.restore(config, folder, description)
     default = classifier.home(folder) / "predictions" / f"{Path(images).resolve().name}-{folder.resolve().name}.csv"
     target, seen = Path(out).expanduser() if out else default, _Seen(Counter(), BrightnessMeter())
-    disk.write_csv(target, _rows(config, model, source, columns, seen))
+    rows = _rows(config, model, source, columns, seen)
+    disk.write_csv(target, sample.rows(positions, list(rows)) if sample else rows)
     shares = ", ".join(f"{name} {seen.classes[name]}" for name in columns if seen.classes[name])
     training = Brightness.from_dict(description["input"]["brightness"])
-    remarks = [*source.notes, *compare_brightness(training, seen.brightness.result())]
+    notes = source.notes + (sample.notes(positions, len(source.names)) if sample else [])
+    remarks = [*notes, *compare_brightness(training, seen.brightness.result())]
     print(f"{seen.classes.total()} images by {folder}: {shares}")
     print("".join(f"  remark: {remark}\n" for remark in remarks), end="")
     return target
