@@ -287,8 +287,8 @@ WRONG: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "floats to 383": (
         array(np.arange(384, dtype=np.float32).reshape(6, 1, 8, 8)),
-        "pixels run from 0 to 383; expected 0 (black) to 255 (white). Undo any standardisation, or say which value is "
-        "white with --white",
+        "pixels run from 0 to 383; expected 0 (black) to 255 (white). Scale them, or say which value is white "
+        "with --white",
     ),
     "not a number": (array(np.full((2, 1, 8, 8), np.nan)), "2 of 2 hold NaN or infinite pixels"),
     "negative": (array(np.full((2, 1, 8, 8), -1)), "run from -1 to -1"),

@@ -147,8 +147,7 @@ def find_scale(parts: Mapping[str, Values], white: float | None = None, setting:
             )
         if found is None or not own.reach(found):
             raise PipelineError(
-                f"{name}: {own.text}; expected 0 (black) to {_show(found or 255)} (white). Undo any standardisation, "
-                f"or say which value is white with {setting}"
+                f"{name}: {own.text}; expected 0 (black) to {_show(found or 255)} (white). {_explain(own, setting)}"
             )
     assert found is not None
     return Scale(found, values, white is not None)
@@ -206,6 +205,13 @@ def find_deviation(known: tuple[float, float], values: Values, mean: float) -> s
     return ""
 
 
+def _explain(values: Values, setting: str) -> str:
+    """What to do about numbers that lie beyond black and white."""
+    if values.low < -values.slack * values.high:
+        return "Undo any standardisation, so that black is 0"
+    return f"Scale them, or say which value is white with {setting}"
+
+
 def _natural_white(values: Values) -> float | None:
     """The value that is white by what the numbers are; None if they do not tell."""
     if values.high <= 1 + values.slack:
@@ -226,7 +232,7 @@ def _check_alike(parts: Mapping[str, Values], setting: str) -> None:
         if values.kind != first.kind:
             raise PipelineError(
                 f"{name}: they are {values.dtype}, {first_name} are {first.dtype}; expected one type, so that one "
-                "scale serves for all"
+                f"scale serves for all. Convert them; or say which value is white in both with {setting}"
             )
         darker, brighter = sorted((first.high, values.high))
         if 0 < darker < brighter / APART:

@@ -104,7 +104,7 @@ def _unnamed_label(table: TextTable, index: int | None, size: int | None) -> int
                 ends[last].add(line.rpartition(table.delimiter)[2].strip(' "\n'))
     brightest = max((float(c) for n in range(first + 1, last) for c in table.column(n) if is_number(c)), default=0)
     kinds = {number: _kind(cells, brightest) for number, cells in ends.items()}
-    if kinds[first] == kinds[last] == "labels or pixels":
+    if kinds[first] == kinds[last] != "other":
         raise PipelineError(
             f"data.args.label: the labels of {table.path} may be in the first or in the last column; name it "
             f"({first} or {last})"
