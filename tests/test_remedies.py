@@ -73,6 +73,7 @@ def idx_files(*names: str) -> Make:
     return make
 
 
+DEPTHS = BYTES.reshape(40, 2, 4, 8)
 ROWS = BYTES.reshape(40, 64)
 DIM = BYTES % 17  # from 0 to 16
 WIDE = BYTES.astype(np.int64) * 3  # up to 765
@@ -108,7 +109,7 @@ REMEDIES: list[tuple[str, Make, str, list[str]]] = [
     ("numpy", arrays(x_train=BYTES, labels=CLASSES), "name the right one with data.args.images", ["images=x_train"]),
     ("numpy", arrays(images=BYTES, kind=CLASSES), "name the right one with data.args.labels", ["labels=kind"]),
     ("numpy", arrays(images=ROWS[:, :40], labels=CLASSES), "data.args.shape, [height, width]", ["shape=[5,8]"]),
-    ("numpy", arrays(images=BYTES.reshape(40, 2, 4, 8), labels=CLASSES), "data.args.shape [C, H, W]", ["shape=[2,4,8]"]),
+    ("numpy", arrays(images=DEPTHS, labels=CLASSES), "data.args.shape [C, H, W]", ["shape=[2,4,8]"]),
     ("csv", table(CLASSES, ROWS[:, 1:], CLASSES), "name it (0 or 64)", ["label=0"]),
     ("csv", table(CLASSES, ROWS[:, 1:], CLASSES), "name it (0 or 64)", ["label=64"]),
     ("csv", table(ROWS[:, :40], CLASSES), "data.args.shape, [height, width]", ["shape=[5,8]"]),

@@ -71,7 +71,7 @@ class Submission:
             yield dict(zip(self.columns, values, strict=True))
 
     def notes(self, positions: Sequence[int], count: int) -> list[str]:
-        """What the owner should know, a sentence each, of these rows about ``count`` images."""
+        """Say what the owner should know of these rows about ``count`` images, a sentence each."""
         left_out = count - len(set(positions))
         counted = [f"{left_out} images are in no row of {self.table.path} and were left out"] if left_out else []
         return [*counted, self.remark] if self.remark else counted
