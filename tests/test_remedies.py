@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,8 @@ def pictures(base: Path, *folders: str, size: tuple[int, int] = (8, 8), white: i
 
 
 def arrays(**contents: npt.ArrayLike) -> Make:
-    return lambda base: np.savez(base / "a.npz", **{name: np.asarray(value) for name, value in contents.items()})
+    found: dict[str, Any] = {name: np.asarray(value) for name, value in contents.items()}
+    return lambda base: np.savez(base / "a.npz", **found)
 
 
 def table(*columns: npt.ArrayLike, names: str = "") -> Make:
