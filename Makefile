@@ -31,7 +31,7 @@ CHOSEN = $(if $(CELL),--cell "$(CELL)")
 STUDIES := $(basename $(notdir $(wildcard configs/studies/*.yaml)))
 STUDY_CONFIG = configs/studies/$(STUDY).yaml
 
-.PHONY: all install init check-dataset data pretrain sample train compare report label-efficiency vae study studies predict embed export reproduce compare-runs doctor test test-slow audit bench lint format clean help
+.PHONY: all install init check-dataset data pretrain sample train compare report label-efficiency vae study studies predict embed export review reproduce compare-runs doctor test test-slow audit bench lint format clean help
 
 all: report ## The main job: every stage, ending with the table and the path of the report (default)
 
@@ -89,6 +89,9 @@ embed: pretrain ## Write the latents of IMAGES (train, test, or files) as .npy a
 
 export: $(if $(CELL),$(INSTALLED),compare) ## Put the best classifier, or CELL, into a folder: weights, card, ONNX
 	@$(PIPELINE) export $(CHOSEN) $(SETTINGS)
+
+review: pretrain ## Find labels that are probably wrong, and write a page to correct them on
+	@$(PIPELINE) review $(SETTINGS)
 
 reproduce: $(INSTALLED) ## Train the cell in the folder CELL again, elsewhere, and say whether the two match
 	@$(PIPELINE) reproduce --cell "$(CELL)" $(SETTINGS)

@@ -25,6 +25,7 @@ from pipeline.stages import (
     pretrain,
     report,
     reproduce,
+    review,
     sample,
     study,
     train,
@@ -134,6 +135,11 @@ TOOLS = {
             "out": (str, "", "folder to make, which must not exist; empty: runs/<name>/export-<cell>-*/"),
             **classifier.OPTIONS,
         },
+    ),
+    "review": Stage(
+        review.run,
+        "find labels that are probably wrong; a page to correct them on, which saves labels.csv",
+        {"count": (int, 50, "labels to show at most, the most doubtful first")},
     ),
     "reproduce": Stage(
         reproduce.run,

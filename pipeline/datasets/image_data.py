@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -193,6 +193,19 @@ class Copies:
 
 
 @dataclass(frozen=True)
+class GivenLabels:
+    """Labels as a source, or ``data.labels``, gives them, those of copies included.
+
+    Attributes:
+        names: The names of the images.
+        codes: int64, shape (N,), numbers of classes; -1 means unlabelled.
+    """
+
+    names: tuple[str, ...] = ()
+    codes: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+
+@dataclass(frozen=True)
 class Dataset:
     """A data set ready for use: no training image also lies in the test set.
 
@@ -201,12 +214,15 @@ class Dataset:
         test: Images that E_out is measured on; all of them have a label. There are none if no image has a label.
         copies: Checksums and copies of what was loaded, before copies were left out.
         held_out: Whether the test set was held out of the labelled images; else it is the official one.
+        given: The labels of all training images before copies were left out, and those of a test set that was held
+            out of them.
     """
 
     train: ImageData
     test: ImageData
     copies: Copies
     held_out: bool = False
+    given: GivenLabels = GivenLabels()
 
     @property
     def sha256(self) -> str:

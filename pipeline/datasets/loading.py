@@ -16,9 +16,10 @@ or download files.
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from pipeline.datasets.arrays import as_image_data
 from pipeline.datasets.copies import find_copies
 from pipeline.datasets.files import existing_file
 from pipeline.datasets.grouping import Groups, group
-from pipeline.datasets.image_data import Dataset, ImageData
+from pipeline.datasets.image_data import Dataset, GivenLabels, ImageData
 from pipeline.datasets.relabelling import name_rows, relabel
 from pipeline.datasets.streamed import Storage
 from pipeline.errors import PipelineError
@@ -262,12 +263,18 @@ def assemble(train: ImageData, test: ImageData, storage: Storage, held_out: bool
     fresh[copies.in_test + copies.of_test_groups] = False
     if not fresh.any():
         raise PipelineError("every training image also lies in the test set, or belongs to a group that does")
+    given = _given_labels([train, test] if held_out else [train])
     if copies.repeated:
         repeated = torch.zeros(len(train), dtype=torch.bool)
         repeated[copies.repeated] = True
         train = replace(train, labels=train.labels.masked_fill(repeated, -1))
     kept = train if fresh.all() else train[fresh]
-    return Dataset(kept, test, copies, held_out)
+    return Dataset(kept, test, copies, held_out, given)
+
+
+def _given_labels(parts: Sequence[ImageData]) -> GivenLabels:
+    names = [part.names or tuple(map(str, range(len(part)))) for part in parts]
+    return GivenLabels(tuple(itertools.chain(*names)), np.concatenate([part.labels.numpy() for part in parts]))
 
 
 def _check_parts(train: ImageData, test: ImageData) -> None:

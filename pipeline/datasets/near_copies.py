@@ -1,4 +1,4 @@
-"""Test images that are nearly a training image: resized, recompressed, brightened or mirrored copies of it.
+"""Images that are nearly another one: resized, recompressed, brightened or mirrored copies of it.
 
 Images are compared by the correlation of their grey values at 16 x 16 pixels. Images of one class may correlate highly,
 too (MNIST's ones do, up to 0.997); a copy stands out in that it is far nearer to its original than to any other image.
@@ -65,12 +65,27 @@ def find_near_copies(train: Images, test: Images, most: int = MOST) -> NearCopie
         >>> find_near_copies(images, torch.cat([darker, 255 - images[:2]])).pairs
         [(0, 0), (1, 1)]
     """
+    return _find(train, test, most, is_same=False)
+
+
+def find_near_copies_within(images: Images, most: int = MOST) -> NearCopies:
+    """Find images that are nearly another one of the same set; a pair may be found from both of its sides.
+
+    Args:
+        images: uint8, shape (N, C, H, W).
+        most: How many of them are looked at, drawn at random if there are more.
+    """
+    return _find(images, images, most, is_same=True)
+
+
+def _find(train: Images, test: Images, most: int, is_same: bool) -> NearCopies:
+    """See ``find_near_copies``; where both are the same images, none is held against itself."""
     chosen = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))[:most].sort().values
     if not len(chosen) or len(train) < min(STANDS_OUT) or min(test.shape[2:]) < LEAST_SIDE:
         return NearCopies(0, [])
     images = test[chosen]
     queries = torch.cat([_describe(images), _describe(images.flip(3))])
-    likeness, nearest = _nearest(queries, train)
+    likeness, nearest = _nearest(queries, train, chosen.repeat(2) if is_same else None)
     rows = (likeness > LEAST).nonzero().flatten()
     rows = rows[_stand_out(queries[rows], 1 - likeness[rows], train)]
     pairs: dict[int, int] = {}
@@ -79,11 +94,21 @@ def find_near_copies(train: Images, test: Images, most: int = MOST) -> NearCopie
     return NearCopies(len(chosen), list(pairs.items()))
 
 
-def _nearest(queries: Tensor, train: Images) -> tuple[Tensor, Tensor]:
-    """The correlation of each query with the training image most like it, and the index of that."""
+def _nearest(queries: Tensor, train: Images, own: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the correlation of each query with the training image most like it, and the index of that.
+
+    Args:
+        queries: Descriptions of images, shape (M, pixels).
+        train: Training images.
+        own: The training image that each query is itself, which does not count, shape (M,); None if it is none.
+    """
     likeness, nearest = torch.full((len(queries),), -1.0), torch.zeros(len(queries), dtype=torch.long)
     for number, images in enumerate(chunks(train, CHUNK)):
-        found, index = (queries @ _describe(images).T).max(1)
+        correlations = queries @ _describe(images).T
+        if own is not None:
+            here = (own >= number * CHUNK) & (own < number * CHUNK + len(images))
+            correlations[here, own[here] - number * CHUNK] = -1
+        found, index = correlations.max(1)
         better = found > likeness
         likeness = torch.where(better, found, likeness)
         nearest = torch.where(better, index + number * CHUNK, nearest)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.datasets.image_data import Dataset, ImageData
+from pipeline.datasets.image_data import Dataset
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -74,14 +74,5 @@ def labels_so_far(dataset: Dataset) -> dict[str, str]:
         The class of each labelled image, by the image's name: training images, and test images that were held out of
         them. An official test set keeps its labels by itself.
     """
-    parts = [dataset.train, dataset.test] if dataset.held_out else [dataset.train]
-    found: dict[str, str] = {}
-    for part in parts:
-        found |= _labels(part)
-    return found
-
-
-def _labels(part: ImageData) -> dict[str, str]:
-    assert part.names is not None
-    pairs = zip(part.names, part.labels.tolist(), strict=True)
-    return {name: part.class_names[label] for name, label in pairs if label >= 0}
+    pairs = zip(dataset.given.names, dataset.given.codes.tolist(), strict=True)
+    return {name: dataset.train.class_names[code] for name, code in pairs if code >= 0}

@@ -1,0 +1,176 @@
+"""Stage review: labels that are probably wrong, on a page where a person keeps or corrects them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+from pipeline.artefacts import data_card, data_source, encoder
+from pipeline.config import Experiment
+from pipeline.datasets.text_table import guarded
+from pipeline.errors import PipelineError
+from pipeline.store import disk
+from pipeline.store.artefact import Artefact
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.artefacts.suspects import Suspect
+    from pipeline.datasets.image_data import Dataset
+    from pipeline.labelling.request import Item
+
+MOST = 1_000  # labels on a page
+BESIDE = 6  # look-alikes of each image
+SUSPECTS = "suspects.csv"
+COLUMNS = ("rank", "name", "label", "proposal", "probability", "sure", "reason")
+ADVICE = (
+    "Each image with the label it has, and the class that it looks like to a classifier which has not seen the label; "
+    "the most doubtful first. Keep the label, take the other one, or name a third. What you leave open stays as it is."
+)
+
+
+class Outcome(TypedDict):
+    """Counts of a review.
+
+    Attributes:
+        labels: How many labels of training images there are.
+        judged: How many of them a classifier could judge that has not seen them.
+        suspects: How many are contradicted, by the classifier or by a copy with another label.
+        sure: How many of these surely.
+        copies: How many of these by a copy.
+        shown: How many are on the page.
+    """
+
+    labels: int
+    judged: int
+    suspects: int
+    sure: int
+    copies: int
+    shown: int
+
+
+def run(config: Experiment, count: int) -> Path:
+    """Find the labels that are probably wrong, and write them as a CSV file and as a page to correct them on.
+
+    Labels of training images alone are looked at; those of a test set are not, and stay as they are.
+
+    Args:
+        config: The experiment.
+        count: How many labels are shown at most, the most doubtful ones.
+
+    Returns:
+        The page's path, or that of the CSV file if no label is doubted.
+
+    Raises:
+        PipelineError: If the count is out of range, stage pretrain has not run, or there are too few labels.
+    """
+    if not 1 <= count <= MOST:
+        raise PipelineError(f"count: {count} is not allowed; expected 1 to {MOST} labels to show")
+    data_source.check_unchanged(config)
+    pretrained = encoder.artefact(config)
+    pretrained.check()
+    dataset = data_card.load_dataset(config)
+    made_from = {
+        "stage": "review",
+        "data": dataset.sha256,
+        "names": hashlib.sha256(repr(dataset.given.names).encode()).hexdigest(),
+        "pretrained": pretrained.fingerprint,
+        "count": count,
+    }
+    review: Artefact[Outcome] = Artefact(
+        config.folder, "review", made_from, lambda folder: _make(config, dataset, count, folder), "run it again"
+    )
+    folder = review.build()
+    outcome = review.open()["outcome"]
+    print(_describe(outcome, folder))
+    return folder / (SUSPECTS if outcome["shown"] == 0 else "label.html")
+
+
+def _describe(outcome: Outcome, folder: Path) -> str:
+    lines = [
+        f"review: {outcome['suspects']} of {outcome['labels']} labels are doubted, {outcome['sure']} of them surely, "
+        f"{outcome['copies']} because a copy has another label",
+        f"  the first {outcome['shown']}: {folder / SUSPECTS}",
+    ]
+    unjudged = outcome["labels"] - outcome["judged"]
+    if unjudged:
+        lines.append(
+            f"  {unjudged} could not be judged by a classifier: copies of labelled images, or labels that are the only "
+            "one of their class"
+        )
+    return "\n".join(lines)
+
+
+def _make(config: Experiment, dataset: Dataset, count: int, folder: Path) -> Outcome:
+    from pipeline.artefacts.suspects import find_suspects
+    from pipeline.labelling.page import write_page
+    from pipeline.labelling.request import LabelRequest, labels_so_far
+    from pipeline.training.trainer import threads
+
+    with threads(config.runtime.threads):
+        embeddings = encoder.load(config).embeddings
+        suspects = find_suspects(dataset, embeddings)
+        shown = suspects.found[:count]
+        items = _items(dataset, shown, embeddings)
+    disk.write_csv(
+        folder / SUSPECTS, [_row(item, suspect) for item, suspect in zip(items, shown, strict=True)], COLUMNS
+    )
+    if items:
+        title = f"{len(items)} labels of {config.name} to review"
+        classes, may_add = dataset.train.class_names, dataset.held_out
+        write_page(folder, LabelRequest(title, classes, items, ADVICE, may_add, labels_so_far(dataset)))
+    return {
+        "labels": suspects.labels,
+        "judged": suspects.judged,
+        "suspects": len(suspects.found),
+        "sure": sum(suspect.is_sure for suspect in suspects.found),
+        "copies": sum(suspect.copy is not None for suspect in suspects.found),
+        "shown": len(shown),
+    }
+
+
+def _row(item: Item, suspect: Suspect) -> dict[str, object]:
+    return {
+        "rank": item.rank,
+        "name": guarded(item.name),
+        "label": guarded(item.label),
+        "proposal": guarded(item.proposal),
+        "probability": "" if suspect.own is None else suspect.own,
+        "sure": "yes" if suspect.is_sure else "no",
+        "reason": guarded(item.reason),
+    }
+
+
+def _items(dataset: Dataset, suspects: list[Suspect], embeddings: torch.Tensor) -> list[Item]:
+    """Describe each doubted label for the page, with the images that lie nearest to it."""
+    from pipeline.labelling.request import Item, as_picture
+
+    train, names = dataset.train, dataset.train.names or ()
+    norms = embeddings.square().sum(1)
+    items = []
+    for rank, suspect in enumerate(suspects, 1):
+        distance = norms - 2 * embeddings @ embeddings[suspect.image]
+        nearest = distance.topk(min(BESIDE + 1, len(distance)), largest=False).indices.tolist()
+        beside = [suspect.copy] if suspect.copy is not None else []
+        beside += [image for image in nearest if image not in (suspect.image, suspect.copy)]
+        pictures = train.images[[suspect.image, *beside[:BESIDE]]].numpy()
+        items.append(
+            Item(
+                name=names[suspect.image],
+                image=as_picture(pictures[0]),
+                rank=rank,
+                reason=_reason(suspect, names),
+                label=train.class_names[suspect.label],
+                proposal=train.class_names[suspect.proposal],
+                look_alikes=[as_picture(picture) for picture in pictures[1:]],
+            )
+        )
+    return items
+
+
+def _reason(suspect: Suspect, names: tuple[str, ...]) -> str:
+    if suspect.copy is not None:
+        return f"a copy of {names[suspect.copy]}, which is labelled otherwise"
+    assert suspect.own is not None
+    return f"right with a probability of {100 * suspect.own:.1f} %"
