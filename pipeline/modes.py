@@ -29,13 +29,13 @@ ENTRY_POINTS = "pipeline.modes"
 
 @dataclass(frozen=True)
 class FitConfig:
-    """The training settings that each mode has for itself; all others are those of the section train, for every mode.
+    """The training settings that each mode has for itself; all others are in the section ``train``, for every mode.
 
     Attributes:
         encoder_lr: Highest learning rate of the encoder's last layer (AdamW); 0 where the encoder is frozen.
-        head_lr: Highest learning rate of the head; not read where the head alone is fitted, and to convergence.
-        head_first: Whether the head is fitted on the frozen encoder before everything is trained; otherwise the
-            gradients of a random head harm a good encoder when labels are few.
+        head_lr: Highest learning rate of the head; not used by a mode that fits the head alone, to convergence.
+        head_first: Whether the head is fitted on the frozen encoder before both are trained. Otherwise the gradients of
+            a random head harm a good encoder if labels are few.
         layer_decay: Factor of the learning rate from each layer of the encoder to the one below it, towards the image;
             1 gives all layers the same rate.
     """
@@ -53,7 +53,7 @@ class FitConfig:
 
 @dataclass(frozen=True)
 class FitChanges:
-    """What a config changes of a mode's ``FitConfig``; each setting that is null stays as the mode has it."""
+    """The changes that a config makes to a mode's ``FitConfig``; a setting that is null keeps the mode's value."""
 
     encoder_lr: float | None = None
     head_lr: float | None = None
@@ -68,14 +68,14 @@ class Mode:
     Attributes:
         pretrained: Whether the encoder starts from its pretrained weights; otherwise from random ones.
         trains_encoder: Whether the encoder is trained along with the head; otherwise it stays frozen.
-        summary: A few words for tables and help.
-        spreads_labels: Whether labels are spread over a graph of the pretrained embeddings, so that the classifier
-            learns from images without labels, too.
+        summary: A few words that describe the mode in tables and in the help.
+        spreads_labels: Whether labels are spread over a graph of the pretrained embeddings, so that the classifier also
+            learns from images without labels.
         consistency: Whether the classifier also learns, from augmented images without labels, the pseudo-labels that
             its EMA gives these images.
-        fit: The settings of its training, as far as a config does not change them.
-        classifier: Import path of a subclass of ``Classifier``, or of ``ConsistencyClassifier`` for a mode with
-            consistency, that has another loss and no weights of its own; empty for these classes themselves.
+        fit: The default settings of its training, which a config may change.
+        classifier: Import path of a class with another loss, and no weights of its own: a subclass of ``Classifier``,
+            or of ``ConsistencyClassifier`` for a mode with consistency. "" uses these classes themselves.
 
     Raises:
         PipelineError: If the flags contradict one another.
@@ -113,13 +113,13 @@ class Mode:
             require(not self.consistency, "consistency", True, "false where the encoder is frozen")
 
     def changed(self, changes: FitChanges) -> Mode:
-        """The mode with some of its training settings changed.
+        """Return the mode with some of its training settings changed.
 
         Raises:
             PipelineError: If a changed setting is out of range or contradicts the mode's flags.
         """
         given = {name: value for name, value in vars(changes).items() if value is not None}
-        return dataclasses.replace(self, fit=dataclasses.replace(self.fit, **given)) if given else self
+        return dataclasses.replace(self, fit=dataclasses.replace(self.fit, **given))
 
 
 BUILT_IN = {
@@ -171,9 +171,9 @@ BUILT_IN = {
 
 
 class _Modes(Mapping[str, Mode]):
-    """The built-in modes, those of installed packages, and those at import paths, which are imported when asked for.
+    """The built-in modes, those of installed packages, and those at import paths, which are imported when used.
 
-    Iterating gives the first two kinds only, for import paths cannot be listed.
+    Iterating gives the first two kinds only, since import paths cannot be listed.
     """
 
     def __getitem__(self, name: str) -> Mode:
@@ -195,7 +195,7 @@ class _Modes(Mapping[str, Mode]):
 
 @functools.cache
 def _added(path: tuple[str, ...]) -> list[str]:
-    """Names that the packages on this import path add; looking through all of them takes a while."""
+    """Return the names of modes that installed packages add; searching all packages of the path takes a while."""
     return sorted(entry.name for entry in metadata.entry_points(group=ENTRY_POINTS))
 
 
@@ -203,7 +203,7 @@ MODES = _Modes()
 
 
 def find_mode(name: str) -> Mode:
-    """The mode of this name, as its author made it.
+    """Return the mode of this name, with its default settings.
 
     Raises:
         PipelineError: If there is no such mode, or its module cannot be imported.
@@ -217,7 +217,7 @@ def find_mode(name: str) -> Mode:
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Names of modes in the order of the table; those at import paths stay as they come, behind all others."""
+    """Sort names of modes in the order of the table; those at import paths come last, in the given order."""
     places = {name: place for place, name in enumerate(MODES)}
     return sorted(names, key=lambda name: places.get(name, len(places)))
 
@@ -225,7 +225,7 @@ def in_order(names: Iterable[str]) -> list[str]:
 PCA_FEATURES = 50
 NEIGHBOURS = 3
 
-# classical classifiers that compare trains beside the modes, by the names they have in results.csv
+# classical classifiers that stage compare trains beside the modes, by their names in results.csv
 BASELINES = {
     "logistic": "logistic regression on pixels",
     "pca_logistic": f"logistic regression on {PCA_FEATURES} PCA features",

@@ -1,4 +1,4 @@
-"""The source of code that a config names: its module, and what that imports from the same folder."""
+"""The source files of code that a config names: the module, and the modules that it imports from the same folder."""
 
 from __future__ import annotations
 
@@ -11,13 +11,19 @@ from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
-_OWN = "pipeline"  # this package, whose changes the format version stands for
+_OWN = "pipeline"  # this package, which is left out: the format version stands for its changes
 
 
 def digests(path: str) -> dict[str, str]:
-    """The SHA-256 of each source file behind an import path "module:object", by its name inside the module's folder.
+    """Return the SHA-256 of each source file behind an import path, by its name inside the module's folder.
 
-    The module is found, but not imported; the packages that it lies in are.
+    The module itself is not imported, but the packages that it is part of are.
+
+    Args:
+        path: An import path "module:object".
+
+    Returns:
+        Nothing for code of this package, for compiled modules, and for those that are part of Python.
 
     Raises:
         ImportError: If there is no such module, or one of the files was edited after it was imported.
@@ -37,25 +43,25 @@ def digests(path: str) -> dict[str, str]:
 
 
 def remember(path: str) -> None:
-    """Keep what the source behind an import path is, now that it has been imported."""
+    """Store the digests of the source behind an import path that has just been imported, to notice later edits."""
     for file, digest in _source_files(path)[1].items():
         spec = _spec(file)
         if spec is not None and _imports.get(file, (None, ""))[0] is not spec:
             _imports[file] = spec, digest
 
 
-# by file, what its module was imported by, which reloading replaces, and the digest of the source at that time
+# by file, the spec of its module, which reloading replaces, and the digest of the source when it was imported
 _imports: dict[Path, tuple[ModuleSpec, str]] = {}
 
 
 def _spec(file: Path) -> ModuleSpec | None:
-    """What the module of a file was imported by; None if it was not imported yet."""
+    """Return the spec by which the module of a file was imported; None if it was not imported yet."""
     modules = (module for module in list(sys.modules.values()) if getattr(module, "__file__", "") == str(file))
     return next((module.__spec__ for module in modules), None)
 
 
 def _source_files(path: str) -> tuple[Path, dict[Path, str]]:
-    """The folder that the module's dotted name starts in, and the digest of each of its source files."""
+    """Return the folder in which the module's dotted name starts, and the digest of each of its source files."""
     name = path.partition(":")[0]
     try:
         spec = None if name.split(".")[0] == _OWN else importlib.util.find_spec(name)
@@ -64,7 +70,7 @@ def _source_files(path: str) -> tuple[Path, dict[Path, str]]:
     if spec is None and name.split(".")[0] != _OWN:
         raise ModuleNotFoundError(f"No module named {name!r}")
     if spec is None or not spec.origin or not spec.origin.endswith(".py"):
-        return Path(), {}  # this package's own, compiled, or built into Python
+        return Path(), {}  # part of this package, compiled, or built into Python
     root = Path(spec.origin).parents[name.count(".") + _is_package(spec)]
     found: dict[Path, str] = {}
     _collect(Path(spec.origin), root, name.split(".")[0], found)
@@ -76,9 +82,10 @@ def _is_package(spec: ModuleSpec) -> bool:
 
 
 def _collect(file: Path, root: Path, package: str, found: dict[Path, str]) -> None:
-    """Add a file, and the files below the root that it imports, and so on.
+    """Add the digests of a file and of all files below the root that it imports, directly or through others.
 
-    Of an installed package only its own modules are followed: the others of that folder are other packages.
+    From an installed package, only imports of the same package are followed, since its folder holds other packages,
+    too.
     """
     content = file.read_bytes()
     found[file] = hashlib.sha256(content).hexdigest()
@@ -93,11 +100,11 @@ def _collect(file: Path, root: Path, package: str, found: dict[Path, str]) -> No
 
 
 def _imported(content: bytes, file: Path) -> Iterator[str]:
-    """Dotted names of all modules that the source may import, seen from the root; objects of modules among them."""
+    """Yield the dotted names, from the root, of all modules that the source may import, and of objects in them."""
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError):
-        return  # importing it says what is wrong
+        return  # the error is reported when the module is imported
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -110,6 +117,6 @@ def _imported(content: bytes, file: Path) -> Iterator[str]:
 
 
 def _with_parents(name: str) -> Iterator[str]:
-    """A dotted name and the packages that it lies in."""
+    """Yield the names of the packages that a dotted name is part of, and the name itself."""
     parts = name.split(".")
     yield from (".".join(parts[:end]) for end in range(1, len(parts) + 1) if name)

@@ -130,7 +130,7 @@ def as_an_older_version_wrote_it(path: Path) -> None:
     files.save_checkpoint(checkpoint, path)
 
 
-OTHER_SHA = "its SHA-256 differs"
+OTHER_SHA = "its SHA-256 is not the one"
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_killed_together_they_go_on_together_to_the_same_bits_and_not_alone(bare
     assert not list((bare / "tiny").glob("pretrain-*/"))
     status, said = pretrain(bare, *CORRUPTED)
     assert status == 2
-    assert "is of a training by 2 processes, this is one by 1" in said
+    assert "is of a training by 2 processes, but this one has 1" in said
     status, said = pretrain(bare, *CORRUPTED, *TWO)
     assert status == 0, said
     assert "epoch 2/4" not in said

@@ -122,7 +122,7 @@ def test_a_mode_of_ones_own_with_consistency_keeps_its_class_and_can_be_made_aga
     asked = sys.modules["own_modes"].asked
     assert asked == [128] * 20
     assert tiny("train", "--mode=own_modes:PLAIN", "--labels=50") == 2
-    assert "mode own_modes:PLAIN: classifier own_modes:Plain is no ConsistencyClassifier" in capsys.readouterr().err
+    assert "mode own_modes:PLAIN: classifier own_modes:Plain is not a ConsistencyClassifier" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("mode", ["consistency", "own_modes:COUNTING"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from pipeline.artefacts import graph
-from pipeline.config import SHARED, Settings, as_dict
+from pipeline.config import SHARED, JsonObject, as_dict
 from pipeline.learning.plan import Plan
 from pipeline.modes import Mode
 from pipeline.store.fingerprints import Inputs
@@ -17,7 +17,7 @@ from pipeline.store.fingerprints import Inputs
 STEPS = ("evaluations", "minimum", "patience", "warmup", "weight_decay", "label_smoothing", "ema_decay")
 
 
-def flags(mode: Mode) -> Settings:
+def flags(mode: Mode) -> JsonObject:
     """Return the flags and the classifier of a mode, without its training settings and its summary."""
     return {name: value for name, value in asdict(mode).items() if name not in ("summary", "fit")}
 
@@ -40,7 +40,7 @@ def _used(plan: Plan) -> Inputs:
     return used
 
 
-def _recipe(plan: Plan) -> Settings:
+def _recipe(plan: Plan) -> JsonObject:
     """Return the settings of the recipe that all modes share, as far as the plan's mode uses them."""
     mode = plan.definition
     unused = {"modes", "graph", "consistency", "trials"}
@@ -58,7 +58,7 @@ def _recipe(plan: Plan) -> Settings:
     return {name: value for name, value in as_dict(plan.train).items() if name not in unused}
 
 
-def restored(made_from: Inputs) -> Settings:
+def restored(made_from: Inputs) -> JsonObject:
     """Return the section ``train`` that a cell's inputs came from; settings that it did not use have their defaults."""
     mode, settings = made_from["mode"], _restored(made_from["mode"], made_from)
     if "trials" in made_from:
@@ -67,7 +67,7 @@ def restored(made_from: Inputs) -> Settings:
     return settings
 
 
-def _restored(mode: str, found: Inputs) -> Settings:
+def _restored(mode: str, found: Inputs) -> JsonObject:
     settings = dict(found["train"])
     settings |= {name: found[name] for name in ("graph", "consistency") if name in found}
     settings["modes"] = {mode: found["fit"]}

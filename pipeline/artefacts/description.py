@@ -6,7 +6,7 @@ from typing import TypedDict
 
 from pipeline import methods
 from pipeline.artefacts.metrics import SplitMetrics
-from pipeline.config import Settings
+from pipeline.config import JsonObject
 from pipeline.datasets.brightness import Brightness
 from pipeline.datasets.decoding import Decoding
 from pipeline.datasets.new_images import Reading
@@ -24,8 +24,8 @@ class ReadAs(TypedDict):
     """
 
     shape: list[int]
-    scale: Settings
-    decoding: Settings | None
+    scale: JsonObject
+    decoding: JsonObject | None
 
 
 class Input(ReadAs):
@@ -43,7 +43,7 @@ class Input(ReadAs):
     type: str
     range: list[int]
     divided_inside_by: int
-    brightness: Settings
+    brightness: JsonObject
 
 
 class TrainingData(TypedDict):
@@ -85,7 +85,7 @@ class Description(TypedDict):
     fingerprint: str
     input: Input
     classes: list[str]
-    encoder: Settings
+    encoder: JsonObject
     head_widths: list[int]
     data: TrainingData
     trained: Training

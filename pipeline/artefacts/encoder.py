@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline import methods
 from pipeline.artefacts import data_card, own_code
 from pipeline.artefacts.changes import changes_since_last
-from pipeline.config import Experiment, Settings
+from pipeline.config import Experiment, JsonObject
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
 from pipeline.learning.plan import Pretrained
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _NAME = "pretrain"
 _REMEDY = f"run `{command('pretrain')}` with the same settings first"
 
-Outcome = Settings  # numbers of images, epochs and threads, the architecture, the last row of history.csv, findings
+Outcome = JsonObject  # numbers of images, epochs and threads, the architecture, the last row of history.csv, findings
 
 
 def artefact(config: Experiment) -> Artefact[Outcome]:
@@ -131,7 +131,7 @@ def find_manifest(experiment: Path, fingerprint: str) -> Manifest[Outcome]:
     return open_artefact(artefact_folder(experiment, _NAME, fingerprint), _REMEDY)
 
 
-def find_architecture(experiment: Path, fingerprint: str) -> Settings:
+def find_architecture(experiment: Path, fingerprint: str) -> JsonObject:
     """Return the settings that the encoder with this fingerprint is built from, as ``methods.architecture`` gives them.
 
     Only the experiment's folder is read.
@@ -139,7 +139,7 @@ def find_architecture(experiment: Path, fingerprint: str) -> Settings:
     Raises:
         PipelineError: If the folder does not hold it, or a file of it was changed.
     """
-    found: Settings = find_manifest(experiment, fingerprint)["outcome"]["architecture"]
+    found: JsonObject = find_manifest(experiment, fingerprint)["outcome"]["architecture"]
     return found
 
 

@@ -21,7 +21,7 @@ from pipeline.artefacts.results import (
     SummaryRow,
     paired_figures,
 )
-from pipeline.config import Settings
+from pipeline.config import JsonObject
 from pipeline.invocation import command
 from pipeline.store import disk
 from pipeline.store.artefact import Artefact
@@ -51,8 +51,8 @@ class ComparedCell:
     row: dict[str, str]
     folder: Path
     fingerprint: str
-    protocol: Settings
-    treatment: Settings
+    protocol: JsonObject
+    treatment: JsonObject
 
 
 Key = tuple[int, str]  # label budget and mode
@@ -120,7 +120,7 @@ def _read(letter: str, folder: Path) -> Finished:
     return Finished(letter, folder, compared, cells)
 
 
-def _cell(folder: Path, row: dict[str, str], pretraining: Callable[[str], Settings]) -> ComparedCell:
+def _cell(folder: Path, row: dict[str, str], pretraining: Callable[[str], JsonObject]) -> ComparedCell:
     manifest = open_artefact(folder / row["cell"], f"run `{command('compare')}` for it again")
     protocol = _flat({name: value for name, value in manifest["inputs"].items() if name not in _KEY})
     encoder_settings = [name for name in protocol if name.startswith(("encoder.", "code.pretrain."))]
@@ -139,16 +139,16 @@ def _labelled(path: Path) -> str:
     return digest({part: [own["index"], own["sha256"]] for part, own in seen.items()})
 
 
-def _pretraining(folder: Path, fingerprint: str) -> Settings:
+def _pretraining(folder: Path, fingerprint: str) -> JsonObject:
     """Return the settings of the pretraining with this fingerprint, by dotted name."""
     made_from = encoder.find_manifest(folder, fingerprint)["inputs"]
     settings = {f"pretrain.{name}": value for name, value in made_from["pretrain"].items()}
     return settings | {"invariances": made_from.get("invariances", {}), "code": made_from.get("code", {})}
 
 
-def _flat(settings: Settings) -> Settings:
+def _flat(settings: JsonObject) -> JsonObject:
     """Return settings by dotted name, such as "train.length"; sections are one level deep."""
-    flat: Settings = {}
+    flat: JsonObject = {}
     for name, value in settings.items():
         if isinstance(value, dict):
             flat |= {f"{name}.{key}": entry for key, entry in value.items()}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 
 from pipeline.artefacts import data_card, encoder
-from pipeline.config import Experiment, GraphConfig, Settings, as_dict
+from pipeline.config import Experiment, GraphConfig, JsonObject, as_dict
 from pipeline.store.artefact import Artefact
 from pipeline.store.fingerprints import Inputs
 
@@ -46,7 +46,7 @@ def inputs(config: Experiment) -> Inputs:
     return made_from
 
 
-def used(config: GraphConfig) -> Settings:
+def used(config: GraphConfig) -> JsonObject:
     """Return the section ``train.graph`` without the settings of views if there are none, as plain JSON types."""
     settings = as_dict(config)
     if not config.views:

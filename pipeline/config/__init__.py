@@ -10,7 +10,7 @@ from pipeline.config.data import DataConfig
 from pipeline.config.experiment import Experiment, from_dict, from_parsed
 from pipeline.config.grid import GridConfig, StudyConfig
 from pipeline.config.invariances import PRESETS, InvariancesConfig
-from pipeline.config.plain import Settings, as_dict, merged
+from pipeline.config.plain import JsonObject, as_dict, merged
 from pipeline.config.pretrain import DECODERS, ENCODERS, NetworkConfig, PretrainConfig
 from pipeline.config.runtime import RuntimeConfig
 from pipeline.config.train import SHARED, TrainConfig
@@ -27,10 +27,10 @@ __all__ = [
     "GraphConfig",
     "GridConfig",
     "InvariancesConfig",
+    "JsonObject",
     "NetworkConfig",
     "PretrainConfig",
     "RuntimeConfig",
-    "Settings",
     "StudyConfig",
     "TrainConfig",
     "as_dict",

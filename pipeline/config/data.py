@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pipeline.config.plain import Settings
+from pipeline.config.plain import JsonObject
 from pipeline.errors import require
 
 
@@ -37,7 +37,7 @@ class DataConfig:
 
     dataset: str = "mnist"
     root: str = "data"
-    args: Settings = field(default_factory=dict, hash=False)
+    args: JsonObject = field(default_factory=dict, hash=False)
     streaming: Literal["auto", "always", "never"] = "auto"
     labels: str = ""
     groups: str = ""

@@ -11,7 +11,7 @@ from pipeline.config.checks import check_folder_name
 from pipeline.config.data import DataConfig
 from pipeline.config.grid import GridConfig, StudyConfig
 from pipeline.config.invariances import InvariancesConfig
-from pipeline.config.plain import Settings
+from pipeline.config.plain import JsonObject
 from pipeline.config.pretrain import PretrainConfig
 from pipeline.config.runtime import RuntimeConfig
 from pipeline.config.train import TrainConfig
@@ -70,7 +70,7 @@ def from_parsed(chosen: Any) -> Experiment:
     return Experiment(**{field.name: chosen[field.name] for field in dataclasses.fields(Experiment)})
 
 
-def from_dict(settings: Settings, where: str) -> Experiment:
+def from_dict(settings: JsonObject, where: str) -> Experiment:
     """Make an experiment from plain JSON types, checked like those of a config file: the inverse of ``as_dict``.
 
     Args:

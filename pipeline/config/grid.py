@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipeline.config.checks import check_folder_name
-from pipeline.config.plain import Settings
+from pipeline.config.plain import JsonObject
 from pipeline.errors import require
 from pipeline.modes import MODES
 
@@ -73,7 +73,7 @@ class StudyConfig:
     """
 
     name: str = ""
-    arms: dict[str, Settings] = field(default_factory=dict, hash=False)
+    arms: dict[str, JsonObject] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for arm in self.arms:

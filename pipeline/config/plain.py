@@ -11,10 +11,10 @@ Section = TypeVar("Section")
 
 # Settings or results by their names, as JSON holds them: strings, numbers, booleans, None, lists, and dicts of these.
 # The names are known only when a config file, a manifest or a plug-in's dataclass has been read.
-Settings = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
-def parse_section(kind: type[Section], name: str, settings: Settings, where: str) -> Section:
+def parse_section(kind: type[Section], name: str, settings: JsonObject, where: str) -> Section:
     """Make one section of the settings from plain JSON types, checked like those of a config file.
 
     Args:
@@ -37,7 +37,7 @@ def parse_section(kind: type[Section], name: str, settings: Settings, where: str
     return section
 
 
-def merged(settings: Settings, changes: Settings) -> Settings:
+def merged(settings: JsonObject, changes: JsonObject) -> JsonObject:
     """Return settings with changes laid over them, section by section; neither is changed itself."""
     found = dict(settings)
     for name, change in changes.items():
@@ -46,7 +46,7 @@ def merged(settings: Settings, changes: Settings) -> Settings:
     return found
 
 
-def as_dict(config: Any) -> Settings:
+def as_dict(config: Any) -> JsonObject:
     """Turn a settings dataclass into plain JSON types; tuples become lists."""
     return {key: _plain(value) for key, value in dataclasses.asdict(config).items()}
 

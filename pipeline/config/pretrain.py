@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from pipeline.config.checks import check_seed
-from pipeline.config.plain import Settings
+from pipeline.config.plain import JsonObject
 from pipeline.errors import require
 
 # the built-in networks: import paths by name
@@ -39,7 +39,7 @@ class NetworkConfig:
     name: str = "conv"
     widths: tuple[int, ...] = (16, 32, 64)
     hidden: tuple[int, ...] = (512,)
-    args: Settings = field(default_factory=dict, hash=False)
+    args: JsonObject = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for name in ("widths", "hidden"):
@@ -54,8 +54,8 @@ class PretrainConfig:
     Attributes:
         method: A built-in method by name (autoencoder, masked, none, vae, views), a name that an installed package
             adds, or the import path "module:OBJECT" of your own.
-        args: Settings that this method alone has, such as {beta: 4} of a vae; listed at the end of --help. One that the
-            method does not have is refused.
+        args: Settings that this method alone has, such as {beta: 4} of a vae; listed at the end of --help. One that
+            the method does not have is refused.
         latent: Width of the bottleneck, which is the number of features of an image.
         encoder: The network from an image to its latent.
         decoder: The network from a latent to its image; not used by a method that draws no images.
@@ -72,7 +72,7 @@ class PretrainConfig:
     """
 
     method: str = "autoencoder"
-    args: Settings = field(default_factory=dict, hash=False)
+    args: JsonObject = field(default_factory=dict, hash=False)
     latent: int = 128
     encoder: NetworkConfig = field(default_factory=NetworkConfig)
     decoder: NetworkConfig = field(default_factory=lambda: NetworkConfig("mlp", (512,), ()))

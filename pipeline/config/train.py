@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from pipeline.config.plain import Settings, as_dict, merged, parse_section
+from pipeline.config.plain import JsonObject, as_dict, merged, parse_section
 from pipeline.config.unlabelled import ConsistencyConfig, GraphConfig
 from pipeline.errors import PipelineError, require
 from pipeline.modes import MODES, FitChanges, Mode, find_mode
@@ -85,7 +85,7 @@ class TrainConfig:
     modes: dict[str, FitChanges] = field(default_factory=dict, hash=False)
     graph: GraphConfig = field(default_factory=GraphConfig)
     consistency: ConsistencyConfig = field(default_factory=ConsistencyConfig)
-    trials: dict[str, list[Settings]] = field(default_factory=dict, hash=False)
+    trials: dict[str, list[JsonObject]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         require(0 < self.val_fraction < 1, "train.val_fraction", self.val_fraction, "a share between 0 and 1")

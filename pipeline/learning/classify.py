@@ -1,4 +1,4 @@
-"""Classifying: from images, a few labels and maybe a pretrained encoder to a classifier; each mode's way."""
+"""The training of classifiers, from images, a few labels and, in most modes, a pretrained encoder."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from pipeline.training.trainer import seed_everything
 
 @dataclass(frozen=True, order=True)
 class Trial:
-    """What some settings reached on the validation labels, at the measurement that was kept; the least is the best.
+    """The validation error and loss that one candidate's settings reached; the smallest trial is the best one.
 
     Attributes:
-        e_val: Error, the mean over the folds of a cross-validation.
-        loss_val: Cross-entropy in nats, likewise; it decides where the errors are equal, as they often are with few
-            labels.
+        e_val: The error, 0 to 1, at the measurement that was kept; in a cross-validation, the mean over the folds.
+        loss_val: The cross-entropy in nats, likewise. It decides between equal errors, which are frequent if labels are
+            few.
     """
 
     e_val: float
@@ -47,7 +47,7 @@ class Trial:
 
     @classmethod
     def of(cls, result: FitResult) -> Self:
-        """The trial that a training's last fit was."""
+        """Return the trial of a training, from the result of its last fit."""
         return cls(result.row["e_val"], result.row["loss_val"])
 
 
@@ -57,13 +57,13 @@ class Trained:
 
     Attributes:
         model: The classifier with the weights of the measurement that was kept.
-        result: What the last fit left behind; of a cross-validation, the fit that the measurement was chosen by, each
-            number the mean over the folds.
-        digests: SHA-256 of the encoder's weights and BatchNorm statistics, "before" and "after".
-        out_of_fold: Where the classifier was trained again on all labels, the errors of each validation image by the
-            network that did not see it, at the measurement that was kept, in the order of the split; else None.
-        trials: What each of the plan's candidates reached.
-        split: The labels that it was trained on, and those that it was chosen by.
+        result: The result of the last fit. In a cross-validation, it is the fit by which the measurement was selected,
+            and each number is the mean over the folds.
+        digests: The SHA-256 of the encoder's weights and BatchNorm statistics, "before" and "after" the training.
+        out_of_fold: The errors on each validation image, in the order of the split, of the network that did not see it,
+            if the classifier was trained again on all labels; else None.
+        trials: The result of each of the plan's candidates.
+        split: The labels that it was trained on, and those by which it was selected.
     """
 
     model: Classifier
@@ -75,12 +75,12 @@ class Trained:
 
     @property
     def chosen(self) -> int:
-        """Which of the candidates the model is, from 0."""
+        """The number of the candidate that was kept, from 0."""
         return best(self.trials)
 
 
 def best(trials: Sequence[Trial]) -> int:
-    """Which of the candidates is kept: of equal ones, the first."""
+    """Return the number of the best trial, from 0; of equal ones, the first."""
     return trials.index(min(trials))
 
 
@@ -91,24 +91,23 @@ def train_classifier(
     graph: sparse.csr_matrix | None = None,
     checkpoint: Path | None = None,
 ) -> Trained:
-    """Train one classifier, the way its mode says.
+    """Train one classifier as its mode says.
 
-    With several splits, one network is trained for each, and then one on all labels, as long as these took to be best
-    together; so it is with one split, if ``train.refit`` says so. Where the plan has several candidates, all are
-    trained, and the validation labels choose among them before the training on all labels. After a kill, only the last
-    training goes on; those before it begin anew. Seeds the global random generators with the plan's seed, for each
-    training.
+    With several splits, one network is trained for each; then one network is trained on all labels, up to the
+    measurement at which the others did best together. The same is done with one split if ``train.refit`` is true. If
+    the plan has several candidates, all are trained, and the validation labels choose among them before the training on
+    all labels. After a kill, only the last training goes on, and those before it are repeated. The global random
+    generators are seeded with the plan's seed before each training.
 
     Args:
-        plan: How.
-        examples: On what.
-        pretrained: Where the mode starts from a pretrained encoder.
-        graph: Of nearest neighbours among the embeddings, shape (N, N), where the mode spreads labels.
-        checkpoint: File that the training is saved to now and then and goes on from, see ``training.fit``; None for
-            none.
+        plan: The settings of the training.
+        examples: The images and labels that are learnt from.
+        pretrained: The encoder that the mode starts from; None for a mode that starts from random weights.
+        graph: The graph of nearest neighbours among the embeddings, shape (N, N); None unless the mode spreads labels.
+        checkpoint: A file that the training is saved to now and then, and goes on from if it exists; None for none.
 
     Raises:
-        PipelineError: The training diverged, or an encoder changed against its mode.
+        PipelineError: If the training diverged, or the encoder changed though the mode freezes it, or the reverse.
     """
     mode = plan.definition
     assert (pretrained is not None, graph is not None) == (mode.pretrained, mode.spreads_labels)
@@ -138,18 +137,18 @@ def neighbours(
     sources: Callable[[], tuple[Backbone, Images]],
     device: torch.device,
 ) -> tuple[Indices, Floats]:
-    """The nearest neighbours that the graph is made of, see ``propagation.nearest_neighbours``.
+    """Find the nearest neighbours that the graph is made of, as ``propagation.nearest_neighbours`` returns them.
 
     Args:
-        settings: Say how many, and whether an image is where its embedding is or where those of its views are.
+        settings: The number of neighbours, and the number of views whose mean embedding takes an image's place.
         invariances: The changes that views of an image are made by.
-        embeddings: Of the images, shape (N, features).
-        sources: Gives the pretrained backbone, in eval mode, and the images, shape (N, C, H, W), a tensor or in files;
-            asked only where there are views.
-        device: Where views are embedded and distances are computed.
+        embeddings: The embeddings of the images, shape (N, features).
+        sources: Returns the pretrained backbone, in eval mode, and the images, shape (N, C, H, W), a tensor or in
+            files; called only if there are views.
+        device: The device on which views are embedded and distances are computed.
 
     Raises:
-        PipelineError: There are not more images than neighbours.
+        PipelineError: If there are not more images than neighbours.
     """
     if len(embeddings) <= settings.neighbours:
         raise PipelineError(f"train.graph.neighbours: {settings.neighbours} of {len(embeddings)} images; lower it")
@@ -163,16 +162,16 @@ def neighbours(
 def _train(
     fitting: Fitting, splits: Sequence[LabelSplit], checkpoint: Path | None, again: Sequence[FitResult] = ()
 ) -> tuple[list[Network], list[FitResult], str]:
-    """Train a network for each split, all from the same start.
+    """Train one network for each split, all from the same initial weights.
 
     Args:
-        fitting: What the trainings have in common.
-        splits: The labels of each network; without validation labels where choices are repeated.
-        checkpoint: File that the last fit is saved to and goes on from; None for none.
-        again: Fits of the same kinds whose choices are repeated; none to choose by the validation labels.
+        fitting: All that the trainings have in common.
+        splits: The labels of each network; without validation labels if choices are repeated.
+        checkpoint: A file that the last fit is saved to and goes on from; None for none.
+        again: The results of fits of the same kinds whose choices are repeated; empty to choose by validation labels.
 
     Returns:
-        The networks, what each fit left behind, and the encoder's digest before them.
+        The networks, the result of each fit, and the encoder's digest before the first of them.
     """
     plan = fitting.plan
     seed_everything(plan.seed)
@@ -182,13 +181,13 @@ def _train(
     results = []
     for number, fit in enumerate(fits):
         is_last = number == len(fits) - 1
-        if is_last or not resumes:  # a checkpoint of the last fit holds what those before it made
+        if is_last or not resumes:  # a checkpoint of the last fit holds the results of those before it
             results.append(fit(networks, again[number] if again else None, checkpoint if is_last else None))
     return networks, results, digest(backbone)
 
 
 def _fits(fitting: Fitting) -> list[Callable[[Sequence[Network], FitResult | None, Path | None], FitResult]]:
-    """The fits of a mode, in their order."""
+    """Return the fits that a mode is trained by, in their order."""
     mode = fitting.plan.definition
     if not mode.trains_encoder:
         return [fitting.heads]
@@ -196,7 +195,7 @@ def _fits(fitting: Fitting) -> list[Callable[[Sequence[Network], FitResult | Non
 
 
 def start(fitting: Fitting) -> tuple[Backbone, nn.Module]:
-    """Encoder and head before any label is seen."""
+    """Make the encoder, pretrained or with random weights, and a head with random weights."""
     plan, examples = fitting.plan, fitting.examples
     backbone = methods.new_backbone(plan.pretrain, examples.shape)
     head = make_head(backbone.out_features, examples.classes, plan.head_widths)
@@ -208,12 +207,12 @@ def start(fitting: Fitting) -> tuple[Backbone, nn.Module]:
 
 
 def _classifier(network: Network) -> Classifier:
-    """The network as it is now, without what trained it."""
+    """Make a classifier of the network as it is now, without augmentation or learning rates."""
     return Classifier(network.backbone, network.head, True, nn.Identity(), Rates())
 
 
 def _judge(networks: Sequence[Network], examples: Examples) -> SplitErrors:
-    """Each label's image by the network that did not see it."""
+    """Measure each validation image with the network that did not see it."""
     parts = []
     for network in networks:
         index = torch.from_numpy(network.split.val)
@@ -222,7 +221,7 @@ def _judge(networks: Sequence[Network], examples: Examples) -> SplitErrors:
 
 
 def digest(backbone: Backbone) -> str:
-    """SHA-256 of every weight and every BatchNorm statistic of the encoder."""
+    """Return the SHA-256, in hex, of all weights and BatchNorm statistics of the encoder."""
     digest = hashlib.sha256()
     for name, value in sorted(backbone.state_dict().items()):
         digest.update(name.encode())

@@ -1,4 +1,4 @@
-"""The fits that a training is made of, of networks side by side: what they learn from, and when they stop."""
+"""The fits that a training consists of. Each of them trains one or several networks side by side."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ C = TypeVar("C", bound=Classifier)
 
 @dataclass(frozen=True)
 class Examples:
-    """What a classifier learns from.
+    """The images and labels that a classifier learns from.
 
     Attributes:
-        images: uint8 or floats in [0, 1], shape (N, C, H, W); a tensor, or in files.
-        labels: int64, shape (N,); those outside the splits are not trained on, nor is anything chosen by them.
-        classes: Number of classes.
-        splits: Which labels are trained on, and which early stopping looks at; several for a cross-validation.
-        unseen: Labelled images whose error history has, too, though nothing is chosen by it; None for none.
+        images: All training images, uint8 or floats from 0 to 1, shape (N, C, H, W); a tensor, or in files.
+        labels: The class of each image, int64, shape (N,); labels outside the splits are not used.
+        classes: The number of classes.
+        splits: The labels that are trained on and those that early stopping uses; several for a cross-validation.
+        unseen: Indices of labelled images whose error is added to the history but not used; None for none.
     """
 
     images: Images
@@ -56,7 +56,7 @@ class Examples:
 
     @property
     def budget(self) -> int:
-        """Number of labels, those of validation included."""
+        """The number of labels in all splits together, including validation."""
         return len(np.unique(np.concatenate([part for split in self.splits for part in (split.train, split.val)])))
 
     @property
@@ -68,12 +68,12 @@ class Examples:
 
 @dataclass(frozen=True)
 class Network:
-    """What is trained, in place, and on which labels.
+    """A network that is trained in place, with the labels for it.
 
     Attributes:
-        backbone: To features.
-        head: Features to logits.
-        split: Without a validation part, no fit of it can be stopped early.
+        backbone: The network from images to features.
+        head: The network from features to logits.
+        split: The labels; without a validation part, no fit is stopped early.
     """
 
     backbone: Backbone
@@ -83,14 +83,14 @@ class Network:
 
 @dataclass(frozen=True)
 class Phase:
-    """One of the trainings in steps that a classifier is made by.
+    """The inputs of one fit in steps.
 
     Attributes:
         classifiers: The classifiers that are trained side by side.
-        x: Inputs of all training examples, shape (N, ...): images, or embeddings computed once.
-        targets: Gives, for a split of the labels, the targets of all training examples, shape (N, ...), and the
+        x: The inputs of all training examples, shape (N, ...): images, or embeddings that were computed once.
+        targets: Returns, for a split of the labels, the targets of all training examples, shape (N, ...), and the
             indices of those that are trained on.
-        batch_size: Examples a step.
+        batch_size: The number of examples in each step.
     """
 
     classifiers: Sequence[Classifier]
@@ -118,12 +118,12 @@ class Fitting:
     def heads(
         self, networks: Sequence[Network], again: FitResult | None = None, checkpoint: Path | None = None
     ) -> FitResult:
-        """Fit the heads on frozen backbones: on embeddings that were computed once.
+        """Fit the heads on frozen backbones, with embeddings that were computed once.
 
         Args:
-            networks: Trained side by side, in place.
-            again: A fit of the same kind whose choice is repeated, where there are no labels to choose by.
-            checkpoint: File that the fit is saved to now and then and goes on from; None for none.
+            networks: The networks whose heads are trained side by side, in place.
+            again: The result of a fit of the same kind whose choice is repeated; None to choose by validation labels.
+            checkpoint: A file that the fit is saved to now and then, and goes on from if it exists; None for none.
 
         Raises:
             PipelineError: If the training diverged.
@@ -134,7 +134,7 @@ class Fitting:
             classifiers = [self._learner(network, self._rates) for network in networks]
             phase = Phase(classifiers, embeddings, self._spread, self.plan.train.graph.batch_size)
             return self._fit(phase, networks, again, checkpoint)
-        # what converges needs no rates, and no smoothing either, which is a penalty like l2
+        # a head that is fitted to convergence needs no rates, and no label smoothing, which is a penalty as l2 is
         classifiers = [self._learner(network, Rates()) for network in networks]
         labels = self.examples.labels
         lessons = [(embeddings[network.split.train], labels[network.split.train]) for network in networks]
@@ -144,7 +144,16 @@ class Fitting:
     def everything(
         self, networks: Sequence[Network], again: FitResult | None = None, checkpoint: Path | None = None
     ) -> FitResult:
-        """Train backbones and heads: on the labels, or on images without labels too. Arguments as of ``heads``."""
+        """Train backbones and heads together, in modes with consistency also on images without labels.
+
+        Args:
+            networks: The networks that are trained side by side, in place.
+            again: The result of a fit of the same kind whose choice is repeated; None to choose by validation labels.
+            checkpoint: A file that the fit is saved to now and then, and goes on from if it exists; None for none.
+
+        Raises:
+            PipelineError: If the training diverged, or the mode's own classifier cannot be used.
+        """
         train, images = self.plan.train, self.examples.images
         if self.plan.definition.consistency:
             consistent = [self._consistent(network) for network in networks]
@@ -174,12 +183,12 @@ class Fitting:
         )
 
     def _learner(self, network: Network, rates: Rates) -> Classifier:
-        """The classifier of a head on embeddings: the mode's own, if it needs no other images."""
+        """Make the classifier that trains a head on embeddings; the mode's own class unless that needs images."""
         own = Classifier if self.plan.definition.consistency else self._own_class(Classifier)
         return own(nn.Identity(), network.head, False, nn.Identity(), rates)
 
     def _consistent(self, network: Network) -> ConsistencyClassifier:
-        """The classifier of a mode with consistency."""
+        """Make the classifier of a mode with consistency."""
         plan, settings, known = self.plan, self.plan.train.consistency, network.split.train
         rule = where_both_agree if self.graph is not None else partial(where_confident, threshold=settings.threshold)
         return self._own_class(ConsistencyClassifier)(
@@ -192,10 +201,10 @@ class Fitting:
         )
 
     def _own_class(self, default: type[C]) -> type[C]:
-        """The class that the mode names for its classifier.
+        """Return the class that the mode names for its classifier, or else the default.
 
         Raises:
-            PipelineError: If it cannot be imported, or is not a kind of the default class.
+            PipelineError: If the class cannot be imported, or is no subclass of the default.
         """
         path = self.plan.definition.classifier
         if not path:
@@ -203,29 +212,29 @@ class Fitting:
         found = plugins.find(f"mode {self.plan.mode}: classifier", path, {}, "")
         if not (isinstance(found, type) and issubclass(found, default)):
             raise PipelineError(
-                f"mode {self.plan.mode}: classifier {path} is no {default.__name__}; make it a subclass of "
+                f"mode {self.plan.mode}: classifier {path} is not a {default.__name__}; make it a subclass of "
                 f"{default.__module__}:{default.__qualname__}"
             )
         return found
 
-    # --- what is learnt from: targets of all images, and the images that are trained on ---------------------------
+    # --- targets of all images, and the indices of the images that are trained on -----------------------------------
 
     def _given(self, split: LabelSplit) -> tuple[Tensor, Indices]:
-        """The labels of the split."""
+        """Return all labels, and the indices of the split's training part."""
         return self.examples.labels, split.train
 
     def _spread(self, split: LabelSplit) -> tuple[Tensor, Indices]:
-        """Soft labels of the pool."""
+        """Return the spread labels of all images, as probabilities, and the indices of the pool."""
         known = self.examples.labels.numpy()[split.train]
         scores = spread(self.graph, split.train, known, self.examples.classes, self.plan.train.graph.alpha)
         return soft_labels(scores, split.train, known), self._pool(split)
 
     def _unread(self, split: LabelSplit) -> tuple[Tensor, Indices]:
-        """The pool, of whose images no label is read."""
+        """Return -1 for all images, and the indices of the pool."""
         return torch.full_like(self.examples.labels, -1), self._pool(split)
 
     def _pool(self, split: LabelSplit) -> Indices:
-        """Every image but the validation ones, which early stopping could not judge by if they were learnt from."""
+        """Return the indices of all images but the validation part, which early stopping needs unseen."""
         return np.setdiff1d(np.arange(len(self.examples.labels)), split.val)
 
     # --- the fit --------------------------------------------------------------------------------------------------
@@ -233,7 +242,7 @@ class Fitting:
     def _fit(
         self, phase: Phase, networks: Sequence[Network], again: FitResult | None, checkpoint: Path | None
     ) -> FitResult:
-        """Train side by side in steps, as one recipe says for every mode."""
+        """Train the classifiers of a phase side by side, in steps, by the recipe that all modes share."""
         train, plan, x = self.plan.train, self.plan, phase.x
         learners, used = [], []
         for network, classifier in zip(networks, phase.classifiers, strict=True):
@@ -261,12 +270,12 @@ class Fitting:
     @property
     def _stopping(self) -> Stopping:
         train = self.plan.train
-        return Stopping(*(round(share * train.evaluations) for share in (train.minimum, train.patience)))
+        return Stopping(round(train.minimum * train.evaluations), round(train.patience * train.evaluations))
 
     def _measurement(
         self, classifiers: Sequence[Classifier], networks: Sequence[Network], x: Images
     ) -> Callable[[], Row]:
-        """Measures the networks: the mean over them of error and loss on each part of the labels that there is."""
+        """Return a function that measures error and loss on each part of the labels, as means over the networks."""
         labels, classes = self.examples.labels, self.examples.classes
         parts = []
         for network in networks:
@@ -291,5 +300,5 @@ class Fitting:
 
 
 def _same(again: FitResult, size: int) -> Rounds:
-    """As many rounds as another fit took to the measurement that it kept."""
+    """Return as many rounds as another fit took to the measurement that it kept."""
     return Rounds(again.kept + 1, "step", size)

@@ -1,7 +1,7 @@
 """The pretraining methods: what a method is, and how a name in the settings becomes one.
 
-Each other module of this folder is a built-in method: the module's name is the method's, its ``METHOD`` says all there
-is to know about it. A method from elsewhere is named by its import path, ``my_file:METHOD``, or by the name that an
+Each other module of this folder is a built-in method: the module has the method's name, and its ``METHOD`` is the
+method. A method from elsewhere is named by its import path, ``my_file:METHOD``, or by the name that an
 installed package gives it as an entry point ``pipeline.methods``; it takes the same path through the code. See
 docs/methods.md.
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from pipeline import plugins
-from pipeline.config import InvariancesConfig, NetworkConfig, PretrainConfig, as_dict
+from pipeline.config import InvariancesConfig, JsonObject, NetworkConfig, PretrainConfig, as_dict
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ BUILT_IN = {module.name: f"{__name__}.{module.name}:METHOD" for module in pkguti
 
 @dataclass(frozen=True)
 class Parts:
-    """What a method builds its model from.
+    """All that a method builds its model from.
 
     Attributes:
-        encoder: The network that is kept, with random weights: images (B, C, H, W) to (B, features). It has
-            ``out_features``.
+        encoder: The network that is kept, with random weights, from images (B, C, H, W) to features (B, features); its
+            attribute ``out_features`` is the number of features.
         shape: Channels, height and width of the images.
         config: The section ``pretrain``: settings that all methods have.
         invariances: The section ``invariances``: the changes that a corruption is made of.
@@ -55,13 +55,13 @@ class Parts:
     settings: Any
 
     def make_decoder(self) -> nn.Module:
-        """The decoder of the settings with random weights: (B, features) to logits (B, C, H, W)."""
+        """Make the decoder of the settings, with random weights, from features (B, features) to logits (B, C, H, W)."""
         from pipeline.training.trainer import make_decoder
 
         return make_decoder(self.config.decoder, int(self.encoder.out_features), self.shape)  # type: ignore[arg-type]
 
     def make_corruption(self) -> nn.Module:
-        """The random changes of the encoder's input, drawn anew for each image of a batch; the identity for none."""
+        """Make the module that changes the encoder's input at random, anew for each image; it may be the identity."""
         from pipeline.datasets.invariances import augmentation
 
         return augmentation(self.invariances, self.config.corruption)
@@ -83,34 +83,33 @@ def _plain_backbone(encoder: NetworkConfig, latent: int, shape: Shape) -> Backbo
 class Method:
     """One way to pretrain an encoder.
 
-    A method says what it can do, and the rest of the pipeline asks for that, never for a name. All but the first two
-    attributes have defaults that suit a method without a decoder.
+    A method declares what it can do, and the rest of the pipeline asks for that, never for a name. The defaults of the
+    optional attributes suit a method without a decoder.
 
     Attributes:
-        summary: What it is called in tables and sentences, such as "autoencoder".
-        make_model: Builds what is trained around the encoder, with random weights.
+        summary: The method's name in tables and sentences, such as "autoencoder".
+        make_model: Builds the model that is trained around the encoder, with random weights.
         settings: A frozen dataclass of the settings that this method alone has, each with a default. The section
             ``pretrain.args`` is checked against it.
-        decodes: Whether the model draws images from latents: it is then a ``models.pretraining.Reconstructing``.
-        has_prior: Whether latents are trained to follow N(0, 1), so that decoding draws of that makes images.
-        distorts: Whether it reads ``pretrain.corruption``.
-        trains: Whether anything is trained; otherwise the encoder is kept as it is made.
+        decodes: Whether the model makes images from latents; it is then a ``models.pretraining.Reconstructing``.
+        has_prior: Whether latents are trained to follow N(0, 1), so that images can be made from draws of it.
+        corrupts: Whether the method changes the encoder's input by ``pretrain.corruption``.
+        trains: Whether anything is trained; otherwise the encoder keeps its initial weights.
         make_backbone: Builds the encoder with random weights, and room for the standardisation of its features, from
             the encoder's settings, the width of the latent and the images' shape.
-        loss: What the loss is called in the report's sentence "its ... ended at 98.21 an image".
-        when: When to take this method: the end of the report's sentence "When to take this method: ...".
-        reference: The paper or page that it is from.
-        examine: Measures the finished model, in eval mode, on the images that were held out of pretraining: its own
-            settings, the model, uint8 images (N, C, H, W) and the artefact's folder to numbers for the manifest.
-            Tables go into the folder.
-        evaluate: Measures the finished model on the test images, for the stage sample: settings, model and images to
-            numbers.
-        explain: Sentences for the report on the numbers in the manifest: the manifest's outcome and the resolved
-            section ``pretrain`` to sentences.
+        loss: The name of the loss in the report's sentence "its ... ended at 98.21 an image".
+        when: When to use this method: the end of the report's sentence "When to take this method: ...".
+        reference: The paper or page that describes the method.
+        examine: Measures the finished model, in eval mode, on the images that were held out of pretraining. It takes
+            the method's own settings, the model, uint8 images (N, C, H, W) and the artefact's folder, where it may
+            write tables, and returns numbers for the manifest.
+        evaluate: Measures the finished model on the test images, for the stage sample. It takes the method's own
+            settings, the model and uint8 images (N, C, H, W), and returns numbers.
+        explain: Writes sentences for the report. It takes the manifest's outcome and the resolved section ``pretrain``.
 
     Raises:
-        PipelineError: If ``settings`` is no dataclass whose fields all have defaults, or a prior comes without a
-            decoder.
+        PipelineError: If ``settings`` is no dataclass, a field of it has no default, or a method with a prior does not
+            decode.
 
     Examples:
         >>> from pipeline.methods import find_method
@@ -124,7 +123,7 @@ class Method:
     settings: type = NoSettings
     decodes: bool = False
     has_prior: bool = False
-    distorts: bool = True
+    corrupts: bool = True
     trains: bool = True
     make_backbone: Callable[[NetworkConfig, int, Shape], Backbone] = _plain_backbone
     loss: str = "loss"
@@ -132,7 +131,7 @@ class Method:
     reference: str = ""
     examine: Callable[[Any, Any, Images, Path], dict[str, float]] | None = None
     evaluate: Callable[[Any, Any, Images], dict[str, float]] | None = None
-    explain: Callable[[dict[str, Any], dict[str, Any]], list[str]] | None = None
+    explain: Callable[[JsonObject, JsonObject], list[str]] | None = None
 
     def __post_init__(self) -> None:
         if not dataclasses.is_dataclass(self.settings):
@@ -148,24 +147,24 @@ class Method:
 
 
 def find_method(name: str) -> Method:
-    """The method of this name: a built-in one, an entry point's, or that at the import path "module:OBJECT".
+    """Return the method of this name, which may be built in, an entry point, or an import path "module:OBJECT".
 
     Raises:
-        PipelineError: If there is none, its module cannot be imported, or it is something else.
+        PipelineError: If there is no such object, its module cannot be imported, or it is no ``Method``.
     """
     return _find(name, tuple(sys.path))
 
 
-@functools.cache  # settings are resolved for each cell of a grid; looking through all installed packages takes a while
+@functools.cache  # each cell of a grid asks for it, and searching all installed packages takes a while
 def _find(name: str, path: tuple[str, ...]) -> Method:
     return plugins.find_instance(Method, "pretrain.method", name, BUILT_IN, ENTRY_POINTS)
 
 
 def own_settings(config: PretrainConfig) -> Any:
-    """The method's own settings: ``pretrain.args`` as an instance of the method's dataclass, with its defaults.
+    """Return the method's own settings: ``pretrain.args`` as an instance of the method's dataclass, with defaults.
 
     Raises:
-        PipelineError: If the method has no such setting, or the value is not allowed.
+        PipelineError: If the method has no setting of a given name, or a value is not allowed.
     """
     return _own_settings(config.method, json.dumps(config.args, sort_keys=True, default=str), tuple(sys.path))
 
@@ -181,8 +180,8 @@ def _own_settings(name: str, arguments: str, path: tuple[str, ...]) -> Any:
     return _checked(method.settings, given)
 
 
-def _checked(kind: type, given: dict[str, Any]) -> Any:
-    """An instance of a settings dataclass, each value checked against the type of its field."""
+def _checked(kind: type, given: JsonObject) -> Any:
+    """Make an instance of a settings dataclass, with each value checked against the type of its field."""
     from jsonargparse import ArgumentError, ArgumentParser
 
     parser, types = ArgumentParser(exit_on_error=False), get_type_hints(kind)
@@ -196,17 +195,17 @@ def _checked(kind: type, given: dict[str, Any]) -> Any:
 
 
 def corrupts(config: PretrainConfig, invariances: InvariancesConfig) -> bool:
-    """Whether the encoder's input is changed in training."""
-    return find_method(config.method).distorts and bool(invariances.amounts(config.corruption))
+    """Whether the encoder's input is changed at random while it is pretrained."""
+    return find_method(config.method).corrupts and bool(invariances.amounts(config.corruption))
 
 
-def resolved(config: PretrainConfig) -> dict[str, Any]:
-    """The section pretrain as plain JSON types, with all settings that the method reads and no others."""
+def resolved(config: PretrainConfig) -> JsonObject:
+    """Return the section ``pretrain`` as plain JSON types, with all settings that the method uses and no others."""
     method, settings = find_method(config.method), as_dict(config)
     settings["args"] = as_dict(own_settings(config))
     if not method.decodes:
         del settings["decoder"]
-    if not method.distorts:
+    if not method.corrupts:
         del settings["corruption"]
     if not method.trains:
         for name in ("epochs", "batch_size", "learning_rate", "weight_decay"):
@@ -217,30 +216,30 @@ def resolved(config: PretrainConfig) -> dict[str, Any]:
 # --- from settings to networks --------------------------------------------------------------------------------
 
 
-def architecture(config: PretrainConfig) -> dict[str, Any]:
-    """The settings that a backbone with random weights is made from; the method is one where it makes its own."""
+def architecture(config: PretrainConfig) -> JsonObject:
+    """Return the settings that a backbone is made from, as plain JSON types; the method only if it makes its own."""
     settings = as_dict(config.encoder) | {"latent": config.latent}
     plain = find_method(config.method).make_backbone is _plain_backbone
     return settings if plain else settings | {"method": config.method}
 
 
-def from_architecture(settings: dict[str, Any]) -> PretrainConfig:
-    """Settings that make the same backbone: the inverse of ``architecture``."""
-    encoder: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in settings.items()}
+def from_architecture(settings: JsonObject) -> PretrainConfig:
+    """Return a section ``pretrain`` that makes the same backbone: the inverse of ``architecture``."""
+    encoder: JsonObject = {k: tuple(value) if isinstance(value, list) else value for k, value in settings.items()}
     method, latent = encoder.pop("method", PretrainConfig.method), encoder.pop("latent")
     return PretrainConfig(method=method, latent=latent, encoder=NetworkConfig(**encoder))
 
 
 def new_backbone(config: PretrainConfig, shape: Shape) -> Backbone:
-    """The encoder with random weights, and room for the standardisation of its features."""
+    """Make a backbone: the encoder with random weights, and the standardisation of its features."""
     return find_method(config.method).make_backbone(config.encoder, config.latent, shape)
 
 
 def new_model(config: PretrainConfig, invariances: InvariancesConfig, shape: Shape, encoder: nn.Module) -> Pretraining:
-    """The method's model with random weights around an encoder.
+    """Make the method's model, with random weights, around an encoder.
 
     Raises:
-        PipelineError: If the method made something that cannot do what the method says.
+        PipelineError: If the model is not of the class that the method's flags promise.
     """
     from pipeline.models.pretraining import Pretraining, Reconstructing
 

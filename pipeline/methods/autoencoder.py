@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+from pipeline.config import JsonObject
 from pipeline.methods import Method, Parts
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def _make_model(parts: Parts) -> Autoencoder:
     return Autoencoder(parts.encoder, parts.make_decoder(), parts.make_corruption(), parts.settings.loss)
 
 
-def _explain(outcome: dict[str, Any], settings: dict[str, Any]) -> list[str]:
+def _explain(outcome: JsonObject, settings: JsonObject) -> list[str]:
     """Which images the two figures are of."""
     if settings["corruption"] and "holdout_loss" in outcome:
         return ["The left-out images are not corrupted, and BatchNorm's statistics are those of such images."]

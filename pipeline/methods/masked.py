@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pipeline.config import JsonObject
 from pipeline.errors import PipelineError
 from pipeline.methods import Method, Parts
 
@@ -39,7 +40,7 @@ def _make_model(parts: Parts) -> MaskedAutoencoder:
     return MaskedAutoencoder(parts.encoder, parts.make_decoder(), parts.make_corruption(), parts.settings.hidden)
 
 
-def _explain(outcome: dict[str, Any], settings: dict[str, Any]) -> list[str]:
+def _explain(outcome: JsonObject, settings: JsonObject) -> list[str]:
     """Say which share of the patches was hidden, and in which images."""
     share = f"In training, {100 * settings['args']['hidden']:g} % of each image's patches were hidden"
     return [f"{share}; of the left-out images, none." if "holdout_loss" in outcome else f"{share}."]

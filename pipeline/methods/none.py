@@ -20,7 +20,7 @@ METHOD = Method(
     summary="encoder as it is",
     make_model=_make_model,
     trains=False,
-    distorts=False,
+    corrupts=False,
     when="to see what features from elsewhere are worth here, such as those of ImageNet; with random weights, to see "
     "what the network alone is worth.",
     reference="Yosinski et al. 2014, https://arxiv.org/abs/1411.1792",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pipeline.config import NetworkConfig
+from pipeline.config import JsonObject, NetworkConfig
 from pipeline.errors import PipelineError
 from pipeline.methods import Method, Parts, Shape
 from pipeline.store import disk
@@ -110,7 +110,7 @@ def _evaluate(settings: Settings, model: VAE, images: Images) -> dict[str, float
     }
 
 
-def _explain(outcome: dict[str, Any], settings: dict[str, Any]) -> list[str]:
+def _explain(outcome: JsonObject, settings: JsonObject) -> list[str]:
     """The parts of the bound, and how much of the latent is used; nothing without held-out images."""
     sentences, own = [], settings["args"]
     if own["beta"] != 1 or own["free_bits"] > 0 or own["kl_warmup"] > 0:

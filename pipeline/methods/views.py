@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pipeline.config import JsonObject
 from pipeline.errors import PipelineError
 from pipeline.methods import Method, Parts, corrupts
 
@@ -53,7 +54,7 @@ def _make_model(parts: Parts) -> ViewAutoencoder:
     return ViewAutoencoder(parts.encoder, parts.make_decoder(), parts.make_corruption(), settings.projector, weights)
 
 
-def _explain(outcome: dict[str, Any], settings: dict[str, Any]) -> list[str]:
+def _explain(outcome: JsonObject, settings: JsonObject) -> list[str]:
     """How well clean images are drawn, and how far apart two views are."""
     if "holdout_loss" not in outcome:
         return []

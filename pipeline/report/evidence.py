@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pipeline.artefacts.metrics import Metrics
 from pipeline.artefacts.results import Comparison, SummaryRow
-from pipeline.config import Experiment, Settings
+from pipeline.config import Experiment, JsonObject
 from pipeline.datasets.facts import Facts
 from pipeline.invocation import command
 from pipeline.modes import MODES
@@ -88,7 +88,7 @@ class Evidence:
     rows: list[dict[str, str]]
     cells: list[MeasuredCell]
     manifest: Manifest[Metrics]
-    pretrained: Manifest[Settings] | None
+    pretrained: Manifest[JsonObject] | None
     losses: dict[str, list[float]]
     verdicts: list[tuple[Path, Verdict]]
     test_access: AccessCounts

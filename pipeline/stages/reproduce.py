@@ -1,4 +1,4 @@
-"""Stage reproduce: make a cell again, from its manifest alone, in a temporary place, and hold it against the first."""
+"""Stage reproduce: train a cell again from its manifest, in a temporary folder, and compare the two."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.artefacts import cell_settings, classifier, data_card, encoder
 from pipeline.artefacts.cell import Cell
 from pipeline.artefacts.cell_files import PREDICTIONS, WEIGHTS
 from pipeline.artefacts.metrics import Metrics
-from pipeline.config import Experiment, as_dict, from_dict
+from pipeline.config import Experiment, JsonObject, as_dict, from_dict
 from pipeline.datasets import loading
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
@@ -28,17 +28,23 @@ from pipeline.store.provenance import Provenance
 
 
 class MismatchError(PipelineError):
-    """What was made again differs by more than is allowed; what was found stands above the message."""
+    """The new cell differs from the first by more than the tolerance; the differences are printed before."""
 
     status = 1
 
 
 def run(config: Experiment, cell: str, tolerance: float) -> Path:
-    """Train a cell again, and its encoder before it, say whether the two match, and return the cell's folder.
+    """Train a cell and its encoder again, say whether the new cell equals the first, and return the first one's folder.
+
+    Args:
+        config: The experiment; it names the data, and all code of the user's own that the cell was made with.
+        cell: The folder of the cell.
+        tolerance: The share of the test images, 0 to 1, that may be classified differently.
 
     Raises:
-        PipelineError: The folder is no cell, was changed, or names code that the settings do not name, too.
-        MismatchError: More test images than the tolerance allows are classified otherwise.
+        PipelineError: If the folder is no cell or was changed, or its manifest names code that the settings do not
+            name.
+        MismatchError: If more test images than the tolerance allows are classified differently.
     """
     if not 0 <= tolerance <= 1:
         raise PipelineError(f"tolerance: {tolerance} is not allowed; expected a share of the test images, 0 to 1")
@@ -54,17 +60,17 @@ def run(config: Experiment, cell: str, tolerance: float) -> Path:
         differing = _compare(folder, manifest, again)
     if differing > tolerance:
         raise MismatchError(
-            f"{folder} was not reproduced: {percent(differing)} % of the test images are classified otherwise, "
+            f"{folder} was not reproduced: {percent(differing)} % of the test images are classified differently, "
             f"{percent(tolerance)} % are allowed"
         )
     return folder
 
 
 def _make_again(experiment: Experiment, made_from: Inputs, fingerprint: str) -> Path:
-    """Every stage that leads to the cell; the new cell's folder.
+    """Run every stage that leads to the cell, and return the new cell's folder.
 
     Raises:
-        PipelineError: The data are other ones, or this version makes something else of the manifest.
+        PipelineError: If the data are not the same, or this version understands the manifest differently.
     """
     loading.prepare(experiment.data)
     data_card.build(experiment)
@@ -83,7 +89,9 @@ def _make_again(experiment: Experiment, made_from: Inputs, fingerprint: str) -> 
     )
     again = cell.artefact()
     if again.fingerprint != fingerprint:
-        raise PipelineError("this version of the pipeline reads the cell's settings otherwise; use the cell's own")
+        raise PipelineError(
+            "this version understands the cell's settings differently; use the version that made the cell"
+        )
     if find_mode(cell.mode).pretrained:
         encoder.build(experiment)
     return again.build()
@@ -93,9 +101,9 @@ def _make_again(experiment: Experiment, made_from: Inputs, fingerprint: str) -> 
 
 
 def _experiment(config: Experiment, folder: Path, made_from: Inputs, place: Path) -> Experiment:
-    """The experiment that makes the same cell, below another folder.
+    """Return the experiment that makes the same cell, in another folder.
 
-    Code that only a manifest names is never run: it has to be named by the settings, too.
+    Code that a manifest names is run only if the user's settings name it, too.
     """
     mode = made_from["mode"]
     check_trusted(folder, mode, {*config.grid.modes, *config.train.modes}, f"--grid.modes '[\"{mode}\"]'")
@@ -132,28 +140,28 @@ def _experiment(config: Experiment, folder: Path, made_from: Inputs, place: Path
     return experiment
 
 
-def _encoder(home: Path, made_from: Inputs) -> tuple[dict[str, Any], dict[str, float], int]:
-    """The section pretrain, the invariances that it used, and the number of threads that it was trained with."""
+def _encoder(home: Path, made_from: Inputs) -> tuple[JsonObject, dict[str, float], int]:
+    """Return the section ``pretrain``, the invariances that it used, and the number of threads of its training."""
     if "pretrained" in made_from:
         manifest = encoder.find_manifest(home, made_from["pretrained"])
-        settings: dict[str, Any] = manifest["inputs"]["pretrain"]
+        settings: JsonObject = manifest["inputs"]["pretrain"]
         return settings, manifest["inputs"].get("invariances", {}), manifest["outcome"]["threads"]
     settings = as_dict(methods.from_architecture(made_from["encoder"]))
     return settings | made_from.get("track_unseen_error", {}), {}, 0
 
 
-# --- the two, side by side ------------------------------------------------------------------------------------
+# --- comparing the two ----------------------------------------------------------------------------------------
 
 
 def _compare(folder: Path, manifest: Manifest[Metrics], again: Path) -> float:
-    """Print what is equal and what is not; the share of test images that are classified otherwise."""
+    """Print what is equal and what is not; return the share of test images that are classified differently."""
     new = open_artefact(again, "run it again")
     first, second = _predictions(folder), _predictions(again)
     differing = float((first != second).mean()) if first.shape == second.shape else 1.0
     same_weights = disk.sha256_file(folder / WEIGHTS) == disk.sha256_file(again / WEIGHTS)
     e_out = [percent(found["outcome"]["e_out"]["error"]) for found in (manifest, new)]
     print(f"weights: {'the same to the bit' if same_weights else 'not the same bits'}")
-    print(f"test images: {percent(differing)} % classified otherwise; E_out was {e_out[0]} %, is {e_out[1]} %")
+    print(f"test images: {percent(differing)} % classified differently; E_out was {e_out[0]} %, is {e_out[1]} %")
     for what, was, now in _differences(manifest["provenance"], new["provenance"]):
         print(f"made elsewhere: {what} was {was}, is {now}")
     return differing
@@ -166,7 +174,7 @@ def _predictions(folder: Path) -> np.ndarray[Any, Any]:
 
 
 def _differences(was: Provenance, now: Provenance) -> Iterator[tuple[str, object, object]]:
-    """What of the machine and its software is not the same."""
+    """Yield the name and both values of everything that differs in machine and software."""
     for name in ("python", "platform", "machine", "cpus", "revision"):
         if was[name] != now[name]:
             yield name, was[name], now[name]

@@ -1,4 +1,4 @@
-"""Stage sample: pictures of what the decoder makes of its latent space, and the method's measures on test images."""
+"""Stage sample: pictures that the decoder makes of the latent space, and the method's measures on test images."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from pipeline.models.generation import LatentGaussian
     from pipeline.models.pretraining import Reconstructing
 
-MOST = 10_000  # samples in one picture
-COLUMNS = 10  # images a row of reconstructions and interpolations
-PAIRS = 8  # lines of interpolations
+MOST = 10_000  # the largest number of samples in a picture
+COLUMNS = 10  # the number of images in each row of reconstructions and interpolations
+PAIRS = 8  # the number of pairs of images that are interpolated
 
 
 class Outcome(TypedDict):
-    """What came of sampling.
+    """The results of sampling, for the manifest.
 
     Attributes:
-        latents_from: Where latents were drawn from, in words.
-        test_images: Number of test images that were measured; missing where the method measures none.
-        test: What the method measures on them.
+        latents_from: The distribution that latents were drawn from, in words.
+        test_images: The number of test images that were measured; missing if the method measures nothing on them.
+        test: The method's measurements on them, by name.
     """
 
     latents_from: str
@@ -39,7 +39,7 @@ class Outcome(TypedDict):
 
 
 def run(config: Experiment, count: int, seed: int) -> Path:
-    """Draw the pictures unless they are there, say what they show, and return their folder.
+    """Make the pictures unless they are there, print what they show, and return their folder.
 
     Raises:
         PipelineError: If the number of samples or the seed is out of range, the method draws no images, or stage
@@ -96,7 +96,7 @@ def _make(config: Experiment, count: int, seed: int, folder: Path) -> Outcome:
 
 
 def _shown(config: Experiment, train: ImageData) -> torch.Tensor:
-    """The first training images held out of pretraining, or of those it saw if there is no pair of others."""
+    """Return the first images that were held out of pretraining, or the first that it saw if fewer than two were."""
     held_out, seen = encoder.split_holdout(config, len(train))
     chosen = held_out if len(held_out) > 1 else seen
     shown: torch.Tensor = train.images[chosen[: max(3 * COLUMNS, 2 * PAIRS)]]
@@ -106,7 +106,7 @@ def _shown(config: Experiment, train: ImageData) -> torch.Tensor:
 def _draw(
     model: Reconstructing, latent: LatentGaussian, shown: torch.Tensor, count: int, seed: int
 ) -> dict[str, tuple[torch.Tensor, int]]:
-    """By the picture's name, its images and how many of them make a row."""
+    """Return the images of each picture, and the number of images in its rows, by the picture's name."""
     import torch
 
     from pipeline.models import generation
@@ -116,7 +116,7 @@ def _draw(
     lines = torch.split(as_input(shown[: len(shown) // width * width]), width)
     pictures = {
         "samples": (generation.sample(model, latent, count, seed), max(1, round(count**0.5))),
-        # a row of images, below it what was made of them
+        # a row of images, and below it their reconstructions
         "reconstructions": (torch.cat([torch.cat([x, generation.reconstruct(model, x)]) for x in lines]), width),
         "interpolations": (
             generation.interpolate(model, shown[:pairs], shown[pairs : 2 * pairs], COLUMNS),
@@ -129,7 +129,7 @@ def _draw(
 
 
 def _evaluate(config: Experiment, model: Reconstructing, dataset: Dataset) -> dict[str, float] | None:
-    """What the method measures on the test images, opened here once, when nothing is left to be chosen."""
+    """Return the method's measurements on the test images, which are opened here, when nothing is left to be chosen."""
     evaluate = methods.find_method(config.pretrain.method).evaluate
     if evaluate is None or not len(dataset.test):
         return None

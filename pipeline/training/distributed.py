@@ -31,7 +31,7 @@ def join(runtime: RuntimeConfig) -> Fabric:
     A process that is started here runs the same command; it finds out here which one it is.
 
     Raises:
-        PipelineError: The devices are not there, or not as many processes were started as the settings say.
+        PipelineError: If the devices are missing, or the number of processes is not the one of the settings.
     """
     try:
         fabric = Fabric(
@@ -46,13 +46,13 @@ def join(runtime: RuntimeConfig) -> Fabric:
 
 
 class OneBatch(pl.Callback):
-    """Makes many processes' steps those of one process that is given the whole batch."""
+    """A callback with which several processes take the same steps as one process that has the whole batch."""
 
     def __init__(self) -> None:
         self.weight = 1.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw other corruptions than the first process, which draws those that it would draw alone."""
+        """Give each process but the first its own random numbers; the first keeps those that it would have alone."""
         if trainer.global_rank:
             mixed = np.random.SeedSequence((torch.initial_seed(), trainer.global_rank))
             pl.seed_everything(int(mixed.generate_state(1)[0]), verbose=False)
@@ -60,12 +60,12 @@ class OneBatch(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Weigh by the share of the images: shares differ by one where the batch cannot be divided evenly."""
+        """Set the weight of this process's loss: parts of a batch that cannot be divided evenly differ by one image."""
         batches = trainer.train_dataloader
         assert isinstance(batches, Batches)
         self.weight = len(batch[1]) * trainer.world_size / batches.size(batch_idx)
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: torch.Tensor) -> None:
-        """The mean over the processes then is the mean over the images."""
+        """Scale the gradients so that their mean over the processes is the mean over the images."""
         weight = self.weight
         loss.register_hook(lambda gradient: gradient * weight)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""What is kept of a training while it goes on: its history, the best weights, a bar, curves."""
+"""Callbacks that record a training: its history and the selected weights, a progress bar, curves for TensorBoard."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ History = list[Row]
 
 @dataclass(frozen=True)
 class Rounds:
-    """The rounds of a training, after each of which it is measured: epochs, or so many steps.
+    """The rounds of a training, which is measured after each of them: epochs, or a number of steps.
 
     Attributes:
-        count: Largest number of rounds.
-        unit: What history counts in, "epoch" or "step".
-        size: Units a round.
-        stopping: When training ends before its time and which weights are kept; None trains all rounds and keeps the
-            last weights.
+        count: The largest number of rounds.
+        unit: The unit that the history counts in, "epoch" or "step".
+        size: The number of units in a round.
+        stopping: When the training ends early; the selected weights are kept. None trains all rounds and keeps the last
+            weights.
     """
 
     count: int
@@ -41,12 +41,12 @@ class Rounds:
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a training left behind, beside the weights.
+    """The result of a training, beside the weights.
 
     Attributes:
-        history: One row a measurement, in their order.
-        kept: Number of the row whose weights the model holds now, from 0.
-        most: Number of rows that there could have been.
+        history: One row for each measurement, in order.
+        kept: The number of the row whose weights the model has now, from 0.
+        most: The number of rows of a training that is not stopped early.
     """
 
     history: History
@@ -55,25 +55,25 @@ class FitResult:
 
     @property
     def row(self) -> Row:
-        """The row whose weights the model holds now."""
+        """The row of history whose weights the model has now."""
         return self.history[self.kept]
 
     @property
     def stopped_early(self) -> bool:
-        """Whether training ended before its time."""
+        """Whether the training ended before its last round."""
         return len(self.history) < self.most
 
 
 class Recorder(pl.Callback):
-    """Keeps the history, and the selected weights in memory; Lightning leaves a model with its last ones.
+    """A callback that records the history, keeps the selected weights in memory, and stops the training.
 
-    It stops the training, too: Lightning's EarlyStopping wants the number logged, which takes as long as several steps
-    of a head.
+    Lightning's EarlyStopping is not used: it needs the number to be logged, which takes as long as several steps of a
+    head.
 
     Args:
-        network: Whose weights are kept.
-        measure: Called after each round; its numbers make the row of history.
-        rounds: How the training is divided.
+        network: The network whose weights are kept.
+        measure: Returns the numbers of a row of history; called after each round.
+        rounds: How the training is divided into rounds, and when it ends.
     """
 
     def __init__(self, network: nn.Module, measure: Callable[[], Row], rounds: Rounds) -> None:
@@ -81,25 +81,27 @@ class Recorder(pl.Callback):
         self.history: History = []
         self.selection = Selection()
         self.kept_weights: dict[str, torch.Tensor] | None = None
-        self.losses = torch.empty(0)  # of the round's steps
+        self.losses = torch.empty(0)  # the losses of the steps of this round
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Keep the step's loss."""
+        """Store the loss of the step."""
         loss: torch.Tensor = outputs["loss"]
         if batch_idx == 0:
-            # one tensor for all: one kept from each step would lie between the large ones and hold the heap open
+            # one tensor for all, since small ones from each step would fragment the heap
             self.losses = loss.new_empty(int(trainer.num_training_batches))
-        self.losses[batch_idx] = loss  # read at the round's end only: a device need not wait for it at each step
+        self.losses[batch_idx] = (
+            loss  # not read before the end of the round, so that the device need not wait at each step
+        )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Measure, keep the weights if they are the ones to keep, and stop the training if it is to stop.
+        """Add a row to the history, keep the weights if they are selected, and decide whether the training stops.
 
         Raises:
-            PipelineError: If a number is not finite.
+            PipelineError: If a number of the row is not finite.
         """
-        train_loss = trainer.strategy.reduce(self.losses.mean(), reduce_op="mean")  # over what trains together
+        train_loss = trainer.strategy.reduce(self.losses.mean(), reduce_op="mean")  # the mean over all processes
         done = (trainer.current_epoch + 1) * self.rounds.size
         row = {self.rounds.unit: float(done), "train_loss": float(train_loss)}
         if trainer.is_global_zero:
@@ -117,16 +119,16 @@ class Recorder(pl.Callback):
             trainer.should_stop |= self.selection.ends(self.rounds.stopping)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint holds of this callback."""
+        """Return the history, the selection and the kept weights, for a checkpoint."""
         return {"history": self.history, "selection": vars(self.selection), "kept_weights": self.kept_weights}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore the history, the selection and the kept weights from a checkpoint."""
         self.history, self.kept_weights = state_dict["history"], state_dict["kept_weights"]
         self.selection = Selection(**state_dict["selection"])
 
     def finish(self) -> FitResult:
-        """Put the kept weights back and hand out the history."""
+        """Load the kept weights into the network, and return the result of the training."""
         if self.kept_weights is None:
             return FitResult(self.history, len(self.history) - 1, self.rounds.count)
         self.network.load_state_dict(self.kept_weights)
@@ -134,7 +136,7 @@ class Recorder(pl.Callback):
 
 
 class TensorBoard(pl.Callback):
-    """Writes each row of history as events."""
+    """A callback that writes each row of history as events for TensorBoard."""
 
     def __init__(self, folder: Path, recorder: Recorder) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -147,11 +149,11 @@ class TensorBoard(pl.Callback):
         for name, value in row.items():
             if name != "epoch":
                 self.writer.add_scalar(name, value, int(row["epoch"]))
-        self.writer.flush()  # a run is looked at while it goes on
+        self.writer.flush()  # so that curves can be seen while the training goes on
 
 
 class Progress(pl.Callback):
-    """A bar over all steps with rate and time left; a line an epoch where the output is not a terminal."""
+    """A callback that shows a progress bar over all steps, or prints a line for each epoch if there is no terminal."""
 
     def __init__(self, description: str, recorder: Recorder) -> None:
         self.description, self.recorder = description, recorder
@@ -162,7 +164,7 @@ class Progress(pl.Callback):
         total = int(trainer.estimated_stepping_batches)
         self.bar = tqdm(
             total=total,
-            initial=trainer.global_step,  # not 0 where a killed training goes on
+            initial=trainer.global_step,  # not 0 if a killed training goes on
             desc=self.description,
             unit="step",
             disable=None,
@@ -175,7 +177,7 @@ class Progress(pl.Callback):
         self.bar.update()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Say what was measured."""
+        """Show the numbers of the last row of history."""
         assert self.bar is not None
         row = self.recorder.history[-1]
         numbers = ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "epoch")

@@ -35,7 +35,7 @@ def test_a_cell_comes_out_the_same_to_the_bit(
     assert again(folder, "--tolerance=0") == 0
     said = capsys.readouterr().out
     assert "weights: the same to the bit" in said
-    assert "test images: 0.00 % classified otherwise" in said
+    assert "test images: 0.00 % classified differently" in said
     assert "made elsewhere" not in said
     assert {path: path.stat().st_mtime_ns for path in runs.rglob("*")} == before
 
@@ -72,8 +72,10 @@ def test_what_differs_is_told(runs: Path, tiny: Run, tmp_path: Path, capsys: pyt
     forge(folder)
     assert again(folder) == 1
     captured = capsys.readouterr()
-    assert "test images: 5.00 % classified otherwise" in captured.out
-    assert "was not reproduced: 5.00 % of the test images are classified otherwise, 1.00 % are allowed" in captured.err
+    assert "test images: 5.00 % classified differently" in captured.out
+    assert (
+        "was not reproduced: 5.00 % of the test images are classified differently, 1.00 % are allowed" in captured.err
+    )
     machine = {"python": "2.7", "platform": "x", "machine": "vax", "cpus": 1, "revision": "r"}
     forge(folder, provenance={**machine, "packages": {"torch": "0.1"}})
     assert again(folder, "--tolerance=0.06") == 0
