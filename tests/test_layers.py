@@ -24,7 +24,7 @@ LAYERS = (
     ("artefacts",),
     ("learning", "parallel"),
     ("methods",),
-    ("evaluation", "labelling"),
+    ("evaluation", "labelling", "choosing"),
     ("training",),
     ("datasets",),
     ("models",),

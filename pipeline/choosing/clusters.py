@@ -1,0 +1,117 @@
+"""Clusters of look-alikes, from which strategies take one image each, and the order in which they are labelled."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics.pairwise import euclidean_distances
+from threadpoolctl import threadpool_limits
+
+from pipeline.choosing import Choice, Floats, Indices, Pool, margins, unlabelled
+
+FITTED = 50_000  # images that centres are fitted to at most, drawn at random; all images are assigned to them
+STARTS = 3  # of k-means; the best is kept
+CHUNK = 50_000  # images whose distances to the centres are held at a time
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """A partition of the images.
+
+    Attributes:
+        centres: Shape (K, D).
+        of: The cluster of each image, shape (N,).
+        distances: From each image to its cluster's centre, shape (N,).
+        weights: What the images of each cluster weigh together, shape (K,).
+    """
+
+    centres: Floats
+    of: Indices
+    distances: Floats
+    weights: Floats
+
+
+def find_clusters(pool: Pool) -> Clusters:
+    """Find as many clusters as images will have a label, by k-means.
+
+    Where there are probabilities, an image weighs the more the less sure the classifier is (Zhdanov 2019, Diverse
+    mini-batch active learning, arXiv 1901.05954), so that there are more clusters where more is unknown.
+    """
+    points, count = pool.embeddings, len(pool.labelled) + pool.count
+    importance = np.ones(len(points)) if pool.probabilities is None else 1.01 - margins(pool.probabilities)
+    fitted = np.arange(len(points))
+    if len(points) > FITTED:
+        fitted = np.sort(pool.generator.choice(len(points), max(FITTED, count), replace=False))
+    model = KMeans(count, n_init=STARTS, random_state=int(pool.generator.integers(2**31)))
+    with threadpool_limits(1), warnings.catch_warnings():  # the same sums, whatever the number of cores
+        warnings.simplefilter("ignore", ConvergenceWarning)  # equal images make fewer clusters than were asked for
+        centres = model.fit(points[fitted], sample_weight=importance[fitted]).cluster_centers_
+        of, distances = _assign(points, centres)
+    weights = np.bincount(of, weights=importance, minlength=count).astype(np.float64)
+    return Clusters(centres, of, distances, weights)
+
+
+def choose_from_clusters(pool: Pool, choose_one: Callable[[Clusters, Indices], int], reason: str) -> Choice:
+    """Choose an image of each of the heaviest clusters that hold no labelled image yet.
+
+    They come in the order in which they cover the clusters best: each is the one that most lessens the mean distance
+    from an image to the nearest centre before it (the greedy algorithm for k-medians).
+
+    Args:
+        pool: The images.
+        choose_one: From the clusters, and the indices of those images of one of them that have no label, to the index
+            of the one that is to be labelled.
+        reason: What the image is in its cluster, such as "nearest to the centre".
+    """
+    clusters = find_clusters(pool)
+    candidates = unlabelled(pool)
+    members = np.bincount(clusters.of[candidates], minlength=len(clusters.centres))
+    covered = np.zeros(len(members), dtype=bool)
+    covered[clusters.of[pool.labelled]] = True
+    free = np.flatnonzero((members > 0) & ~covered)
+    free = free[np.argsort(-clusters.weights[free], kind="stable")][: pool.count]
+    ordered = _covering_order(clusters, np.flatnonzero(covered), free)
+    index, reasons = [], []
+    for cluster in ordered.tolist():
+        own = candidates[clusters.of[candidates] == cluster]
+        index.append(choose_one(clusters, own))
+        reasons.append(f"{reason} of a cluster of {members[cluster]} images")
+    # equal images leave clusters empty: what is missing are the images farthest from their centres
+    left = np.setdiff1d(candidates, index)
+    left = left[np.argsort(-clusters.distances[left], kind="stable")][: pool.count - len(index)]
+    index += left.tolist()
+    reasons += ["far from the centre of its cluster"] * len(left)
+    chosen = np.array(index)
+    return Choice(chosen, clusters.of[chosen], tuple(reasons))
+
+
+def _covering_order(clusters: Clusters, covered: Indices, free: Indices) -> Indices:
+    """Put clusters in the order in which they cover all, given those that hold a labelled image."""
+    between = euclidean_distances(clusters.centres)
+    nearest = np.minimum(between.max(), between[covered].min(0, initial=np.inf))
+    left, order = free.tolist(), []
+    while left:
+        costs = np.minimum(nearest, between[left]) @ clusters.weights
+        first = left.pop(int(costs.argmin()))
+        nearest = np.minimum(nearest, between[first])
+        order.append(first)
+    return np.array(order, dtype=np.int64)
+
+
+def _assign(points: Floats, centres: Floats) -> tuple[Indices, Floats]:
+    """The nearest centre of each point, and the distance to it."""
+    squares = (centres**2).sum(1)
+    of, distances = [], []
+    for start in range(0, len(points), CHUNK):
+        chunk = points[start : start + CHUNK]
+        partial = squares - 2 * chunk @ centres.T
+        nearest = partial.argmin(1)
+        least = partial[np.arange(len(chunk)), nearest] + (chunk**2).sum(1)
+        of.append(nearest)
+        distances.append(np.sqrt(np.maximum(least, 0)))
+    return np.concatenate(of), np.concatenate(distances)
