@@ -120,7 +120,7 @@ def choose(name: str, pool: Pool) -> Choice:
 
 
 def _broken_contract(pool: Pool, chosen: Choice) -> str:
-    """What is wrong with a choice, in words; "" if nothing is."""
+    """Say what is wrong with a choice; "" if nothing is."""
     index, total = np.asarray(chosen.index), len(pool.embeddings)
     sizes = {len(index), len(chosen.cluster), len(chosen.reasons)}
     if sizes != {pool.count}:
