@@ -2,8 +2,9 @@
 
     python -m benchmarks.cost docs/label_efficiency.csv
 
-A cell takes a fixed time (reading, measuring on the test images) and a time for every image that it is trained on in
-every epoch. Both are fitted, mode by mode, on all budgets but the largest, which is predicted.
+A cell takes a fixed time (reading, measuring, predicting the test images) and a time for every step of its training. Both
+are fitted, mode by mode, on all budgets but the largest, which is predicted. Modes whose trainings have as many steps at
+every budget, and heads that are fitted to convergence, have a mean time only.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.modes import find_mode
+from pipeline.modes import MODES
 
 
 class Fit(NamedTuple):
-    """Seconds of a cell of one mode: fixed + rate x labelled images trained on x epochs.
+    """Seconds of a cell of one mode: fixed + rate x steps.
 
     Attributes:
         fixed: Seconds.
-        rate: Seconds an image and epoch.
+        rate: Seconds a step; 0 where the number of steps is the same at every budget, or there are none.
         predicted: Mean seconds of a cell at the largest budget, which the fit has not seen.
         measured: The same, as recorded.
     """
@@ -37,38 +38,37 @@ class Fit(NamedTuple):
 
 
 def fit(rows: list[dict[str, str]]) -> dict[str, Fit]:
-    """The model of each mode that has epochs."""
+    """Fit the model of each mode of a results.csv; classical baselines, which record no seconds of a mode, are left out."""
     cells = defaultdict(list)
     for row in rows:
-        if row["stopped_epoch"]:
-            mode = find_mode(row["mode"])
-            # these train on every image in every epoch, whatever the labels are
-            images = 0 if mode.spreads_labels or mode.consistency else int(row["n_train"])
-            cells[row["mode"]].append((int(row["labels"]), images * int(row["stopped_epoch"]), float(row["seconds"])))
+        if row["mode"] in MODES:
+            steps = float(row["last"]) if row["unit"] == "step" else 0.0
+            cells[row["mode"]].append((int(row["labels"]), steps, float(row["seconds"])))
     return {mode: _fit(np.array(measured)) for mode, measured in sorted(cells.items())}
 
 
 def _fit(measured: npt.NDArray[np.float64]) -> Fit:
-    labels, work, seconds = measured.T
+    labels, steps, seconds = measured.T
     held_out = labels == labels.max()
     # seconds spread in proportion to themselves: relative errors are squared
-    design = np.stack([np.ones_like(work), work], axis=1)[~held_out] / seconds[~held_out, None]
-    fixed, rate = np.linalg.lstsq(design, np.ones(len(design)))[0]
-    return Fit(fixed, rate, float(fixed + rate * work[held_out].mean()), float(seconds[held_out].mean()))
+    columns = [np.ones_like(steps)] if np.ptp(steps) == 0 else [np.ones_like(steps), steps]
+    design = np.stack(columns, axis=1)[~held_out] / seconds[~held_out, None]
+    fixed, rate = [*np.linalg.lstsq(design, np.ones(len(design)))[0], 0.0][:2]
+    return Fit(fixed, rate, float(fixed + rate * steps[held_out].mean()), float(seconds[held_out].mean()))
 
 
 def table(rows: list[dict[str, str]]) -> str:
-    """The fits as rows of Markdown."""
+    """Write the fits as rows of Markdown."""
     lines = [
-        "| mode | fixed, s | an image and epoch, ms | a cell at the largest budget: predicted | measured |",
+        "| mode | fixed, s | a step, ms | a cell at the largest budget: predicted | measured |",
         "|---|---:|---:|---:|---:|",
     ]
     lines += [
-        f"| {mode} | {found.fixed:.1f} | {1000 * found.rate:.2f} | {found.predicted:.0f} s | {found.measured:.0f} s |"
+        f"| {mode} | {found.fixed:.1f} | {1000 * found.rate:.1f} | {found.predicted:.1f} s | {found.measured:.1f} s |"
         for mode, found in fit(rows).items()
     ]
     hours = sum(float(row["seconds"]) for row in rows) / 3600
-    return "\n".join([*lines, "", f"{len(rows)} cells and baselines, {hours:.2f} core-hours."])
+    return "\n".join([*lines, "", f"{len(rows)} cells, {hours:.2f} hours of one process."])
 
 
 if __name__ == "__main__":
