@@ -62,7 +62,7 @@ def read_label_table(
         raise PipelineError(f"{path}: it cannot be told which column holds the {wanted}s; call it {wanted}")
     names, labels, lines = [], [], []
     for line, cells in table.rows():
-        names.append(plain_name(cells[key]))
+        names.append(plain_name(unguarded(cells[key].strip())))
         labels.append("" if column is None else unguarded(cells[column].strip()))
         lines.append(line)
     if not names:
@@ -88,7 +88,7 @@ def plain_name(text: str) -> str:
     >>> plain_name(r" .\cat\1.png")
     'cat/1.png'
     """
-    return unicodedata.normalize("NFC", unguarded(text.strip()).replace("\\", "/")).removeprefix("./")
+    return unicodedata.normalize("NFC", text.strip().replace("\\", "/")).removeprefix("./")
 
 
 def as_labels(path: Path, labels: npt.NDArray[np.str_]) -> npt.NDArray[np.int64] | npt.NDArray[np.str_]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.datasets.label_table import NUMBER_NAMES
 from pipeline.datasets.text_table import FILE_NAMES, INDEX_NAMES, LABEL_NAMES
 from pipeline.errors import PipelineError
 from pipeline.labelling.pictures import Picture, embed
@@ -20,7 +21,7 @@ PAGE = "label.html"
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("table.js", "state.js", "label.js")  # one after the other
 
-LONGEST, LONGEST_BESIDE = 384, 112  # pixels of the longer side of an image, and of a look-alike beside it
+LONGEST, LONGEST_BESIDE = 512, 112  # pixels of the longer side of an image, and of a look-alike beside it
 BYTES = 6_500_000  # of all pictures together; as text in the page they take a third more
 SHARE = 0.6  # of the bytes for the images that are asked about; the rest is for look-alikes
 
@@ -28,8 +29,8 @@ SHARE = 0.6  # of the bytes for the images that are asked about; the rest is for
 def write_page(folder: Path, request: LabelRequest) -> Path:
     """Write ``label.html``, on which a person labels images and from which they save ``labels.csv``.
 
-    The page is one file, needs no network, and keeps what was labelled in the browser's local storage, by the images
-    that it shows: the same images in a page that is written again are labelled as they were.
+    The page is one file, needs no network, and keeps what was labelled in the browser's local storage, by its title and
+    the images that it shows: a page that is written again with the same images is labelled as it was.
 
     Args:
         folder: Where the page is written; it is made if it is not there.
@@ -97,9 +98,9 @@ def _data(request: LabelRequest) -> dict[str, Any]:
     shown = {item.name for item in request.items}
     others = [[name, label] for name, label in request.kept.items() if name not in shown]
     return {
-        "key": _key(items),
+        "key": _key(request.title, items),
         "column": image_column([*shown, *request.kept]),
-        "columns": {"names": [*FILE_NAMES, *INDEX_NAMES], "labels": LABEL_NAMES},
+        "columns": {"names": [*FILE_NAMES, *INDEX_NAMES], "numbers": NUMBER_NAMES, "labels": LABEL_NAMES},
         "classes": list(dict.fromkeys(request.classes)),
         "mayAdd": request.may_add_classes,
         "kept": others,
@@ -120,10 +121,10 @@ def _item(item: Item, most: int, most_beside: int) -> dict[str, Any]:
     }
 
 
-def _key(items: Sequence[dict[str, Any]]) -> str:
-    """Make the key of the browser's storage under which the answers are kept, from the images and their names."""
+def _key(title: str, items: Sequence[dict[str, Any]]) -> str:
+    """Make the key of the browser's storage under which the answers are kept: other images, other answers."""
     shown = [[item["name"], item["picture"]["src"]] for item in items]
-    return "labels " + hashlib.sha256(_as_json(sorted(shown)).encode()).hexdigest()[:32]
+    return "labels " + hashlib.sha256(_as_json([title, *sorted(shown)]).encode()).hexdigest()[:32]
 
 
 def _as_json(content: Any) -> str:

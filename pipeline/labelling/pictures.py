@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 LOSSLESS = 96  # pixels of the longer side up to which a picture is kept to the pixel
-QUALITIES = (88, 75, 60, 40)  # of JPEG, tried in turn until the picture is small enough
+QUALITIES = (88, 65)  # of JPEG, tried in turn before the picture is reduced
 SMALLEST = 48  # pixels of the longer side below which no picture is reduced
 
 
@@ -43,7 +43,7 @@ def embed(image: Pixels, longest: int, most: int) -> Picture:
     if max(picture.size) > longest:
         picture.thumbnail((longest, longest), Resampling.LANCZOS)
     if max(picture.size) <= LOSSLESS:
-        content = _write(picture, "PNG", optimize=True)
+        content = _write(picture, "PNG")
         if len(content) <= most:
             return _picture(picture, "png", content)
     while True:
@@ -54,7 +54,7 @@ def embed(image: Pixels, longest: int, most: int) -> Picture:
         side = max(picture.size)
         if side <= SMALLEST:
             return _picture(picture, "jpeg", content)
-        smaller = max(SMALLEST, side * 2 // 3)
+        smaller = max(SMALLEST, int(0.95 * side * (most / len(content)) ** 0.5))
         picture.thumbnail((smaller, smaller), Resampling.LANCZOS)
 
 

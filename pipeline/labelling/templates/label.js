@@ -55,7 +55,7 @@ function card(item) {
   const alike = make("span", "alike", ...item.alike.map((picture) => image(picture, 48)));
   const facts = make("span", "facts", make("bdi", "name", item.name));
   if (item.reason) facts.append(make("span", "reason", item.reason));
-  if (item.proposal) facts.append(contradiction(item));
+  if (item.label || item.proposal) facts.append(standing(item));
   const beside = make("span", "beside", facts, ...(item.alike.length ? [alike] : []));
   if (item.alike.length) alike.prepend(make("span", "caption", "Alike"));
   const element = make("button", "card", make("span", "shown", image(item.picture, 168)), beside, make("span", "answer"));
@@ -68,20 +68,39 @@ function card(item) {
   return element;
 }
 
-function contradiction(item) {
-  const text = item.label ? ["labelled ", make("b", "", item.label), ", looks like "] : ["looks like "];
-  return make("span", "contradiction", ...text, make("b", "", item.proposal));
+/** What the image is labelled as, and what it looks like. */
+function standing(item) {
+  const parts = [["labelled ", item.label], ["looks like ", item.proposal]].filter(([, name]) => name);
+  const texts = parts.flatMap(([words, name], place) => [place ? ", " + words : words, make("b", "", name)]);
+  return make("span", "standing", ...texts);
 }
 
-/** A picture that fills a box: a small one is enlarged by a whole number, its pixels left sharp. */
-function image({ src, width, height }, box) {
+function image(picture, box) {
   const element = make("img");
-  const longest = Math.max(width, height);
-  const factor = longest <= box ? Math.floor(box / longest) : box / longest;
-  Object.assign(element, { src, alt: "", decoding: "async", loading: "lazy" });
-  [element.width, element.height] = [Math.max(1, Math.round(width * factor)), Math.max(1, Math.round(height * factor))];
-  if (longest < box) element.className = "sharp";
+  Object.assign(element, { alt: "", decoding: "async", loading: "lazy" });
+  fit(element, picture, box);
   return element;
+}
+
+/** Show a picture as large as a box: a small one keeps sharp pixels, where there is room of one whole size. */
+function fit(element, { src, width, height }, box) {
+  const longest = Math.max(width, height);
+  const factor = box / longest >= 3 ? Math.floor(box / longest) : box / longest;
+  element.src = src;
+  element.width = Math.max(1, Math.round(width * factor));
+  element.height = Math.max(1, Math.round(height * factor));
+  element.classList.toggle("sharp", factor > 1);
+}
+
+/** Show the current image as large as the window allows; closed again by the same. */
+function enlarge() {
+  if ($("large").open) return $("large").close();
+  updateLarge();
+  $("large").showModal();
+}
+
+function updateLarge() {
+  fit($("large").querySelector("img"), current.picture, Math.floor(0.85 * Math.min(innerWidth, innerHeight)));
 }
 
 // --- answers ------------------------------------------------------------------------------------------------
@@ -101,6 +120,12 @@ function answer(value) {
   setWholeGroup(false);
   if (value !== null) goOn();
   update();
+}
+
+function answerByKey(digit) {
+  const name = classes()[KEYS.indexOf(digit)];
+  if (name === undefined) say(`No class has the key ${digit} yet.`);
+  else answer(name);
 }
 
 /** Go to the next image without an answer, if there is one. */
@@ -158,13 +183,15 @@ function setWholeGroup(isOn) {
 function update() {
   for (const item of DATA.items) updateCard(item);
   updateChips();
+  if ($("large").open) updateLarge();
   const done = DATA.items.filter((item) => state.answers.has(item.name)).length;
   $("progress").value = done / DATA.items.length;
   $("count").textContent = `${done} of ${DATA.items.length}`;
   document.body.classList.toggle("is-done", done === DATA.items.length);
   const items = target();
+  $("target").classList.toggle("of-one", !wholeGroup);
   $("target").replaceChildren(...(wholeGroup ? [`${plural(items.length, "image")} of group ${current.cluster}`] : [make("bdi", "", current.name)]));
-  offer("keep", current.label && current.proposal ? current.label : "", "Keep");
+  offer("keep", current.label, "Keep");
   offer("take", current.proposal, "Take");
   $("undo").disabled = !state.past.length;
   if (state.forgets) {
@@ -228,7 +255,7 @@ function say(text) {
 }
 
 function warn(text) {
-  $("message").textContent = text;
+  if ($("message").textContent !== text) $("message").textContent = text; // else it would be read aloud again
   $("message").hidden = false;
 }
 
@@ -268,6 +295,7 @@ const COMMANDS = {
   n: () => $("name").focus(),
   t: () => $("take").hidden || answer(current.proposal),
   u: takeBack,
+  z: enlarge,
   delete: () => answer(null),
   backspace: () => answer(null),
   escape: () => setWholeGroup(false),
@@ -298,10 +326,9 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     return command();
   }
-  if (event.altKey) return;
+  if (event.altKey || (event.repeat && !key.startsWith("arrow"))) return;
   const digit = /^[0-9]$/.test(key) ? key : /^(?:Digit|Numpad)([0-9])$/.exec(event.code)?.[1];
-  const name = digit === undefined ? undefined : classes()[KEYS.indexOf(digit)];
-  const command = name === undefined ? COMMANDS[key] : () => answer(name);
+  const command = digit === undefined ? COMMANDS[key] : () => answerByKey(digit);
   if (!command) return;
   event.preventDefault();
   command();
@@ -314,6 +341,7 @@ $("file").addEventListener("change", async () => {
   $("file").value = "";
 });
 $("unknown").addEventListener("click", () => answer(""));
+$("enlarge").addEventListener("click", enlarge);
 $("undo").addEventListener("click", takeBack);
 $("keep").addEventListener("click", () => answer(current.label));
 $("take").addEventListener("click", () => answer(current.proposal));

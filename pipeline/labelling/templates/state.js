@@ -73,7 +73,7 @@ function load() {
     state.answers = new Map(kept.answers);
     state.others = new Map(kept.others);
     state.added = kept.added.filter((name) => !DATA.classes.includes(name));
-    state.past = kept.past;
+    state.past = kept.past ?? [];
   } catch (error) {
     state.forgets = !(error instanceof SyntaxError || error instanceof TypeError);
   }

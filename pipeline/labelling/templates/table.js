@@ -69,10 +69,13 @@ function readLabels(text, { columns, expected, problemOf }) {
   const find = (known) => known.map((name) => names.indexOf(name)).find((column) => column >= 0) ?? -1;
   const image = find(columns.names), label = find(columns.labels);
   if (image < 0 || label < 0) return { error: `its first line has to name two columns: ${expected} and label` };
+  if (expected === "file" && columns.numbers.includes(names[image])) {
+    return { error: "it counts the images, and this page calls them by the names of their files" };
+  }
   const labels = new Map(), lines = new Map();
   for (const { line, cells } of rows) {
     if (cells.length !== names.length) return { error: `line ${line} has ${cells.length} columns, the first ${names.length}` };
-    const name = plainName(cells[image]), said = plainCell(cells[label]);
+    const name = plainName(plainCell(cells[image])), said = plainCell(cells[label]);
     const given = said === "-1" ? "" : said;
     const problem = given === "" ? "" : problemOf(given);
     if (problem) return { error: `line ${line}: ${problem}` };
@@ -87,7 +90,7 @@ function readLabels(text, { columns, expected, problemOf }) {
 
 /** A file's name with slashes between folders, as data.labels compares names. */
 function plainName(text) {
-  return plainCell(text).replaceAll("\\", "/").replace(/^\.\//, "").normalize("NFC");
+  return text.trim().replaceAll("\\", "/").replace(/^\.\//, "").normalize("NFC");
 }
 
 /** Why something cannot be the name of a new class; "" if it can. */
