@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 import torch
+from joblib import parallel_config
 from safetensors.torch import load_file
 from sklearn.base import clone
 from sklearn.datasets import load_digits
@@ -23,6 +24,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
@@ -437,6 +439,23 @@ def test_a_search_scores_by_our_scorer_and_sets_fields_of_a_section(digits: tupl
         classifier().set_params(pretrain__latents=3)
     with pytest.raises(ValueError, match=r"pretrain\.latent: 0 is not allowed"):
         classifier().set_params(pretrain__latent=0)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda member: VotingClassifier([("a", member)], n_jobs=2),
+        lambda member: BaggingClassifier(member, n_estimators=2, n_jobs=2),
+        lambda member: OneVsRestClassifier(member, n_jobs=2),
+    ],
+)
+def test_an_ensemble_that_fits_elsewhere_is_warned_of_too(
+    make: Any, digits: tuple[Array, Array], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SemiSupervisedClassifier, "fit", lambda self, *_: self)
+    # in a thread, whoever called is no more to be seen than in a process
+    with parallel_config("threading"), pytest.warns(UnlabelledWarning, match="-1.* takes for a class of their own"):
+        make(classifier("scratch")).fit(*digits)
 
 
 def test_an_ensemble_that_counts_minus_one_is_warned_of_and_can_be_made_right(digits: tuple[Array, Array]) -> None:

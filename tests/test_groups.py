@@ -15,6 +15,7 @@ from PIL import Image
 from pipeline.config import DataConfig
 from pipeline.datasets.image_data import Dataset
 from pipeline.datasets.loading import load
+from pipeline.datasets.near_copies import find_near_copies
 from pipeline.datasets.splits import Draw, fold_splits, label_split
 from pipeline.errors import PipelineError
 from tests.conftest import Run
@@ -61,6 +62,23 @@ def test_training_images_of_patients_of_an_official_test_set_are_left_out(tmp_pa
     dataset = read(tmp_path, r"(patient\d+)")
     assert patients(dataset.train.names) == {f"patient{n:02}" for n in range(8)}
     assert (len(dataset.test), dataset.group_mates) == (6, 4 * 6)
+
+
+def test_one_object_drawn_by_two_vendors_is_no_near_copy_but_a_group_by_its_file_name(tmp_path: Path) -> None:
+    for vendor in ("google", "twitter"):
+        for number in range(30):  # other pixels, as two people draw
+            image = GENERATOR.integers(0, 256, (16, 16), dtype=np.uint8)
+            folder = tmp_path / ("face", "flag")[number % 2] / vendor
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(folder / f"1f6{number:02x}.png")
+    alone = load(DataConfig("folder", args={"path": str(tmp_path)}))
+    objects = [{Path(name).name for name in part.names or ()} for part in (alone.train, alone.test)]
+    assert objects[0] & objects[1]
+    assert not find_near_copies(alone.train.images, alone.test.images, 100).pairs
+    dataset = read(tmp_path, r"([^/]+)\.png$")
+    objects = [{Path(name).name for name in part.names or ()} for part in (dataset.train, dataset.test)]
+    assert not objects[0] & objects[1]
+    assert len(dataset.test) == 2 * len(objects[1])
 
 
 @pytest.mark.parametrize("column", ["patient", "case"])

@@ -113,6 +113,12 @@ class SemiSupervisedClassifier(ClassifierMixin, ImageEstimator):  # type: ignore
         self.runtime = runtime
         self.random_state = random_state
 
+    def __sklearn_clone__(self) -> Self:
+        """Make an unfitted copy, as an ensemble does before it fits in other processes, whose callers are not seen."""
+        warn_of_ensemble()
+        copy: Self = super().__sklearn_clone__()
+        return copy
+
     def fit(self, X: Any, y: Any) -> Self:  # noqa: N803
         """Train on images X, shape (N, pixels), (N, H, W) or (N, C, H, W), and labels y, shape (N,)."""
         with settings_are_values():

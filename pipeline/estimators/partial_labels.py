@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 from typing import Any
 
@@ -149,10 +149,15 @@ def warn_of_scorer() -> None:
 
 
 def warn_of_ensemble() -> None:
-    """Warn if an ensemble of scikit-learn fits an estimator, and has missing labels that it takes for a class."""
+    """Warn if an ensemble of scikit-learn clones or fits an estimator, and takes missing labels for a class.
+
+    It is asked in either case: an ensemble that fits in other processes (``n_jobs``) clones in this one, or takes along
+    what its classes are.
+    """
     for frame in _callers():
-        if _module(frame).startswith(_ENSEMBLES) and _has_missing(frame.f_locals.get("y")):
-            name = type(frame.f_locals.get("self")).__name__
+        if _module(frame).startswith(_ENSEMBLES) and _takes_missing_for_class(frame.f_locals):
+            ensemble = frame.f_locals.get("self", frame.f_locals.get("ensemble"))
+            name = "scikit-learn" if ensemble is None else type(ensemble).__name__
             warnings.warn(
                 f"y has images without a label (-1), which {name} takes for a class of their own. Fit each classifier "
                 "by itself, and give them to it as FrozenEstimator, with voting='soft' and the labelled images alone; "
@@ -161,6 +166,16 @@ def warn_of_ensemble() -> None:
                 stacklevel=3,
             )
             return
+
+
+def _takes_missing_for_class(values: Mapping[str, Any]) -> bool:
+    """Whether a function of an ensemble was given labels some of which are missing, or such a class.
+
+    Args:
+        values: The function's local variables.
+    """
+    given = [values.get("y"), values.get("classes"), getattr(values.get("ensemble"), "classes_", None)]
+    return any(_has_missing(labels) for labels in given)
 
 
 def _callers() -> Iterator[FrameType]:
