@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pipeline.datasets.image_data import Dataset
 from pipeline.datasets.loading import load
 from pipeline.errors import PipelineError
 from tests.conftest import Run
+from tests.test_data import idx
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
 
@@ -166,3 +168,92 @@ def test_without_labels_all_works_but_the_comparison(
             assert tiny(stage, *settings, f"--data.labels={labels}", *grid) == 0, capsys.readouterr().err
         assert len([*runs.glob("tiny/cells/frozen-*")]) == shift + 1
     assert [*runs.glob("tiny/pretrain-*")] == [encoder]
+
+
+# --- every reader ---------------------------------------------------------------------------------------------
+
+TRUTH = np.arange(40) % 2
+
+
+def numpy_source(base: Path) -> DataConfig:
+    np.savez(base / "x.npz", images=IMAGES, labels=TRUTH)
+    return DataConfig("numpy", args={"path": str(base / "x.npz")})
+
+
+def streamed_source(base: Path) -> DataConfig:
+    (base / "x").mkdir()
+    np.save(base / "x" / "images.npy", IMAGES)
+    return DataConfig("numpy", str(base / "raw"), {"path": str(base / "x")}, streaming="always")
+
+
+def folder_source(base: Path) -> DataConfig:
+    return DataConfig("folder", args={"path": str(pictures(base / "x", ["cat", "dog"]))})
+
+
+def idx_source(base: Path) -> DataConfig:
+    for name, array in {"images-idx3": IMAGES, "labels-idx1": TRUTH.astype(np.uint8)}.items():
+        (base / f"train-{name}-ubyte").write_bytes(idx(array))
+    return DataConfig("idx", args={"path": str(base)})
+
+
+def pixels_source(base: Path) -> DataConfig:
+    np.savetxt(base / "x.csv", np.column_stack([TRUTH, IMAGES.reshape(40, 64)]), "%d", ",")
+    return DataConfig("csv", args={"path": str(base / "x.csv")})
+
+
+def listed_source(base: Path) -> DataConfig:
+    pictures(base / "x", ["."])
+    listed = table(base / "x" / "list.csv", "file,label", *(f"{n}.png,{n % 2}" for n in range(40)))
+    return DataConfig("csv", args={"path": listed})
+
+
+def torchvision_source(base: Path) -> DataConfig:
+    args = {"name": "FakeData", "size": 40, "image_size": [3, 8, 8], "num_classes": 2}
+    return DataConfig("torchvision", str(base), args)
+
+
+def digits_source(base: Path) -> DataConfig:
+    return DataConfig("digits", str(base))
+
+
+SOURCES = [
+    numpy_source,
+    streamed_source,
+    folder_source,
+    idx_source,
+    pixels_source,
+    listed_source,
+    torchvision_source,
+    digits_source,
+]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_reader_takes_labels_from_a_file(source: Any, tmp_path: Path) -> None:
+    config = source(tmp_path)
+    own = load(config)
+    assert own.given.names
+    by_name = dict(zip(own.given.names, own.given.codes.tolist(), strict=True))
+    chosen = sorted(by_name)[3:33]
+    key = "index" if chosen[0].isdecimal() else "file"
+    lines = [f"{name},{('odd', 'even')[n % 2]}" for n, name in enumerate(chosen)]
+    labels = table(tmp_path / "labels.csv", f"{key},label", *lines, f"{sorted(by_name)[0]},")
+    given = load(replace(config, labels=labels))
+    assert classes_by_name(given) == {name: ("odd", "even")[n % 2] for n, name in enumerate(chosen)}
+    assert given.sha256 != own.sha256
+    assert set(given.given.names) == set(by_name)
+
+    where = "999999" if key == "index" else "nowhere.png"
+    table(tmp_path / "labels.csv", f"{key},label", *lines, f"{where},odd")
+    with pytest.raises(PipelineError, match=rf"labels.csv: '{where}' \(line 32\): no image of this"):
+        load(replace(config, labels=labels))
+    table(tmp_path / "labels.csv", f"{key},label", *lines, f"{chosen[0]},other")
+    with pytest.raises(PipelineError, match=r"labels.csv, lines 2 and 32: .* is labelled odd and other; correct one"):
+        load(replace(config, labels=labels))
+
+
+def test_labels_that_look_like_files_do_not_name_the_images(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", images=IMAGES)
+    labels = table(tmp_path / "labels.csv", "index,label", *(f"{n},v{n % 2}.two" for n in range(20)))
+    given = read("numpy", tmp_path / "x.npz", labels)
+    assert given.train.class_names == ("v0.two", "v1.two")

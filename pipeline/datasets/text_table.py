@@ -72,11 +72,12 @@ class TextTable:
         return next((mine.index(name) for name in names if name in mine), None)
 
     def file_column(self) -> int | None:
-        """The column of the names of picture files; None if there is none."""
+        """Find the column of the names of picture files, which is not that of the labels; None if there is none."""
         named = self.find(FILE_NAMES)
         if named is not None and not all(map(is_number, self.column(named))):
             return named
-        return next((number for number in range(self.columns) if _names_files(self.sample, number)), None)
+        others = [number for number in range(self.columns) if number != self.find(LABEL_NAMES)]
+        return next((number for number in others if _names_files(self.sample, number)), None)
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """Give the number of its line, from 1, with each row that is not empty.

@@ -173,4 +173,4 @@ def _reason(suspect: Suspect, names: tuple[str, ...]) -> str:
     if suspect.copy is not None:
         return f"a copy of {names[suspect.copy]}, which is labelled otherwise"
     assert suspect.own is not None
-    return f"right with a probability of {100 * suspect.own:.1f} %"
+    return f"right with a probability of {100 * suspect.own:.2g} %"
