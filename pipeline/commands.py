@@ -106,6 +106,12 @@ TOOLS = {
         "classify images of yours with a trained classifier; class and probabilities as CSV",
         {
             "images": (str, "", f"{KINDS}; gzipped or not"),
+            "coverage": (float | None, None, "share of the images that it decides, the least sure left to a person"),
+            "max-error": (
+                float | None,
+                None,
+                "share of wrong answers that is promised of those it decides; it leaves the others to a person",
+            ),
             **_READING,
             "submission": (str, "", "a competition's sample submission: its columns and rows are what is written"),
             "out": (str, "", "CSV file to write; empty: runs/<name>/predictions/<images>-<cell>.csv"),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torchmetrics.functional.classification import binary_calibration_error
 
 from pipeline.config import DataConfig
 from pipeline.datasets.loading import load
@@ -35,7 +36,8 @@ def test_every_number_of_a_cell_can_be_recounted_from_its_predictions(mode: str,
     said, dataset = metrics(folder), load(DataConfig("digits"))
     with np.load(folder / "predictions.npz", allow_pickle=False) as predictions:
         names = {"train_index", "train_pred", "val_index", "val_pred", "test_pred", "test_label", "test_name"}
-        assert set(predictions) == names
+        sureness = {"val_probability", "val_right", "test_probability", "test_probability_before"}
+        assert set(predictions) == names | sureness
         assert np.array_equal(predictions["test_label"], dataset.test.labels.numpy())
         assert tuple(predictions["test_name"].tolist()) == dataset.test.names
         train_labels, test_labels = dataset.train.labels.numpy(), dataset.test.labels.numpy()
@@ -44,6 +46,11 @@ def test_every_number_of_a_cell_can_be_recounted_from_its_predictions(mode: str,
             "e_val": predictions["val_pred"] != train_labels[predictions["val_index"]],
             "e_out": predictions["test_pred"] != test_labels,
         }
+        assert np.array_equal(predictions["val_right"], ~wrong["e_val"])
+        probability = torch.from_numpy(predictions["test_probability"])
+    right = torch.from_numpy(~wrong["e_out"]).long()
+    off_by = float(binary_calibration_error(probability, right, n_bins=15))
+    assert said["calibration_error"]["after"] == pytest.approx(off_by)
     for name, mistakes in wrong.items():
         assert said[name]["errors"] == mistakes.sum()
         assert said[name]["n"] == len(mistakes)

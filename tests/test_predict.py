@@ -443,3 +443,54 @@ def test_a_sample_that_does_not_fit_is_refused_before_anything_is_written(
     assert main(tiny_arguments(runs, "predict", ("--grid.baselines=false", f"--out={out}", *arguments))) == 2
     assert message in capsys.readouterr().err
     assert not out.exists()
+
+
+# --- what is left to a person ---------------------------------------------------------------------------------
+
+
+def test_the_least_sure_images_are_left_to_a_person(
+    predict: Callable[..., list[dict[str, str]]],
+    test_images: Pixels,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    np.save(tmp_path / "test.npy", test_images)
+    said = predict(tmp_path / "test.npy", "--coverage=0.9")
+    assert "left to a person, being the least sure: 36 of 360 images" in capsys.readouterr().out
+    sureness: dict[str, list[float]] = {name: [] for name in ("classifier", "person")}
+    for row in said:
+        sureness[row["decided_by"]].append(max(float(row[f"p_{number}"]) for number in range(10)))
+    assert len(sureness["person"]) == 36
+    assert max(sureness["person"]) <= min(sureness["classifier"])
+
+
+def test_an_error_is_promised_where_the_labels_suffice(
+    runs: Path, tiny: Run, test_images: Pixels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = [str(number) for number in load(DataConfig("digits")).test.labels.tolist()]
+    np.save(tmp_path / "test.npy", test_images)
+    assert tiny("train", "--mode=frozen", "--labels=800", "--train.validation=kfold") == 0
+    arguments = (f"--cell={cell(runs, 'frozen-800-0')}", f"--images={tmp_path / 'test.npy'}")
+    assert tiny("predict", *arguments, "--max-error=0.1", f"--out={tmp_path / 'out.csv'}") == 0
+    assert "at most 10 % are wrong, with 95 % confidence" in capsys.readouterr().out
+    said = rows(tmp_path / "out.csv")
+    own = [row["class"] != true for row, true in zip(said, truth, strict=True) if row["decided_by"] == "classifier"]
+    assert len(own) > 100
+    assert np.mean(own) <= 0.1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--max-error=0.01",), "at least 299 labels that the classifier did not learn from, and it has 20"),
+        (("--max-error=1",), "max-error: 1.0 is not allowed"),
+        (("--coverage=1.5",), "coverage: 1.5 is not allowed"),
+        (("--coverage=0.5", "--max-error=0.1"), "name one of them"),
+        (("--coverage=0.5", "--submission=sample.csv"), "no column for what is left to a person"),
+    ],
+)
+def test_what_cannot_be_promised_is_refused_before_anything_is_read(
+    arguments: tuple[str, ...], message: str, runs: Path, tiny: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tiny("predict", f"--cell={cell(runs, 'frozen-100-0')}", "--images=nowhere", *arguments) == 2
+    assert message in capsys.readouterr().err

@@ -331,8 +331,8 @@ def test_page_needs_no_other_file(folder: Path) -> None:
     assert not {"link", "iframe", "object", "img"} & {tag for tag, _ in page_shown.tags}
     charts = [attributes for tag, attributes in page_shown.tags if tag == "svg"]
     assert (
-        len(charts) == 3 + 3 * 2 + 2 + 2
-    )  # comparison, gains, forest; learning curves; two maps; losses, reconstructions
+        len(charts) == 3 + 3 * 2 + 2 + 2 + 2
+    )  # comparison, gains, forest; learning curves; reliability, risk; two maps; losses, reconstructions
     assert all(chart["role"] == "img" and chart["aria-label"] for chart in charts)
     assert len(html) < 1_500_000
 
@@ -370,7 +370,7 @@ def test_grid_without_pretrained_mode_and_without_baselines(settings: list[str],
     assert "no other mode is in the grid" in shown.text
     assert "No mode of this grid uses a pretrained encoder." in shown.text
     assert "classical" not in shown.text
-    assert len([tag for tag, _ in shown.tags if tag == "svg"]) == 2
+    assert len([tag for tag, _ in shown.tags if tag == "svg"]) == 4
     assert "latent" not in {attributes.get("id") for _, attributes in shown.tags}
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from pipeline import methods
 from pipeline.artefacts import cell_files, cell_settings, data_card, encoder, own_code
+from pipeline.artefacts.cell_files import CellAnswers
 from pipeline.artefacts.cell_inputs import CellInputs
 from pipeline.artefacts.metrics import Metrics, SplitMetrics
 from pipeline.config import Experiment, check_seed
@@ -217,15 +218,21 @@ def _measure_and_save(cell: Cell, shared: CellInputs, trained: Trained, seconds:
     if len(trained.trials) > 1:
         metrics["trials"] = [{"e_val": t.e_val, "loss_val": t.loss_val} for t in trained.trials]
         metrics["chosen"] = trained.chosen
-    cell_files.save(folder, trained, errors, metrics, shared.dataset)
+    answers = _answers(trained, errors, shared)
+    metrics["temperature"] = trained.temperature
+    metrics["calibration_error"] = {
+        "before": answers.tested_before.calibration_error,
+        "after": answers.tested.calibration_error,
+    }
+    cell_files.save(folder, trained, errors, answers, metrics, shared.dataset)
     return metrics
 
 
 def _measure(cell: Cell, trained: Trained, shared: CellInputs) -> dict[str, SplitErrors]:
     """Measure the selected model on the training part, the validation part and the test set, which is opened here once.
 
-    All cells of a frozen encoder share the same embeddings of the test images, which are made once. In a
-    cross-validation the selected model has seen every validation label, so the models of the folds are measured there.
+    All cells of a frozen encoder share the same embeddings of the test images, which are made once. On the validation
+    images, the network that did not learn from them was measured when it was trained.
     """
     from pipeline.evaluation.errors import evaluate
 
@@ -238,9 +245,21 @@ def _measure(cell: Cell, trained: Trained, shared: CellInputs) -> dict[str, Spli
         tested = evaluate(model, test.images, test.labels, classes)
     return {
         "train": evaluate(model, train.images[split.train], train.labels[split.train], classes),
-        "val": trained.out_of_fold or evaluate(model, train.images[split.val], train.labels[split.val], classes),
+        "val": trained.held_back,
         "test": tested,
     }
+
+
+def _answers(trained: Trained, errors: dict[str, SplitErrors], shared: CellInputs) -> CellAnswers:
+    """How sure the classifier was, and how often right, before and after its temperature was taken into account."""
+    from pipeline.evaluation.calibration import Answers
+
+    tested, test_labels = errors["test"].logits, shared.dataset.test.labels
+    return CellAnswers(
+        judged=Answers.of(errors["val"].logits, shared.dataset.train.labels[trained.split.val], trained.temperature),
+        tested_before=Answers.of(tested, test_labels),
+        tested=Answers.of(tested, test_labels, trained.temperature),
+    )
 
 
 def _missed(split: LabelSplit, train: ImageData) -> list[int]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from pipeline.store import disk
 
 if TYPE_CHECKING:
     from pipeline.datasets.image_data import Dataset, ImageData
+    from pipeline.evaluation.calibration import Answers
     from pipeline.evaluation.errors import SplitErrors
     from pipeline.learning.classify import Trained
 
@@ -40,13 +42,36 @@ class SeenLabels(TypedDict):
     sha256: str
 
 
-def save(folder: Path, trained: Trained, errors: dict[str, SplitErrors], metrics: Metrics, dataset: Dataset) -> None:
+@dataclass(frozen=True)
+class CellAnswers:
+    """How sure a cell's classifier was of labelled images, and whether it was right.
+
+    Attributes:
+        judged: The labels of its budget that it did not learn from, as ``Trained.held_back`` has them.
+        tested_before: The test images, as if there were no temperature.
+        tested: The test images.
+    """
+
+    judged: Answers
+    tested_before: Answers
+    tested: Answers
+
+
+def save(
+    folder: Path,
+    trained: Trained,
+    errors: dict[str, SplitErrors],
+    answers: CellAnswers,
+    metrics: Metrics,
+    dataset: Dataset,
+) -> None:
     """Write everything that is kept of a trained cell.
 
     Args:
         folder: The cell's folder.
         trained: The classifier, and how it was trained.
         errors: Its errors on the splits "train", "val" and "test".
+        answers: How sure it was, and whether it was right.
         metrics: Its measures.
         dataset: The images that it was trained and tested on.
     """
@@ -55,11 +80,23 @@ def save(folder: Path, trained: Trained, errors: dict[str, SplitErrors], metrics
     disk.write_csv(folder / "history.csv", trained.result.history)
     disk.write_json(folder / "split.json", describe_split(split, dataset.train))
     predicted = {name: found.predictions.numpy() for name, found in errors.items()}
-    save_predictions(folder, split, predicted, dataset)
+    sureness = {
+        "val_probability": answers.judged.probability,
+        "val_right": answers.judged.right,
+        "test_probability_before": answers.tested_before.probability,
+        "test_probability": answers.tested.probability,
+    }
+    save_predictions(folder, split, predicted, dataset, sureness)
     disk.write_json(folder / METRICS, metrics)
 
 
-def save_predictions(folder: Path, split: LabelSplit, predicted: Mapping[str, Classes], dataset: Dataset) -> None:
+def save_predictions(
+    folder: Path,
+    split: LabelSplit,
+    predicted: Mapping[str, Classes],
+    dataset: Dataset,
+    sureness: Mapping[str, npt.NDArray[Any]] | None = None,
+) -> None:
     """Write the predicted class of each image, and which files or rows of the test set were taken for a wrong one.
 
     Args:
@@ -67,19 +104,21 @@ def save_predictions(folder: Path, split: LabelSplit, predicted: Mapping[str, Cl
         split: The images that it was trained on, and those that chose the epoch.
         predicted: The predicted classes of the images "train", "val" and "test".
         dataset: The images.
+        sureness: Further arrays of predictions.npz by their names; a baseline has none.
     """
     test, names = dataset.test, source_names(dataset.test)
     labels = test.labels.numpy()
-    np.savez_compressed(
-        folder / PREDICTIONS,
-        train_index=split.train,
-        val_index=split.val,
-        train_pred=predicted["train"],
-        val_pred=predicted["val"],
-        test_pred=predicted["test"],
-        test_label=labels,
-        test_name=np.array(names, dtype=np.str_),
-    )
+    arrays: Any = {
+        "train_index": split.train,
+        "val_index": split.val,
+        "train_pred": predicted["train"],
+        "val_pred": predicted["val"],
+        "test_pred": predicted["test"],
+        "test_label": labels,
+        "test_name": np.array(names, dtype=np.str_),
+        **(sureness or {}),
+    }
+    np.savez_compressed(folder / PREDICTIONS, **arrays)
     mistakes: list[Mapping[str, object]] = [
         {
             "index": index,
@@ -103,6 +142,19 @@ def read_mistakes(folder: Path) -> npt.NDArray[np.bool_]:
     with np.load(folder / PREDICTIONS, allow_pickle=False) as stored:
         wrong: npt.NDArray[np.bool_] = stored["test_pred"] != stored["test_label"]
     return wrong
+
+
+def read_answers(folder: Path) -> CellAnswers:
+    """Read how sure a trained cell was of its answers, and whether they were right."""
+    from pipeline.evaluation.calibration import Answers
+
+    with np.load(folder / PREDICTIONS, allow_pickle=False) as stored:
+        right = stored["test_pred"] == stored["test_label"]
+        return CellAnswers(
+            judged=Answers(stored["val_probability"], stored["val_right"]),
+            tested_before=Answers(stored["test_probability_before"], right),
+            tested=Answers(stored["test_probability"], right),
+        )
 
 
 def describe_split(split: LabelSplit, images: ImageData) -> dict[str, SeenLabels]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from pipeline import methods
-from pipeline.artefacts import comparison, data_card, encoder, grid
+from pipeline.artefacts import cell_files, comparison, data_card, encoder, grid
 from pipeline.artefacts.cell import CELLS, Cell
 from pipeline.artefacts.description import Description, check, input_shape
 from pipeline.artefacts.metrics import Metrics
@@ -103,6 +103,7 @@ def _described(folder: Path, manifest: Manifest[Any]) -> Description:
         raise PipelineError(f"{folder} was made by stage {made_from['stage']}; name a cell, as stage train makes them")
     experiment, metrics = home(folder), cast(Metrics, manifest["outcome"])
     card = data_card.find(experiment, made_from["data"])["outcome"]
+    judged = cell_files.read_answers(folder).judged
     if metrics["e_val"] is None:
         raise ValueError("it has no validation error")
     return {
@@ -135,6 +136,8 @@ def _described(folder: Path, manifest: Manifest[Any]) -> Description:
             "e_val": metrics["e_val"],
             "e_out": metrics["e_out"],
         },
+        "temperature": metrics["temperature"],
+        "judged": {"probability": judged.probability.tolist(), "right": judged.right.tolist()},
         "provenance": manifest["provenance"],
     }
 
@@ -178,4 +181,5 @@ def _build(description: Description) -> Deployed:
 
     settings = methods.from_architecture(description["encoder"])
     backbone = methods.new_backbone(settings, input_shape(description))
-    return Deployed(backbone, make_head(backbone.out_features, len(description["classes"]), description["head_widths"]))
+    head = make_head(backbone.out_features, len(description["classes"]), description["head_widths"])
+    return Deployed(backbone, head, description["temperature"])

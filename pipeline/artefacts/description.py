@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TypedDict
 
 from pipeline import methods
@@ -66,6 +67,13 @@ class Training(TypedDict):
     e_out: SplitMetrics
 
 
+class Judged(TypedDict):
+    """Answers to labels of the budget that it did not learn from: how sure of each it was, and whether it was right."""
+
+    probability: list[float]
+    right: list[bool]
+
+
 class Description(TypedDict):
     """The content of description.json.
 
@@ -78,6 +86,8 @@ class Description(TypedDict):
         head_widths: The widths of the head's hidden layers.
         data: The data that the classifier was trained on.
         trained: How the classifier was trained, and its errors.
+        temperature: The number that logits are divided by before they become probabilities.
+        judged: The answers that its promises rest on.
         provenance: The versions, the machine and the command.
     """
 
@@ -89,6 +99,8 @@ class Description(TypedDict):
     head_widths: list[int]
     data: TrainingData
     trained: Training
+    temperature: float
+    judged: Judged
     provenance: Provenance
 
 
@@ -124,6 +136,15 @@ def check(description: Description) -> None:
         raise ValueError(f"input.shape {shape}, head_widths {widths}")
     if not (isinstance(classes, list) and all(isinstance(name, str) and name.isprintable() for name in classes)):
         raise ValueError(f"classes {classes}")
+    temperature, judged = description["temperature"], description["judged"]
+    if not (type(temperature) is float and 0 < temperature < math.inf):
+        raise ValueError(f"temperature {temperature}")
+    if not (judged["probability"] and len(judged["probability"]) == len(judged["right"])):
+        raise ValueError(f"judged {judged}")
+    if not all(type(right) is bool for right in judged["right"]):
+        raise ValueError(f"judged {judged}")
+    if not all(type(probability) is float and 0 <= probability <= 1 for probability in judged["probability"]):
+        raise ValueError(f"judged {judged}")
     reading(description["input"])
     Brightness.from_dict(description["input"]["brightness"])
     methods.from_architecture(description["encoder"])

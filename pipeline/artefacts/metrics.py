@@ -28,6 +28,13 @@ class TrialMetrics(TypedDict):
     loss_val: float
 
 
+class CalibrationMetrics(TypedDict):
+    """The expected calibration error on the test images, 0 to 1, "before" and "after" the temperature is applied."""
+
+    before: float
+    after: float
+
+
 class Metrics(TypedDict):
     """The measurements of one classifier, which is a cell's or a classical baseline's.
 
@@ -44,6 +51,8 @@ class Metrics(TypedDict):
         e_out: The errors on the test images.
         confusion: The counts on the test images, one row for each true class and one column for each predicted class;
             missing for a baseline.
+        temperature: The number that logits are divided by before they become probabilities; missing for a baseline.
+        calibration_error: The error of the probabilities on the test images; missing for a baseline.
         unit: The unit of ``kept`` and ``last``: "step", or "l2" for the strength of the penalty of a head that was
             fitted to convergence; missing for a baseline.
         kept: The step or strength whose measurement was kept; None for a baseline.
@@ -64,6 +73,8 @@ class Metrics(TypedDict):
     e_val: SplitMetrics | None
     e_out: SplitMetrics
     confusion: NotRequired[list[list[int]]]
+    temperature: NotRequired[float]
+    calibration_error: NotRequired[CalibrationMetrics]
     unit: NotRequired[str]
     kept: float | None
     last: float | None

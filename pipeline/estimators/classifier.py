@@ -62,6 +62,7 @@ class SemiSupervisedClassifier(ClassifierMixin, ImageEstimator):  # type: ignore
         model_: Encoder and head, a ``torch.nn.Module`` from images to logits, in eval mode.
         history_: One dict a measurement of the last training, with ``e_in``, ``e_val``, ``loss_val`` and so on.
         kept_: Number of the measurement whose weights were kept, from 0.
+        temperature_: What the logits are divided by before they become probabilities, fitted on ``split_.val``.
         split_: Rows of X whose labels were trained on, ``split_.train``, and stopped on, ``split_.val``; with
             ``train.validation`` "kfold", both are all that have one.
         image_shape_: Channels, height and width.
@@ -133,19 +134,19 @@ class SemiSupervisedClassifier(ClassifierMixin, ImageEstimator):  # type: ignore
             with isolate_rng():
                 trained = _train(plan, examples)
         self.model_, self.history_ = trained.model.eval(), trained.result.history
-        self.kept_ = trained.result.kept
+        self.kept_, self.temperature_ = trained.result.kept, trained.temperature
         return self
 
     @torch.no_grad()
     def predict_proba(self, X: Any) -> Array:  # noqa: N803
-        """Return the classes' probabilities for images X, float64, shape (N, classes), as ``classes_`` are ordered.
+        """Return the calibrated probabilities of the classes for images X, float64, shape (N, classes).
 
-        An image has the same bits in any company.
+        The classes are in the order of ``classes_``. An image has the same bits in any company.
         """
         warn_of_scorer()
         images = self._images(X)
         logits = infer(self.model_, images)
-        return logits.double().softmax(1).numpy()
+        return (logits.double() / self.temperature_).softmax(1).numpy()
 
     def predict(self, X: Any) -> Array:  # noqa: N803
         """Return the likeliest class of each of the images X, shape (N,)."""

@@ -22,6 +22,7 @@ class SplitErrors:
 
     Attributes:
         n: The number of examples.
+        logits: What the classifier said of each, shape (n, classes).
         errors: How many of them are wrongly classified.
         losses: Cross-entropy of each example, in nats, shape (n,).
         confusion: Counts, shape (classes, classes): true class by row, predicted by column.
@@ -29,6 +30,7 @@ class SplitErrors:
     """
 
     n: int
+    logits: Tensor
     errors: int
     losses: Tensor
     confusion: Tensor
@@ -73,6 +75,7 @@ def evaluate(model: nn.Module, inputs: Images, labels: Tensor, classes: int) -> 
     confusion = multiclass_confusion_matrix(predictions, labels, classes, validate_args=False)
     return SplitErrors(
         n=len(labels),
+        logits=logits,
         errors=len(labels) - int(confusion.trace()),
         losses=F.cross_entropy(logits, labels, reduction="none"),
         confusion=confusion,
@@ -90,6 +93,7 @@ def pooled(parts: Sequence[SplitErrors], order: npt.NDArray[np.int64]) -> SplitE
     places = torch.from_numpy(order)
     return SplitErrors(
         n=sum(part.n for part in parts),
+        logits=torch.cat([part.logits for part in parts])[places],
         errors=sum(part.errors for part in parts),
         losses=torch.cat([part.losses for part in parts])[places],
         confusion=torch.stack([part.confusion for part in parts]).sum(0),

@@ -19,6 +19,7 @@ from pipeline.config import GraphConfig, InvariancesConfig
 from pipeline.datasets.invariances import augmentation
 from pipeline.datasets.splits import Indices, LabelSplit, union
 from pipeline.errors import PipelineError
+from pipeline.evaluation.calibration import fit_temperature
 from pipeline.evaluation.errors import SplitErrors, evaluate, pooled
 from pipeline.learning.checks import check_encoder
 from pipeline.learning.fitting import Examples, Fitting, Network
@@ -60,8 +61,11 @@ class Trained:
         result: The result of the last fit. In a cross-validation, it is the fit by which the measurement was selected,
             and each number is the mean over the folds.
         digests: The SHA-256 of the encoder's weights and BatchNorm statistics, "before" and "after" the training.
-        out_of_fold: The errors on each validation image, in the order of the split, of the network that did not see it,
-            if the classifier was trained again on all labels; else None.
+        held_back: The errors on each validation image, in the order of the split, at the measurement that was kept, of
+            the network that did not learn from it: of the classifier itself or, if it was trained again on all labels,
+            of the one that was trained before.
+        temperature: The number by which the logits are divided, so that the probabilities on those images mean what
+            they say; see ``fit_temperature``.
         trials: The result of each of the plan's candidates.
         split: The labels that it was trained on, and those by which it was selected.
     """
@@ -69,7 +73,8 @@ class Trained:
     model: Classifier
     result: FitResult
     digests: dict[str, str]
-    out_of_fold: SplitErrors | None
+    held_back: SplitErrors
+    temperature: float
     trials: Sequence[Trial]
     split: LabelSplit
 
@@ -117,9 +122,9 @@ def train_classifier(
     trials = [Trial.of(results[-1]) for _, results, _ in tried]
     chosen = best(trials)
     networks, results, before = tried[chosen]
-    split, out_of_fold = union(examples.splits), None
+    split, held_back = union(examples.splits), _judge(networks, examples)
+    temperature = fit_temperature(held_back.logits, examples.labels[torch.from_numpy(split.val)])
     if plan.refits:
-        out_of_fold = _judge(networks, examples)
         split = LabelSplit(np.union1d(split.train, split.val), split.val)
         everything = LabelSplit(split.train, np.empty(0, dtype=np.int64))
         networks, _, before = _train(fittings[chosen], [everything], checkpoint, results)
@@ -127,7 +132,7 @@ def train_classifier(
     if (digests["before"] != digests["after"]) != mode.trains_encoder:
         changed = "not changed" if mode.trains_encoder else "changed"
         raise PipelineError(f"mode {plan.mode}: the encoder was {changed} by training, against its mode")
-    return Trained(_classifier(networks[0]), results[-1], digests, out_of_fold, trials, split)
+    return Trained(_classifier(networks[0]), results[-1], digests, held_back, temperature, trials, split)
 
 
 def neighbours(

@@ -14,11 +14,12 @@ class Deployed(nn.Module):
     Args:
         backbone: (B, C, H, W) floats in [0, 1] to features (B, features).
         head: Features to logits (B, classes).
+        temperature: What logits are divided by before they become probabilities.
     """
 
-    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, head: nn.Module, temperature: float = 1.0) -> None:
         super().__init__()
-        self.backbone, self.head = backbone, head
+        self.backbone, self.head, self.temperature = backbone, head, temperature
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Compute logits, probabilities and features of one batch, as an exported file does.
@@ -27,11 +28,11 @@ class Deployed(nn.Module):
             images: uint8, or floats in [0, 1], shape (B, C, H, W).
 
         Returns:
-            Logits and probabilities, each (B, classes), and standardised features, (B, features).
+            Logits and calibrated probabilities, each (B, classes), and standardised features, (B, features).
         """
         features: Tensor = self.backbone(as_input(images))
         logits: Tensor = self.head(features).float()
-        return logits, logits.softmax(1), features.float()
+        return logits, (logits / self.temperature).softmax(1), features.float()
 
     @torch.no_grad()
     def classify(self, images: Images) -> tuple[Tensor, Tensor]:
@@ -41,7 +42,7 @@ class Deployed(nn.Module):
             images: uint8, or floats in [0, 1], shape (N, C, H, W).
 
         Returns:
-            Logits and probabilities, each (N, classes).
+            Logits and calibrated probabilities, each (N, classes).
         """
         logits = infer(nn.Sequential(self.backbone, self.head), images)
-        return logits, logits.softmax(1)
+        return logits, (logits / self.temperature).softmax(1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artefacts.metrics import Metrics
+from pipeline.artefacts.metrics import CalibrationMetrics, Metrics
 from pipeline.artefacts.results import Comparison, SummaryRow
 from pipeline.config import Experiment, JsonObject
 from pipeline.datasets.facts import Facts
@@ -45,6 +45,8 @@ class MeasuredCell:
         e_in: Error on the training labels at each measurement, between 0 and 1.
         e_val: Error on the validation labels at each measurement.
         predictions: The class that each test image was taken for, shape (test images,).
+        temperature: What its logits are divided by before they become probabilities.
+        calibration_error: Of its probabilities on the test images, "before" and "after" that.
         chosen: The number of the settings that it kept, from 0; None where there was nothing to choose among.
     """
 
@@ -60,6 +62,8 @@ class MeasuredCell:
     e_in: tuple[float, ...]
     e_val: tuple[float, ...]
     predictions: Counts
+    temperature: float
+    calibration_error: CalibrationMetrics
     chosen: int | None
 
 
@@ -205,5 +209,7 @@ def _cell(folder: Path, row: dict[str, str], outcome: Metrics) -> MeasuredCell:
         e_in=tuple(history["e_in"]),
         e_val=tuple(history["e_val"]),
         predictions=predictions,
+        temperature=outcome["temperature"],
+        calibration_error=outcome["calibration_error"],
         chosen=outcome.get("chosen"),
     )

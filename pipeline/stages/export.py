@@ -75,7 +75,11 @@ def _make(
         from pipeline.artefacts import onnx_file
 
         model = classifier.restore(config, source, description)
-        metadata = {"classes": description["classes"], "scale": description["input"]["scale"]}
+        metadata = {
+            "classes": description["classes"],
+            "scale": description["input"]["scale"],
+            "temperature": description["temperature"],
+        }
         deviation = onnx_file.save(model, input_shape(description), metadata, folder / ONNX)
     shutil.copyfile(source / classifier.WEIGHTS, folder / classifier.WEIGHTS)
     disk.write_json(folder / classifier.DESCRIPTION, description)

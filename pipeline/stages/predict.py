@@ -9,22 +9,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts import classifier
-from pipeline.artefacts.description import reading
+from pipeline.artefacts.description import Judged, reading
 from pipeline.config import Experiment
 from pipeline.datasets.brightness import Brightness, BrightnessMeter, compare_brightness
 from pipeline.datasets.new_images import Images, open_images
 from pipeline.datasets.submission import read_submission
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, require
 from pipeline.invocation import command
 from pipeline.store import disk
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from pipeline.models.deployed import Deployed
+
+BY = "decided_by"  # the column that says who decides on an image
+CLASSIFIER, PERSON = "classifier", "person"
 
 
 def run(
     config: Experiment,
     images: str,
+    coverage: float | None,
+    max_error: float | None,
     resize: bool,
     white: float | None,
     skip_broken: bool,
@@ -37,42 +45,54 @@ def run(
 ) -> Path:
     """Classify all images, write a row for each, and return the path of the CSV file.
 
-    The columns are ``file`` or ``index``, ``class``, and ``p_<class name>`` for each class, or columns and rows are
-    those of the sample ``submission``. Images are read as those of the training were; what their owner had better know
-    is printed.
+    The columns are ``file`` or ``index``, ``class``, and ``p_<class name>`` for each class; if the least sure are to be
+    left to a person, also ``decided_by``, "classifier" or "person". Or columns and rows are those of the sample
+    ``submission``. Images are read as those of the training were; what their owner had better know is printed.
 
     Raises:
-        PipelineError: If the classifier is missing or changed, or the images are missing, broken, or of another shape.
+        PipelineError: If the classifier is missing or changed, the images are missing, broken, or of another shape, or
+            an error is asked for that its labels cannot promise.
     """
     if not images:
         raise PipelineError(f"images: none are named; name them: `{command('predict', images='PATH')}`")
+    _check_shares(coverage, max_error, submission)
     folder = classifier.find(config, cell, mode, labels, seed)
     description = classifier.describe(folder)
     columns = _columns(description["classes"])
+    threshold = None if max_error is None else _promised_threshold(description["judged"], max_error)
     how = replace(reading(description["input"]), resize=resize, white=white, skip_broken=skip_broken)
     sample = read_submission(submission, list(columns)) if submission else None
     source = open_images(Path(images), how)
     positions = sample.find(source.key, source.names) if sample else []
-    model = classifier.restore(config, folder, description)
+    seen = _classify(config, classifier.restore(config, folder, description), source)
+    decided = _decide(seen.probabilities.max(1), coverage, threshold)
     default = classifier.home(folder) / "predictions" / f"{Path(images).resolve().name}-{folder.resolve().name}.csv"
-    target, seen = Path(out).expanduser() if out else default, _Seen(Counter(), BrightnessMeter())
-    rows = _rows(config, model, source, columns, seen)
+    target = Path(out).expanduser() if out else default
+    rows = _rows(source, seen, columns, decided)
     disk.write_csv(target, sample.rows(positions, list(rows)) if sample else rows)
-    shares = ", ".join(f"{name} {seen.classes[name]}" for name in columns if seen.classes[name])
+    counts = Counter(seen.answers.tolist())
+    shares = ", ".join(f"{name} {counts[number]}" for number, name in enumerate(columns) if counts[number])
+    print(f"{len(seen.answers)} images by {folder}: {shares}")
+    if decided is not None:
+        print(_say_decided(int(decided.sum()), len(decided), max_error))
     training = Brightness.from_dict(description["input"]["brightness"])
     notes = source.notes + (sample.notes(positions, len(source.names)) if sample else [])
-    remarks = [*notes, *compare_brightness(training, seen.brightness.result())]
-    print(f"{seen.classes.total()} images by {folder}: {shares}")
+    remarks = [*notes, *compare_brightness(training, seen.brightness)]
     print("".join(f"  remark: {remark}\n" for remark in remarks), end="")
     return target
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """Counts kept while images are classified: images of each class, and their brightness."""
-
-    classes: Counter[str]
-    brightness: BrightnessMeter
+def _check_shares(coverage: float | None, max_error: float | None, submission: str) -> None:
+    if submission and (coverage is not None or max_error is not None):
+        raise PipelineError(
+            "submission: it has no column for what is left to a person; leave out coverage and max-error"
+        )
+    if coverage is not None and max_error is not None:
+        raise PipelineError("coverage, max-error: name one of them; either says what is left to a person")
+    if coverage is not None:
+        require(0 < coverage <= 1, "coverage", coverage, "a share of the images above 0, at most 1")
+    if max_error is not None:
+        require(0 < max_error < 1, "max-error", max_error, "a share of wrong answers between 0 and 1")
 
 
 def _columns(classes: list[str]) -> dict[str, str]:
@@ -82,26 +102,90 @@ def _columns(classes: list[str]) -> dict[str, str]:
     return {name: f"p_{name}" for name in classes}
 
 
-def _rows(
-    config: Experiment, model: Deployed, source: Images, columns: dict[str, str], seen: _Seen
-) -> Iterator[dict[str, Any]]:
-    """A row for each image, in order; what is ``seen`` is added up on the way."""
+# --- what the classifier says ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What came of classifying images.
+
+    Attributes:
+        answers: The number of each image's class, shape (N,).
+        probabilities: Calibrated, shape (N, classes).
+        brightness: Of the images.
+    """
+
+    answers: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float32]
+    brightness: Brightness
+
+
+def _classify(config: Experiment, model: Deployed, source: Images) -> _Seen:
     import torch
     from tqdm import tqdm
 
     from pipeline.models.inputs import CHUNK
     from pipeline.training.trainer import threads
 
-    total, classes = len(source.names), list(columns)
+    total, answers, probabilities, meter = len(source.names), [], [], BrightnessMeter()
     bar = tqdm(total=total, desc="predict", unit="image", disable=not config.runtime.progress or None)
     with bar, threads(config.runtime.threads), torch.inference_mode():
         for start in range(0, total, CHUNK):
             pixels = source.read(start, start + CHUNK)
-            logits, probabilities = model.classify(pixels)
-            found = [classes[number] for number in logits.argmax(1)]
-            seen.classes.update(found)
-            seen.brightness.add(pixels)
-            rows = zip(source.names[start : start + CHUNK], found, probabilities.numpy(), strict=True)
-            for name, chosen, row in rows:
-                yield {source.key: name, "class": chosen, **dict(zip(columns.values(), row, strict=True))}
-            bar.update(len(found))
+            logits, probability = model.classify(pixels)
+            answers.append(logits.argmax(1))
+            probabilities.append(probability)
+            meter.add(pixels)
+            bar.update(len(pixels))
+    return _Seen(torch.cat(answers).numpy(), torch.cat(probabilities).numpy(), meter.result())
+
+
+def _rows(
+    source: Images, seen: _Seen, columns: dict[str, str], decided: npt.NDArray[np.bool_] | None
+) -> Iterator[dict[str, Any]]:
+    """A row for each image, in order."""
+    classes = list(columns)
+    for number, name in enumerate(source.names):
+        probabilities = dict(zip(columns.values(), seen.probabilities[number], strict=True))
+        row = {source.key: name, "class": classes[seen.answers[number]], **probabilities}
+        if decided is not None:
+            row[BY] = CLASSIFIER if decided[number] else PERSON
+        yield row
+
+
+# --- what is left to a person ---------------------------------------------------------------------------------
+
+
+def _promised_threshold(judged: Judged, max_error: float) -> float:
+    """The probability above which the classifier decides by itself."""
+    import numpy as np
+
+    from pipeline.evaluation.calibration import Answers
+    from pipeline.evaluation.selective import promised_threshold
+
+    return promised_threshold(Answers(np.array(judged["probability"]), np.array(judged["right"])), max_error)
+
+
+def _decide(
+    sureness: npt.NDArray[np.float32], coverage: float | None, threshold: float | None
+) -> npt.NDArray[np.bool_] | None:
+    """Whether the classifier decides on each image; None if it decides on all without being asked."""
+    import numpy as np
+
+    if threshold is not None:
+        return sureness > threshold
+    if coverage is None:
+        return None
+    decided = np.zeros(len(sureness), dtype=np.bool_)
+    decided[np.argsort(-sureness, kind="stable")[: round(coverage * len(sureness))]] = True
+    return decided
+
+
+def _say_decided(own: int, total: int, max_error: float | None) -> str:
+    text = f"left to a person, being the least sure: {total - own} of {total} images (column {BY})"
+    if max_error is None:
+        return text
+    return (
+        f"{text}; of the other {own}, at most {100 * max_error:g} % are wrong, with 95 % confidence, "
+        "if the images come as its labels did"
+    )

@@ -20,6 +20,7 @@ from pipeline.report.sections.modes import mode_by_mode
 from pipeline.report.sections.pretraining import pretraining
 from pipeline.report.sections.provenance import what_produced_it
 from pipeline.report.sections.studies import studies
+from pipeline.report.sections.trust import trust
 from pipeline.report.sections.worth import worth
 
 SECTIONS: tuple[Callable[[Evidence], Section | None], ...] = (
@@ -28,6 +29,7 @@ SECTIONS: tuple[Callable[[Evidence], Section | None], ...] = (
     worth,
     differences,
     mode_by_mode,
+    trust,
     latent_space,
     pretraining,
     studies,

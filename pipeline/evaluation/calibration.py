@@ -1,0 +1,85 @@
+"""Probabilities that mean what they say: a temperature, and how far what is said lies from what comes true."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from scipy.optimize import minimize_scalar
+from torch import Tensor
+from torchmetrics.functional.classification import binary_calibration_error
+
+Floats = npt.NDArray[np.floating[Any]]
+Flags = npt.NDArray[np.bool_]
+
+BINS = 15  # of equal width, as in Guo et al. 2017
+RANGE = (0.05, 20.0)  # of temperatures
+
+
+def fit_temperature(logits: Tensor, labels: Tensor) -> float:
+    """Find the number by which logits are divided, so that their probabilities are right as often as they say.
+
+    It is the one with the least cross-entropy (Guo et al. 2017, arXiv 1706.04599). The order of an image's classes
+    stays as it is. Every label counts as if one more image had been seen with any class: a few images that are all
+    classified correctly would otherwise promise certainty, as Platt 1999 remarks.
+
+    Args:
+        logits: Of images that the classifier did not learn from, shape (n, classes).
+        labels: Their classes, shape (n,).
+
+    Returns:
+        Above 1 for a classifier that is surer than it is right, below 1 for one that is too modest.
+
+    Examples:
+        >>> logits = torch.tensor([[6.0, 0.0], [6.0, 0.0], [6.0, 0.0], [6.0, 0.0]])  # sure, and right in half of them
+        >>> fit_temperature(logits, torch.tensor([0, 1, 0, 1])) > 10
+        True
+    """
+    logits, doubt = logits.double(), 1 / (len(labels) + 1)
+
+    def loss(exponent: float) -> float:
+        return float(F.cross_entropy(logits / math.exp(exponent), labels, label_smoothing=doubt))
+
+    low, high = map(math.log, RANGE)
+    return math.exp(float(minimize_scalar(loss, bounds=(low, high), method="bounded").x))
+
+
+@dataclass(frozen=True)
+class Answers:
+    """How sure a classifier was of labelled images, and whether it was right.
+
+    Attributes:
+        probability: The probability of the class that it answered, float64, shape (n,).
+        right: Whether that was the class, shape (n,).
+    """
+
+    probability: Floats
+    right: Flags
+
+    @classmethod
+    def of(cls, logits: Tensor, labels: Tensor, temperature: float = 1.0) -> Self:
+        """The answers that logits of shape (n, classes) give, divided by a temperature, to labels of shape (n,)."""
+        probability, answer = (logits.double() / temperature).softmax(1).max(1)
+        return cls(probability.numpy(), (answer == labels).numpy())
+
+    @property
+    def calibration_error(self) -> float:
+        """The expected calibration error: how far probability and share of right answers lie apart, 0 to 1.
+
+        It is the mean over the answers of the distance between the two in bins of the probability (Naeini et al. 2015).
+        """
+        probability, right = torch.from_numpy(self.probability), torch.from_numpy(self.right).long()
+        return float(binary_calibration_error(probability, right, n_bins=BINS, norm="l1"))
+
+    def reliability(self) -> tuple[Floats, Floats]:
+        """Return, for each bin of the probability that holds answers, their mean probability and the share right."""
+        place = np.minimum((self.probability * BINS).astype(np.int64), BINS - 1)
+        count = np.bincount(place, minlength=BINS)
+        there = count > 0
+        said, came = (np.bincount(place, weights=w, minlength=BINS)[there] for w in (self.probability, self.right))
+        return said / count[there], came / count[there]
