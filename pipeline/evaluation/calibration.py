@@ -29,7 +29,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     classified correctly would otherwise promise certainty, as Platt 1999 remarks.
 
     Args:
-        logits: Of images that the classifier did not learn from, shape (n, classes).
+        logits: The logits of images that the classifier did not learn from, shape (n, classes).
         labels: Their classes, shape (n,).
 
     Returns:

@@ -46,7 +46,7 @@ class MeasuredCell:
         e_val: Error on the validation labels at each measurement.
         predictions: The class that each test image was taken for, shape (test images,).
         temperature: What its logits are divided by before they become probabilities.
-        calibration_error: Of its probabilities on the test images, "before" and "after" that.
+        calibration_error: The error of its probabilities on the test images, "before" and "after" that.
         chosen: The number of the settings that it kept, from 0; None where there was nothing to choose among.
     """
 

@@ -107,12 +107,12 @@ def _columns(classes: list[str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What came of classifying images.
+    """The answers of a classifier on new images.
 
     Attributes:
         answers: The number of each image's class, shape (N,).
         probabilities: Calibrated, shape (N, classes).
-        brightness: Of the images.
+        brightness: The brightness of the images.
     """
 
     answers: npt.NDArray[np.int64]

@@ -106,7 +106,7 @@ def _off_by(draws: Sequence[MeasuredCell]) -> tuple[str, str]:
 
 
 def _kept(answers: CellAnswers, max_error: float) -> str:
-    """What became of a promise on the test images, or why none could be given."""
+    """Say how a promise was held on the test images, or why none could be given."""
     judged, tested = answers.judged, answers.tested
     needed = labels_needed(max_error)
     if len(judged.right) < needed:
