@@ -269,7 +269,7 @@ def test_broken_pictures_are_named_all_at_once_or_left_out(streaming: Any, tmp_p
         load(DataConfig("folder", str(tmp_path), {"path": str(base)}, streaming))
     message = str(caught.value)
     assert message.startswith(
-        "23 of 43 files cannot be read as a picture; mend them, take them away, or leave them out"
+        "23 of 43 files cannot be read as a picture; repair them, take them away, or leave them out"
     )
     assert "data.args.skip_broken true" in message
     assert message.count("/broken") == 20

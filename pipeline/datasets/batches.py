@@ -1,4 +1,4 @@
-"""Batches sliced from tensors that already lie on the device, or read from files ahead of the training."""
+"""Batches that are sliced from tensors on the training's device, or read from files ahead of the training."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from pipeline.datasets.streamed import Streamed
 from pipeline.errors import PipelineError
 from pipeline.models.inputs import Images
 
-HELD = 2**28  # bytes of images out of files that are taken into memory where no others are trained on
+HELD = 2**28  # bytes up to which the images that are trained on are read from files into memory
 
 
 class Batches:
-    """Shuffled (images, labels) batches of near-equal size; every image comes once an epoch.
+    """Shuffled (images, labels) batches of near-equal size, which hold every image once in each epoch.
 
-    The order depends on (seed, epoch) alone, so it can be had again without replaying the epochs before. Where several
-    processes train together, each gets its own part of every batch, and no image comes to two of them.
+    The order depends on (seed, epoch) alone, so any epoch can be repeated without those before it. If several processes
+    train together, each gets a different part of every batch.
 
     Args:
-        images: Shape (N, ...), any type; a tensor, or in files.
-        labels: Shape (N,).
-        index: Which of the N to hand out, shape (M,).
-        batch_size: Upper limit; M images come in ceil(M / batch_size) batches whose sizes differ by one at most. One
-            that would hold a single image, of which BatchNorm can make nothing, joins another.
-        seed: Of the order.
-        epoch: Asked which epoch it is, from 0, whenever one begins.
-        rank: Number of this process, from 0.
-        processes: Number of processes that train together.
+        images: Images or embeddings of any type, shape (N, ...); a tensor, or in files.
+        labels: Labels, shape (N,).
+        index: The M of these N that are used, as indices, shape (M,).
+        batch_size: The largest size of a batch. There are ceil(M / batch_size) batches, whose sizes differ by at most
+            one; fewer, if a batch would hold a single image, for which BatchNorm cannot be computed.
+        seed: Seed of the order.
+        epoch: Returns the number of the epoch, from 0; called when an epoch begins.
+        rank: The number of this process, from 0.
+        processes: The number of processes that train together.
 
     Raises:
-        PipelineError: Some process would get fewer than two images of a batch.
+        PipelineError: If some process would get fewer than two images of a batch.
     """
 
     def __init__(
@@ -61,11 +61,11 @@ class Batches:
         return self.count
 
     def size(self, number: int) -> int:
-        """Images of the batch with this number, from 0, in all processes together."""
+        """Return the number of images in a batch, in all processes together; batches are counted from 0."""
         return len(self.index) // self.count + (number < len(self.index) % self.count)
 
     def order(self) -> Tensor:
-        """The images of this epoch, in their order."""
+        """Return the indices of the images in the order of this epoch, shape (M,)."""
         return self.index[_permutation(len(self.index), self.seed, self.epoch()).to(self.index.device)]
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -75,19 +75,19 @@ class Batches:
 
 
 class StepBatches:
-    """So many (images, labels) batches of one size, cut from an endless stream of shuffled passes over the images.
+    """A fixed number of (images, labels) batches of one size from an endless stream of shuffled passes over images.
 
-    The stream depends on the seed alone, so a round can be had again without replaying those before. A batch may reach
-    from one pass into the next, and a small set of images comes in it more than once.
+    The stream depends on the seed alone, so any round can be repeated without those before it. A batch may hold the end
+    of one pass and the start of the next; it holds images more than once if there are fewer than its size.
 
     Args:
-        images: Shape (N, ...), any type; a tensor, or in files.
-        labels: Shape (N,).
-        index: Which of the N to hand out, shape (M,).
-        batch_size: Images a batch.
-        steps: Batches a round.
+        images: Images or embeddings of any type, shape (N, ...); a tensor, or in files.
+        labels: Labels, shape (N,).
+        index: The M of these N that are used, as indices, shape (M,).
+        batch_size: The number of images in a batch.
+        steps: The number of batches in a round.
         seed: Seed of the order.
-        round_number: Asked which round it is, from 0, whenever one begins.
+        round_number: Returns the number of the round, from 0; called when a round begins.
     """
 
     def __init__(
@@ -115,24 +115,24 @@ class StepBatches:
         return zip(_taken(self.images, chunks), (self.labels[chunk] for chunk in chunks), strict=True)
 
     def _shuffled(self, number: int) -> Tensor:
-        """The images in the order of a pass over all of them."""
+        """Return the indices of the images in the order of one pass."""
         return self.index[_permutation(len(self.index), self.seed, number).to(self.index.device)]
 
 
 def _permutation(count: int, seed: int, number: int) -> Tensor:
-    """A random order for each seed and number of a pass; 2**20 passes lie between two seeds, so that none meet."""
+    """Return a random order for a seed and the number of a pass, which no other seed shares for 2**20 passes."""
     return torch.randperm(count, generator=torch.Generator().manual_seed((seed << 20) + number))
 
 
 def _taken(images: Images, chunks: list[Tensor]) -> Iterator[Tensor]:
-    """The images at these indices; of images in files, the next are read while those before are trained on."""
+    """Yield the images at the indices of each batch; from files, the next batches are read while one is used."""
     if isinstance(images, Streamed):
         return images.ahead(chunks)
     return (images[chunk] for chunk in chunks)
 
 
 class WholeRound:
-    """A loader whose one batch a round is all of the round's batches, for a module that takes its own steps.
+    """A loader that yields all batches of a round as one item, for a module that takes its own steps.
 
     Args:
         batches: The batches of a round.
@@ -149,15 +149,15 @@ class WholeRound:
 
 
 class InMemoryData(pl.LightningDataModule):
-    """Puts the whole data on the trainer's device once, then slices it; leaves in files what is streamed.
+    """A data module that copies all data to the device once and slices it there; streamed images stay in files.
 
     Args:
         images: Images or embeddings, shape (N, ...); a tensor, or in files.
-        labels: Shape (N,).
-        index: Which of the N to train on.
-        batch_size: Images a step, in all processes together.
+        labels: Labels, shape (N,).
+        index: The indices of those that are trained on, shape (M,).
+        batch_size: The number of images in each step, in all processes together.
         seed: Seed of the order of batches.
-        steps: Steps a round, for a module that takes them itself; 0 makes a round of an epoch of batches.
+        steps: The number of steps in a round, for a module that takes its own steps; 0 makes each epoch a round.
     """
 
     def __init__(
@@ -168,7 +168,7 @@ class InMemoryData(pl.LightningDataModule):
         self.batch_size, self.seed, self.steps = batch_size, seed, steps
 
     def train_dataloader(self) -> Batches | WholeRound:
-        """Shuffled batches on the trainer's device."""
+        """Return the loader of shuffled batches on the trainer's device."""
         trainer = self.trainer
         assert trainer is not None
         images, labels, index = self.images, self.labels, self.index

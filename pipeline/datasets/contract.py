@@ -1,4 +1,4 @@
-"""The contract of a data set as a function, for the command line and for a plug-in author's own tests."""
+"""A check that a data set keeps its contract, for the command line and for the tests of a plug-in's author."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from pipeline.errors import PipelineError
 
 @dataclass(frozen=True)
 class Card:
-    """What was found in a data set.
+    """The result of checking a data set.
 
     Attributes:
         dataset: The data set itself.
-        facts: Counts, shapes and ranges, as JSON takes them.
-        problems: What keeps the pipeline from working with it, each with what to do.
-        near_copies: Test images that are nearly a training image.
+        facts: Counts, shapes and ranges, as JSON can hold them.
+        problems: Sentences on faults that keep the pipeline from using it, each with a remedy.
+        near_copies: The test images that are nearly the same as a training image.
     """
 
     dataset: Dataset
@@ -35,20 +35,20 @@ class Card:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What the pipeline can work with but the owner had better know."""
+        """Sentences on facts that do not keep the pipeline from using the data, but that their owner should know."""
         return tuple(self.facts["remarks"])
 
 
 def check_dataset(dataset: str | Callable[..., Any], root: str | Path = "data", **args: Any) -> Card:
-    """Load a data set and hold it against the contract; call this in a test of your own.
+    """Load a data set and check that it keeps the contract; call this in a test of your own.
 
     Args:
-        dataset: The function, or what ``data.dataset`` takes: a name or an import path.
-        root: Folder for raw files.
-        args: Handed to the function.
+        dataset: The loading function, or a name or an import path, as in ``data.dataset``.
+        root: The folder for raw files.
+        args: Arguments of the function.
 
     Raises:
-        PipelineError: If the data set breaks the contract; the message says how to mend it.
+        PipelineError: If the data set breaks the contract; the message says how to correct it.
 
     Examples:
         >>> import numpy as np
@@ -70,7 +70,7 @@ def check_dataset(dataset: str | Callable[..., Any], root: str | Path = "data", 
 
 
 def examine(loader: Loader) -> Card:
-    """Prepare and load a data set, twice, and describe it.
+    """Prepare a data set, load it twice, and describe it.
 
     Raises:
         PipelineError: If it cannot be loaded at all.
@@ -83,7 +83,7 @@ def examine(loader: Loader) -> Card:
 
 
 def _problems(dataset: Dataset, again: str) -> list[str]:
-    """What breaks the contract; ``again`` is the checksum after loading the data set a second time."""
+    """Return a sentence on each breach of the contract; ``again`` is the SHA-256 of loading the data once more."""
     problems = []
     if dataset.sha256 != again:
         problems.append(

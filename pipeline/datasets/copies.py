@@ -1,4 +1,4 @@
-"""The checksum of a data set, and the training images that are copies of a test image or of each other."""
+"""The SHA-256 of a data set, and its training images that are copies of a test image or of each other."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pipeline.datasets.streamed import Storage, Streamed
 
 
 def find_copies(train: ImageData, test: ImageData, storage: Storage) -> Copies:
-    """Find the copies in a data set and compute its checksum.
+    """Find the copies in a data set and compute its SHA-256.
 
-    What is found in streamed images is remembered by the storage; they are read again only if their files changed.
+    The result for streamed images is kept by the storage, and the images are read again only if their files change.
     """
     if train.is_streamed or test.is_streamed:
         made_from = [_fingerprint(train), _fingerprint(test)]
@@ -55,14 +55,14 @@ def _search(train: ImageData, test: ImageData) -> Copies:
 
 
 def _count_contradictions(hashes: checksums.Hashes, labels: npt.NDArray[np.int64]) -> int:
-    """How many images come with several labels, of all that have one; both arguments have shape (N,)."""
+    """Return the number of different images that have several labels; both arguments have shape (N,)."""
     _, images = np.unique(hashes[labels >= 0], return_inverse=True)
     pairs = np.unique(np.stack([images, labels[labels >= 0]], 1), axis=0)
     return int((np.bincount(pairs[:, 0]) > 1).sum()) if len(pairs) else 0
 
 
 def _fingerprint(part: ImageData) -> list[Any]:
-    """What tells whether the images are still those that were searched, without reading streamed ones."""
+    """Return values that differ if the images or labels have changed; streamed images are not read for that."""
     digest = hashlib.sha256(part.labels.contiguous().numpy().data)
     digest.update(b"" if part.groups is None else part.groups.data)
     if isinstance(part.images, Streamed):

@@ -1,7 +1,7 @@
-"""The one way from a picture to an array: upright, without transparency, 8 bits, grey or colour, of one size.
+"""The decoding of pictures to arrays that are upright, opaque, of 8 bits, grey or colour, and of one size.
 
-Every reader and ``predict`` decode pictures here, so that a file is the same image wherever it is read. The rules are a
-table in ``docs/datasets.md``.
+All readers and ``predict`` decode pictures here, so that a file gives the same image everywhere. ``docs/datasets.md``
+has a table of the rules.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.config import JsonObject
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -22,27 +23,28 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]  # red, green and blue, 0 to 255
 
-# of what Pillow reads, the formats whose decoders start no other program
+# the formats that Pillow reads without starting another program
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 
-DEEP = 65535  # white in pictures of 16 bits
+DEEP = 65535  # the value of white in pictures of 16 bits
 
-_GREY = ("1", "L", "LA", "La")  # Pillow's names of pixels without colour
-_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")  # ... with an alpha channel
-_ORIENTATION, _LYING = 0x0112, (5, 6, 7, 8)  # a camera's note how to turn the picture; these swap height and width
+_GREY = ("1", "L", "LA", "La")  # Pillow's modes of pixels without colour
+_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")  # Pillow's modes of pixels with an alpha channel
+_ORIENTATION = 0x0112  # the EXIF tag by which a camera says how to turn the picture
+_LYING = (5, 6, 7, 8)  # the orientations that swap height and width
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
-_FAINT = 32  # grey levels between the darkest and the brightest pixel: with fewer, nothing is to be seen
+_FAINT = 32  # grey levels between the darkest and the brightest pixel, below which a picture looks empty
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """The choices that are left to whoever decodes pictures; new ones are decoded as those of the training were.
+    """How pictures are decoded, as far as that can be chosen; new pictures are decoded as those of the training.
 
     Attributes:
-        background: The colour that transparent pictures are laid on. None takes white, and black for a picture of which
-            nothing would be seen on white.
-        white: The value of a white pixel in pictures of 16 bits.
-        resized: Whether pictures of any size are resized to the one that is needed.
+        background: The colour behind transparent pictures. None takes white, or black for a picture that would look
+            empty on white.
+        white: The value of white in pictures of 16 bits.
+        resized: Whether pictures of any size are resized to the size that is needed.
     """
 
     background: Colour | None = None
@@ -50,29 +52,29 @@ class Decoding:
     resized: bool = False
 
     @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> Decoding:
-        """The inverse of ``as_dict``.
+    def from_dict(cls, content: JsonObject) -> Decoding:
+        """Make a decoding from JSON: the inverse of ``as_dict``.
 
         Raises:
-            KeyError, TypeError, ValueError, PipelineError: If it is something else.
+            KeyError, TypeError, ValueError, PipelineError: If a field is missing or has a value that is not allowed.
         """
         white = float(content["white"])
         if not 0 < white < float("inf"):
             raise ValueError(f"white {white}")
         return cls(as_colour(content["background"]), white, bool(content["resized"]))
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON, which ``from_dict`` reads."""
+    def as_dict(self) -> JsonObject:
+        """Return the decoding as JSON, which ``from_dict`` reads."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Header:
-    """What is known of a picture before it is decoded.
+    """The properties of a picture that are known before it is decoded.
 
     Attributes:
-        height: In pixels, of the upright picture.
-        width: Likewise.
+        height: The height of the upright picture, in pixels.
+        width: The width of the upright picture, in pixels.
         is_grey: Whether it has no colour.
         is_transparent: Whether it has an alpha channel or a transparent colour.
         is_deep: Whether it has more than 8 bits.
@@ -89,20 +91,23 @@ class BrokenPictureError(PipelineError):
     """A picture cannot be read.
 
     Attributes:
-        reason: Why, in words.
+        reason: The reason, in words.
     """
 
     def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"{name} cannot be read as a picture ({reason}); mend it or take it away")
+        super().__init__(f"{name} cannot be read as a picture ({reason}); repair it or take it away")
         self.reason = reason
 
 
 @contextmanager
 def readable(name: str) -> Iterator[None]:
-    """Turn whatever decoders raise of broken and hostile files into one kind of error.
+    """Turn all errors of decoders, which broken and hostile files cause, into one kind of error.
+
+    Args:
+        name: The name of the picture in the message.
 
     Raises:
-        BrokenPictureError: If any error was raised inside; ``name`` is what the message calls the picture.
+        BrokenPictureError: If the block raised any error.
     """
     from PIL import UnidentifiedImageError
 
@@ -117,10 +122,10 @@ def readable(name: str) -> Iterator[None]:
 
 
 def read_header(picture: Image) -> Header:
-    """What is known of a picture that was opened; nothing is decoded.
+    """Return the properties of an opened picture, without decoding it.
 
     Raises:
-        ValueError: If its pixels are floating-point numbers, of which nobody knows which are black and white.
+        ValueError: If its pixels are floating-point numbers, which do not tell which value is white.
     """
     if picture.mode.startswith("F"):
         raise ValueError("its pixels are floating-point numbers; convert it to 8 or 16 bits")
@@ -133,19 +138,19 @@ def read_header(picture: Image) -> Header:
 
 
 def decode(picture: Image, shape: tuple[int, int, int], how: Decoding) -> Pixels:
-    """The pixels of a picture that was opened.
+    """Decode an opened picture.
 
     Args:
-        picture: In any of the ``FORMATS``.
-        shape: (C, H, W) of the array to return: colour becomes grey where C is 1, grey becomes colour where it is 3,
-            and other sizes are scaled, not keeping proportions.
-        how: The choices that are left.
+        picture: A picture in one of the ``FORMATS``.
+        shape: The shape (C, H, W) of the result. Colour becomes grey if C is 1, grey becomes colour if C is 3, and a
+            picture of another size is resized without keeping its proportions.
+        how: How it is decoded.
 
     Returns:
-        Intensities 0 to 255 of this shape.
+        Intensities from 0 to 255, of this shape.
 
     Raises:
-        Exception: Whatever Pillow raises of a broken file, see ``readable``.
+        Exception: If Pillow cannot read the file; ``readable`` turns all such errors into one kind.
     """
     from PIL import Image, ImageOps
 
@@ -168,10 +173,10 @@ def decode(picture: Image, shape: tuple[int, int, int], how: Decoding) -> Pixels
 
 
 def deep_pixels(picture: Image) -> npt.NDArray[Any]:
-    """The numbers of a picture of 16 bits, shape (H, W).
+    """Return the pixels of a picture of 16 bits, shape (H, W).
 
     Raises:
-        ValueError: If there are numbers of more bits.
+        ValueError: If a pixel is below 0 or does not fit into 16 bits.
     """
     numbers = np.asarray(picture)
     if numbers.min() < 0 or numbers.max() > DEEP:
@@ -180,7 +185,7 @@ def deep_pixels(picture: Image) -> npt.NDArray[Any]:
 
 
 def as_colour(given: str | Sequence[int] | None, setting: str = "data.args.background") -> Colour | None:
-    """The colour of a name, such as "black" or "#ff8800", or of three numbers from 0 to 255.
+    """Return the colour with a name, such as "black" or "#ff8800", or of three numbers from 0 to 255; None for None.
 
     Raises:
         PipelineError: If it is no colour; the message starts with the setting.
@@ -203,7 +208,7 @@ def as_colour(given: str | Sequence[int] | None, setting: str = "data.args.backg
 
 
 def is_colour(header: Header, how: Decoding) -> bool:
-    """Whether a picture has colour after it was decoded."""
+    """Whether a picture has colour after it is decoded."""
     return not header.is_grey or (header.is_transparent and not _is_grey_colour(how.background))
 
 
@@ -211,11 +216,11 @@ def is_colour(header: Header, how: Decoding) -> bool:
 
 
 def _orientation(picture: Image) -> int:
-    """How Pillow's pixels are to be turned, as a number of EXIF; 1 for not at all."""
+    """Return how the pixels have to be turned, as an EXIF orientation; 1 for not at all."""
     if picture.format == "TIFF":
-        return 1  # Pillow turns these itself
+        return 1  # Pillow turns these pictures itself
     if picture.format == "PNG" and not {"exif", "Raw profile type exif"} & picture.info.keys():
-        return 1  # Pillow would decode the whole picture to look for it behind the pixels
+        return 1  # Pillow would decode the whole picture to search for EXIF data behind the pixels
     return int(picture.getexif().get(_ORIENTATION, 1))
 
 
@@ -242,7 +247,7 @@ def _as_bytes(numbers: npt.NDArray[Any], white: float) -> Pixels:
 
 
 def _laid_on(picture: Image, background: Colour | None) -> Image:
-    """The picture without transparency. What colours lie where it cannot be seen does not matter."""
+    """Lay a transparent picture on a background; the colours of fully transparent pixels do not matter."""
     rgba = picture.convert("RGBA")
     if background is not None:
         return _composite(rgba, background)
@@ -259,6 +264,6 @@ def _composite(rgba: Image, colour: Colour) -> Image:
 
 
 def _contrast(picture: Image) -> int:
-    """Levels between the darkest and the brightest pixel of any channel."""
+    """Return the largest difference, over the channels, between the brightest and the darkest pixel, 0 to 255."""
     limits = np.array(picture.getextrema()).reshape(-1, 2)
     return int((limits[:, 1] - limits[:, 0]).max())

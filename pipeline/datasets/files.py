@@ -1,6 +1,6 @@
-"""What the readers of files share: paths at which there must be something, sizes that must fit, gzipped content.
+"""Functions that all readers of files share: checks of paths and sizes, and gzipped content.
 
-Files are taken for hostile: what one declares is believed no further than memory reaches, and nothing in it is run.
+Files may be hostile: no more memory is taken than there is, whatever size a file declares, and nothing in it is run.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _CHUNK = 2**20  # bytes that are unpacked at a time
 
 
 def existing(path: Any, setting: str = "data.args.path") -> Path:
-    """The path, if a regular file or a folder is there. A relative one starts at the working directory.
+    """Return a path at which there is a regular file or a folder; a relative one starts at the working directory.
 
     Raises:
-        PipelineError: If nothing is there, or a pipe, a device or a socket.
+        PipelineError: If there is nothing at the path, or a pipe, a device or a socket.
     """
     found = Path(str(path)).expanduser()
     if not found.exists():
@@ -34,10 +34,10 @@ def existing(path: Any, setting: str = "data.args.path") -> Path:
 
 
 def existing_file(path: Any, setting: str = "data.args.path") -> Path:
-    """The same for a path that must be a file.
+    """Return a path at which there is a regular file; a relative one starts at the working directory.
 
     Raises:
-        PipelineError: If no regular file is there.
+        PipelineError: If there is no regular file at the path.
     """
     found = existing(path, setting)
     check_regular(found, setting)
@@ -45,14 +45,14 @@ def existing_file(path: Any, setting: str = "data.args.path") -> Path:
 
 
 def check_room(name: str, needed: int) -> None:
-    """Refuse what would not fit into half of the machine's memory; reading makes a copy.
+    """Refuse data that would take more than half of the machine's memory; reading them makes a copy.
 
     Args:
-        name: What the message calls it.
-        needed: Bytes.
+        name: The name of the data in the message.
+        needed: The number of bytes that they take.
 
     Raises:
-        PipelineError: It would not.
+        PipelineError: If they take more than half of the memory.
     """
     room = physical_memory() // 2
     if needed > room:
@@ -64,7 +64,7 @@ def check_room(name: str, needed: int) -> None:
 
 @contextmanager
 def unpacked(path: Path) -> Iterator[Content]:
-    """Open a file's content, unpacked if it is gzipped, whatever the file is called.
+    """Open a file for reading, and unpack it if its content is gzipped, whatever its name is.
 
     Raises:
         PipelineError: If it is no regular file.
@@ -81,7 +81,7 @@ def unpacked(path: Path) -> Iterator[Content]:
 
 
 def read_most(file: Content, most: int) -> bytearray:
-    """So many bytes, or all if there are fewer; memory is taken as they come."""
+    """Read up to ``most`` bytes; memory is taken only for bytes that are there."""
     content = bytearray()
     while len(content) < most and (chunk := file.read(min(_CHUNK, most - len(content)))):
         content += chunk
@@ -89,10 +89,10 @@ def read_most(file: Content, most: int) -> bytearray:
 
 
 def unpacked_size(path: Path) -> int:
-    """Bytes of a file's content, at a chunk's memory.
+    """Return the number of bytes of a file's unpacked content, reading one chunk at a time.
 
     Raises:
-        PipelineError: They would not fit into memory.
+        PipelineError: If the content would not fit into half of the memory.
     """
     size = 0
     with unpacked(path) as file:

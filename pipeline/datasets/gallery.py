@@ -1,4 +1,4 @@
-"""Many pictures as one array, in memory or in a file; those that are broken are named all at once, or left out."""
+"""Many pictures as one array, in memory or in a file; broken ones are left out, or all named in one message."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SHOWN = 20  # broken pictures that a message names
+SHOWN = 20  # the number of broken pictures that a message names at most
 
 
 @dataclass(frozen=True)
 class PictureSettings:
-    """How pictures are read, as ``data.args`` says.
+    """The settings in ``data.args`` by which pictures are read.
 
     Attributes:
-        size: The side, or height and width, that every picture is resized to; None expects them to have one size.
-        background: The colour that transparent pictures are laid on, see ``Decoding``.
+        size: The side, or height and width, that every picture is resized to; None expects all to have one size.
+        background: The colour behind transparent pictures; ``Decoding`` says what None means.
         white: The value of a white pixel; None takes 255, or 65,535 in pictures of 16 bits.
         skip_broken: Whether pictures that cannot be read are left out instead of refused.
     """
@@ -62,8 +62,8 @@ class Gallery:
     """Pictures that are opened one by one.
 
     Attributes:
-        names: What messages call them.
-        open: Opens the picture of a number; Pillow has then read no more than the header of one from a file.
+        names: The name of each picture in messages.
+        open: Opens the picture with a number, from 0; of a file, Pillow then reads the header only.
     """
 
     names: Sequence[str]
@@ -73,29 +73,29 @@ class Gallery:
         return len(self.names)
 
     def only(self, numbers: Sequence[int]) -> Gallery:
-        """Some of the pictures."""
+        """Return a gallery of the pictures with these numbers, in this order."""
         return Gallery([self.names[number] for number in numbers], lambda number: self.open(numbers[number]))
 
     def headers(self) -> list[Header]:
-        """What is known of each picture before it is decoded.
+        """Return the properties of each picture, without decoding it.
 
         Raises:
-            BrokenPictureError: If one cannot be opened, or declares more pixels than Pillow thinks sound.
+            BrokenPictureError: If one cannot be opened, or declares more pixels than Pillow allows.
         """
         with _strict_pillow():
             return [self._header(number) for number in range(len(self))]
 
     def decode(self, number: int, shape: tuple[int, int, int], how: Decoding) -> Pixels:
-        """The pixels of one picture, see ``decoding.decode``.
+        """Decode one picture to an array of this shape, as ``decoding.decode`` does.
 
         Raises:
-            BrokenPictureError: If it cannot be read.
+            BrokenPictureError: If the picture cannot be read.
         """
         with readable(self.names[number]), self.open(number) as picture:
             return decode(picture, shape, how)
 
     def decode_all(self, numbers: Sequence[int], shape: tuple[int, int, int], how: Decoding) -> Pixels:
-        """The pixels of some pictures, shape (n, C, H, W), decoded by all cores.
+        """Decode the pictures with these numbers on all cores; the result has shape (n, C, H, W).
 
         Raises:
             BrokenPictureError: If one cannot be read.
@@ -104,7 +104,7 @@ class Gallery:
             return np.stack(list(pool.map(lambda number: self.decode(number, shape, how), numbers)))
 
     def find_broken(self) -> dict[int, str]:
-        """The numbers of the pictures that cannot be read, each with the reason; every picture is decoded for that."""
+        """Decode every picture, and return the numbers of those that cannot be read, each with the reason."""
         with _strict_pillow(), ThreadPoolExecutor() as pool:
             reasons = list(pool.map(self._reason, range(len(self))))
         return {number: reason for number, reason in enumerate(reasons) if reason}
@@ -127,11 +127,11 @@ class Stacked:
     """Pictures as arrays.
 
     Attributes:
-        parts: uint8, shape (N, C, H, W) each, in memory or in a file.
-        kept: For each part, the numbers of the pictures that it holds, from 0; all of them, unless some are broken.
-        decoding: How they were decoded.
-        white: The value that is white in ``parts``, if it is not what the numbers tell.
-        notes: What their owner should know, a sentence each.
+        parts: Arrays of uint8 intensities, each of shape (N, C, H, W), in memory or in a file.
+        kept: For each part, the numbers of its pictures, from 0; numbers of broken pictures are missing.
+        decoding: How the pictures were decoded.
+        white: The value of white in ``parts``; None if the numbers themselves tell.
+        notes: Sentences that the owner of the pictures should read.
     """
 
     parts: list[Pixels | Rows]
@@ -141,7 +141,7 @@ class Stacked:
     notes: list[str]
 
     def of_kept(self, *parts: Sequence[T]) -> list[list[T]]:
-        """What belongs to the pictures of each part, such as their labels, without that of broken ones."""
+        """Return the values of each part that belong to its pictures, such as labels, without those of broken ones."""
         return [[part[number] for number in kept] for part, kept in zip(parts, self.kept, strict=True)]
 
 
@@ -152,14 +152,14 @@ def stack(
     storage: Storage | None = None,
     made_from: Any = None,
 ) -> Stacked:
-    """Read pictures as uint8 of shape (N, C, H, W): grey if all of them are, else colour.
+    """Read pictures as uint8 arrays of shape (N, C, H, W), which are grey if all pictures are, else in colour.
 
     Args:
         gallery: All pictures.
-        counts: How many of them make each of the arrays that come out, in order.
-        settings: How they are read.
-        storage: Says whether they are decoded into a file instead of memory; None never does.
-        made_from: What tells whether such a file is still that of these pictures, as JSON takes it.
+        counts: The number of pictures in each of the resulting arrays, in order.
+        settings: How the pictures are read; None takes the defaults.
+        storage: Decides whether they are decoded into a file instead of memory; None takes memory.
+        made_from: Values that JSON can hold, and that differ if the pictures of such a file have changed.
 
     Raises:
         PipelineError: If pictures cannot be read, all of which are named; if sizes differ and none is set; or if a
@@ -184,10 +184,14 @@ def stack(
 
 @contextmanager
 def all_broken_named(gallery: Gallery, remedy: str) -> Iterator[None]:
-    """End in a message that names all broken pictures of a gallery if one was met inside.
+    """Run a block, and name all broken pictures of a gallery in one message if the block comes upon one.
+
+    Args:
+        gallery: The pictures.
+        remedy: The option by which broken pictures are left out.
 
     Raises:
-        PipelineError: If one was met; see ``list_broken`` for the ``remedy``.
+        PipelineError: If the block raised a BrokenPictureError.
     """
     try:
         yield
@@ -196,16 +200,22 @@ def all_broken_named(gallery: Gallery, remedy: str) -> Iterator[None]:
 
 
 def list_broken(gallery: Gallery, broken: Mapping[int, str], remedy: str) -> str:
-    """The message that names pictures which cannot be read, the first of them with the reasons."""
+    """Return a message that names the first pictures that cannot be read, each with the reason.
+
+    Args:
+        gallery: All pictures.
+        broken: The reasons by the number of the picture.
+        remedy: The option by which broken pictures are left out.
+    """
     lines = [f"  {gallery.names[number]}: {reason}" for number, reason in list(broken.items())[:SHOWN]]
     if len(broken) > SHOWN:
         lines.append(f"  and {len(broken) - SHOWN} more")
     files = f"{len(broken)} of {len(gallery)} files cannot be read as a picture"
-    return "\n".join([f"{files}; mend them, take them away, or leave them out with {remedy}:", *lines])
+    return "\n".join([f"{files}; repair them, take them away, or leave them out with {remedy}:", *lines])
 
 
 def note_broken(gallery: Gallery, broken: Mapping[int, str]) -> str:
-    """The sentence that tells which pictures were left out."""
+    """Return a sentence that tells which broken pictures were left out."""
     shown = ", ".join([gallery.names[number] for number in broken][:SHOWN])
     more = f" and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
     return f"{len(broken)} pictures that cannot be read were left out: {shown}{more}"
@@ -214,14 +224,14 @@ def note_broken(gallery: Gallery, broken: Mapping[int, str]) -> str:
 def _stack(
     gallery: Gallery, numbers: list[list[int]], settings: PictureSettings, storage: Storage | None, made_from: Any
 ) -> Stacked:
-    """See ``stack``; the first picture that cannot be read ends it.
+    """Do the work of ``stack``, until the first picture that cannot be read.
 
     Args:
         gallery: All pictures.
-        numbers: Which of them make each of the arrays.
-        settings: How they are read.
-        storage: Says whether they are decoded into a file.
-        made_from: What the file depends on.
+        numbers: The numbers of the pictures in each of the resulting arrays.
+        settings: How the pictures are read.
+        storage: Decides whether they are decoded into a file; None takes memory.
+        made_from: Values that differ if the pictures have changed.
 
     Raises:
         BrokenPictureError: If a picture cannot be read.
@@ -242,7 +252,7 @@ def _stack(
 def _stored(
     gallery: Gallery, shape: tuple[int, int, int], how: Decoding, storage: Storage | None, made_from: Any
 ) -> Pixels | Rows:
-    """All pictures, shape (N, C, H, W), in memory or in a file."""
+    """Decode all pictures to one array, shape (N, C, H, W), in memory or in a file."""
     size = (len(gallery), *shape)
     if storage is not None and storage.streams(math.prod(size)):
         made_from = [made_from, how.as_dict(), shape]
@@ -257,7 +267,7 @@ def _stored(
 
 
 def _pieces(gallery: Gallery, shape: tuple[int, int, int], how: Decoding) -> Iterator[Pixels]:
-    """All pictures in order, a few megabytes at a time, by all cores."""
+    """Yield all pictures in order, decoded on all cores, a few megabytes at a time."""
     from tqdm import tqdm
 
     total, count = len(gallery), max(1, CHUNK // math.prod(shape))
@@ -271,7 +281,7 @@ def _pieces(gallery: Gallery, shape: tuple[int, int, int], how: Decoding) -> Ite
 def _find_shape(
     gallery: Gallery, headers: Sequence[Header], size: int | Sequence[int] | None, how: Decoding
 ) -> tuple[int, int, int]:
-    """(C, H, W) of all pictures.
+    """Return the shape (C, H, W) of all pictures.
 
     Raises:
         PipelineError: If sizes differ and none is set.
@@ -300,10 +310,10 @@ def _find_decoding(gallery: Gallery, headers: Sequence[Header], settings: Pictur
 
 
 def _check_brightness(deep: Gallery) -> None:
-    """Refuse pictures of 16 bits that use a few of them alone, as many cameras and scanners do.
+    """Refuse pictures of 16 bits of which only the lower bits are used, as by many cameras and scanners.
 
     Raises:
-        PipelineError: If they do.
+        PipelineError: If the brightest pixel is far below the largest value.
     """
     brightest = 0
     for number, name in enumerate(deep.names):
@@ -340,13 +350,13 @@ def _as_size(size: int | Sequence[int] | None) -> tuple[int, int] | None:
     return height, width
 
 
-# --- what Pillow warns of -------------------------------------------------------------------------------------
-# Filters of warnings are shared by all threads, so that these are entered before any are started.
+# --- warnings of Pillow ---------------------------------------------------------------------------------------
+# All threads share the filters of warnings, so these blocks are entered before threads are started.
 
 
 @contextmanager
 def _quiet_pillow() -> Iterator[None]:
-    """Pillow's warnings say nothing to whoever runs the pipeline, such as that a palette has transparency."""
+    """Hide Pillow's warnings, which do not help a user, such as that a palette has transparency."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield
@@ -354,7 +364,7 @@ def _quiet_pillow() -> Iterator[None]:
 
 @contextmanager
 def _strict_pillow() -> Iterator[None]:
-    """The same, but that a picture declares many pixels is an error."""
+    """Hide Pillow's warnings, but raise an error if a picture declares more pixels than Pillow allows."""
     from PIL import Image
 
     with _quiet_pillow():

@@ -1,4 +1,4 @@
-"""Labels in a CSV file by the name or the number of each image, for ``data.labels`` and for the reader ``csv``."""
+"""CSV files with the label of each image, by its file's name or its number, for ``data.labels`` and reader ``csv``."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ import numpy.typing as npt
 from pipeline.datasets.text_table import INDEX_NAMES, LABEL_NAMES, TextTable, find_table, is_number, unguarded
 from pipeline.errors import PipelineError
 
-SHOWN = 5  # lines that a message lists
-NUMBER_NAMES = ("index", "idx", "row", "unnamed: 0", "")  # of columns of numbers of images
+SHOWN = 5  # the number of lines that a message lists at most
+NUMBER_NAMES = ("index", "idx", "row", "unnamed: 0", "")  # names of columns that hold the numbers of images
 
 
 @dataclass(frozen=True)
 class LabelTable:
-    """Images with their labels.
+    """Images with their labels, as a file lists them.
 
     Attributes:
         path: The file.
-        names: Of the images: names of files, or numbers.
-        are_numbers: Whether the column is called index or the like, and holds the numbers of the images, from 0.
-        labels: int64 or strings, shape (N,), -1 or "" where there is no label; None if there is no such column.
-        lines: The line of each in the file, from 1.
+        names: The name of each image's file, or its number as text.
+        are_numbers: Whether the names are numbers from 0, which is so if the column is called index or the like.
+        labels: The labels, int64 or strings, shape (N,), with -1 or "" for none; None if there is no such column.
+        lines: The line of each image in the file, from 1.
     """
 
     path: Path
@@ -40,11 +40,11 @@ class LabelTable:
 def read_label_table(
     path: Path, label: str | int | Sequence[str] | None = None, needs_labels: bool = True
 ) -> LabelTable:
-    """Read a table of images and labels; other columns are passed over.
+    """Read a table of images and labels; other columns are ignored.
 
     Args:
         path: The file.
-        label: The name of the labels' column, or usual names, or its number from 0; None finds it.
+        label: The name of the labels' column, several names that it may have, or its number from 0; None finds it.
         needs_labels: Whether a file without labels is refused.
 
     Raises:
@@ -73,7 +73,7 @@ def read_label_table(
 
 
 def image_column(table: TextTable) -> int | None:
-    """The column that names the images: files, or else what is called index or id, or the first of two."""
+    """Return the column that names the images: one of files, or one called index or id, or the first of two columns."""
     found = table.file_column()
     if found is None:
         found = table.find(INDEX_NAMES)
@@ -83,7 +83,7 @@ def image_column(table: TextTable) -> int | None:
 
 
 def plain_name(text: str) -> str:
-    r"""A file's name with slashes between folders, composed (NFC), as all names of images are compared.
+    r"""Return a file's name in the form in which names are compared: with slashes, and in Unicode's form NFC.
 
     >>> plain_name(r" .\cat\1.png")
     'cat/1.png'
@@ -109,7 +109,9 @@ def as_labels(path: Path, labels: npt.NDArray[np.str_]) -> npt.NDArray[np.int64]
         return labels
     numbers = np.full(len(labels), -1.0)
     numbers[given] = labels[given].astype(float)
-    whole = (numbers == np.rint(numbers)) & (np.abs(numbers) < 2**53)  # above that, floats skip numbers
+    whole = (numbers == np.rint(numbers)) & (
+        np.abs(numbers) < 2**53
+    )  # above that, floats skip whole numbers
     if not whole.all():
         raise PipelineError(
             f"labels: {path} has the label {numbers[~whole][0]:g}; expected whole numbers or names. Is the label "
@@ -119,19 +121,19 @@ def as_labels(path: Path, labels: npt.NDArray[np.str_]) -> npt.NDArray[np.int64]
 
 
 def find_images(table: LabelTable, known: Sequence[str]) -> list[int]:
-    """Find the images of a table among those that there are.
+    """Find the images of a table among the names of all images.
 
-    A name may leave out folders above the file, and the file's ending, if one image alone is meant then.
+    A name in the table may leave out folders, and the ending of the file, if only one image fits then.
 
     Args:
         table: The table.
-        known: The names of all images; paths with slashes.
+        known: The names of all images, which are paths with slashes.
 
     Returns:
         The position of each of the table's images in ``known``.
 
     Raises:
-        PipelineError: If there is no such image, or several; the message names the lines.
+        PipelineError: If no image, or several, fit a name; the message lists the lines.
     """
     if table.are_numbers:
         positions = [int(name) if int(name) < len(known) else None for name in table.names]
@@ -144,14 +146,14 @@ def find_images(table: LabelTable, known: Sequence[str]) -> list[int]:
 
 
 def rows_by_image(table: LabelTable, positions: Sequence[int]) -> dict[int, int]:
-    """The first row about each image.
+    """Return the first row about each image.
 
     Args:
         table: The table.
-        positions: Which image each of its rows is about.
+        positions: The position of the image of each row.
 
     Returns:
-        Numbers of rows by position.
+        The number of a row, from 0, by the position of its image.
 
     Raises:
         PipelineError: If two rows give one image different labels; the message names their lines.
@@ -168,7 +170,7 @@ def rows_by_image(table: LabelTable, positions: Sequence[int]) -> dict[int, int]
 
 
 class _Finder:
-    """Finds names of files of which folders above, and the ending, may be left out."""
+    """Finds images by names that may leave out folders and the ending of the file."""
 
     def __init__(self, known: Sequence[str]) -> None:
         names = [plain_name(name) for name in known]
@@ -181,7 +183,7 @@ class _Finder:
                 self.by_file[written].append(name)
 
     def find(self, name: str) -> int | None:
-        """The position of the only image that is meant; None if there is none, or several."""
+        """Return the position of the only image that fits a name; None if there is none, or several."""
         if name in self.exact:
             return self.exact[name]
         candidates = self.by_file.get(PurePosixPath(name).name, [])
@@ -194,7 +196,7 @@ def _refuse(table: LabelTable, positions: Sequence[int | None], reason: str) -> 
     strange = [row for row, position in enumerate(positions) if position is None]
     if strange:
         lines = ", ".join(f"{table.names[row]!r} (line {table.lines[row]})" for row in strange[:SHOWN])
-        more = f" and {len(strange) - SHOWN} more" * (len(strange) > SHOWN)
+        more = f" and {len(strange) - SHOWN} more" if len(strange) > SHOWN else ""
         raise PipelineError(f"{table.path}: {lines}{more}: {reason}")
 
 

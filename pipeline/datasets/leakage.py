@@ -1,4 +1,4 @@
-"""The run-time proof that nothing leaks: no image stands in two of labelled, validation, pretraining and test set."""
+"""The check, before each training, that no image is in two of the labelled, validation, pretraining and test sets."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from pipeline.errors import PipelineError
 
 
 class LeakError(PipelineError):
-    """An image is where it must not be; a fault of the pipeline, or of files that were changed under it."""
+    """An image is in two sets that must be disjoint: a fault of the pipeline, or files were changed while it ran."""
 
 
 def check_disjoint(dataset: Dataset, parts: Mapping[str, npt.NDArray[np.int64]]) -> None:
     """Refuse parts of the training images that have an image in common with each other or with the test set.
 
-    Images are compared by content, so that a copy counts as the image itself.
+    Images are compared by content, so a copy counts as the image itself.
 
     Args:
-        dataset: Images.
-        parts: Indices of training images, by what messages call them.
+        dataset: The training and test images.
+        parts: Indices of training images, by the name of the part in messages.
 
     Raises:
-        LeakError: They have.
+        LeakError: If two parts, or a part and the test set, have an image in common.
     """
     owners = dict.fromkeys(dataset.test_hashes, "the test set")
     for name, index in parts.items():
@@ -34,7 +34,7 @@ def check_disjoint(dataset: Dataset, parts: Mapping[str, npt.NDArray[np.int64]])
         for position, digest in enumerate(own):
             if digest in owners:
                 raise LeakError(
-                    f"image {index[position]} of the training images is in {name} and in {owners[digest]}; no result "
-                    "is made of it. Look where the data come from (make check-dataset)"
+                    f"image {index[position]} of the training images is in {name} and in {owners[digest]}; so "
+                    "there is no result. Check where the data come from (make check-dataset)"
                 )
         owners.update(dict.fromkeys(own, name))

@@ -115,7 +115,7 @@ def test_the_stages_make_that_check(
         "baseline": ("compare", "--grid.labels=[50]", "--grid.modes=[scratch]", "--grid.draws=1"),
     }[stage]
     assert tiny(*arguments) == 2
-    assert "and in the test set; no result is made of it" in capsys.readouterr().err
+    assert "and in the test set; so there is no result" in capsys.readouterr().err
     assert not list(runs.glob("tiny/*/scratch-*")) + list(runs.glob("tiny/baselines/knn-*"))
 
 
