@@ -2,9 +2,9 @@
 
     python -m benchmarks.cost docs/label_efficiency.csv
 
-A cell takes a fixed time (reading, measuring, predicting the test images) and a time for every step of its training. Both
-are fitted, mode by mode, on all budgets but the largest, which is predicted. Modes whose trainings have as many steps at
-every budget, and heads that are fitted to convergence, have a mean time only.
+A cell takes a fixed time (reading, measuring, predicting the test images) and a time for every step of its training.
+Both are fitted, mode by mode, on all budgets but the largest, which is predicted. Modes whose trainings have as many
+steps at every budget, and heads that are fitted to convergence, have a mean time only.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Fit(NamedTuple):
 
 
 def fit(rows: list[dict[str, str]]) -> dict[str, Fit]:
-    """Fit the model of each mode of a results.csv; classical baselines, which record no seconds of a mode, are left out."""
+    """Fit the model of each mode of a results.csv, without the classical baselines."""
     cells = defaultdict(list)
     for row in rows:
         if row["mode"] in MODES:

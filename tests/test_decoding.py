@@ -176,8 +176,8 @@ def test_predict_reads_every_file_that_training_reads_as_the_same_image(tmp_path
     order = [data.names.index(str(name)) for name in new.names]
     assert torch.equal(new.read(0, 7), data.images[order[:7]])
     assert torch.equal(new.read(7, 100), data.images[order[7:]])
-    assert "2 files of kinds that are not read were passed over: 1 .svg, 1 .txt" in new.notes
-    assert any("2 files of kinds that are not read" in note for note in data.notes)
+    assert "2 files of other kinds were ignored: 1 .svg, 1 .txt" in new.notes
+    assert any("2 files of other kinds were ignored" in note for note in data.notes)
     assert any("4 of 20 pictures can be transparent" in note for note in data.notes)
     assert any("2 of 20 pictures have 16 bits" in note for note in data.notes)
 

@@ -155,7 +155,7 @@ def test_a_class_without_a_test_set_has_one_held_out(tmp_path: Path, monkeypatch
     [
         ({"name": "Nope"}, "torchvision.datasets has no class 'Nope'; see https"),
         ({"name": "KMNIST", "bogus": 1}, "torchvision's KMNIST was called with {'bogus': 1, 'train': True}"),
-        ({"name": "SVHN"}, "SVHN is not whole in .* run `python -m pipeline data`"),
+        ({"name": "SVHN"}, "SVHN is not complete in .* run `python -m pipeline data`"),
         ({"name": "FakeData", "image_size": [3, 12, 12], "size": "big"}, "data.args.size: 'big' is not allowed"),
         ({}, "missing a required argument: 'name'"),
     ],

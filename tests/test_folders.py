@@ -99,7 +99,7 @@ def test_files_of_other_kinds_are_counted_by_kind(tmp_path: Path) -> None:
     for name in ("cat/a.HEIC", "cat/b.heic", "dog/c.svg", "dog/README", "annotations/cat.xml"):
         (tmp_path / name).write_text("x")
     [note] = find_layout(tmp_path, {}).notes
-    assert note == ("5 files of kinds that are not read were passed over: 2 .heic, 1 without an ending, 1 .svg, 1 .xml")
+    assert note == ("5 files of other kinds were ignored: 2 .heic, 1 without an ending, 1 .svg, 1 .xml")
 
 
 def test_pictures_beside_their_masks_have_no_label(tmp_path: Path) -> None:
@@ -190,4 +190,4 @@ def test_training_and_testing_through_the_command_line(
     assert tiny("check-dataset", *settings) == 0
     text = capsys.readouterr().out
     assert "12 training and 12 test images" in text
-    assert "remark: 1 files of kinds that are not read were passed over: 1 .dcm" in text
+    assert "remark: 1 files of other kinds were ignored: 1 .dcm" in text

@@ -76,7 +76,7 @@ def test_an_official_test_set_keeps_its_labels_and_its_classes(tmp_path: Path) -
     given = read("numpy", tmp_path / "x.npz", labels)
     assert (len(given.train), given.test.labels.tolist()) == (30, [0, 1] * 5)
     assert {n: c for n, c in classes_by_name(given).items() if "test" not in n} == {"3": "0", "7": "1"}
-    with pytest.raises(PipelineError, match=r"labels.csv, line 3: the class 'seven' is none of those of the test set,"):
+    with pytest.raises(PipelineError, match=r"labels.csv, line 3: the class 'seven' is not a class of the test set,"):
         read("numpy", tmp_path / "x.npz", table(tmp_path / "labels.csv", "index,label", "3,0", "7,seven"))
 
 

@@ -159,7 +159,10 @@ def test_parts_of_different_scale_end_stage_data(scaled: str, tmp_path: Path, ca
     ("images", "said"),
     [
         ((DIGITS > 7).astype(np.uint8), "bytes that hold 0 and 1 alone"),
-        (np.where(DIGITS == 16, np.nextafter(1, 2), DIGITS / 16), "a hair above 1 is rounding, and cut off"),
+        (
+            np.where(DIGITS == 16, np.nextafter(1, 2), DIGITS / 16),
+            "values slightly above 1 are rounding errors, and are clipped",
+        ),
         (DIGITS.astype(np.uint8), "remark: the brightest pixel is 16 of 255"),
     ],
     ids=["bytes of 0 and 1", "a hair above 1", "dim bytes"],
@@ -205,7 +208,7 @@ def test_photographs_are_seen_upright_and_all_of_them_by_predict(tmp_path: Path,
     assert main(["predict", f"--cell={cell_of(tmp_path)}", f"--images={base / 'top'}", f"--out={out}"]) == 0
     assert answers(out) == ["top"] * 40
     printed = capsys.readouterr()
-    assert "1 files of kinds that are not read were passed over: 1 .doc" in printed.out
+    assert "1 files of other kinds were ignored: 1 .doc" in printed.out
     assert printed.err == ""  # no warning of a library
 
 

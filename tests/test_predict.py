@@ -259,7 +259,7 @@ GREY = Image.new("L", (8, 8))
 WRONG: dict[str, tuple[Callable[[Path], Path], str]] = {
     "nothing": (lambda folder: folder / "nowhere", "nowhere does not exist; name a folder"),
     "an empty folder": (empty, "holds no picture; name a folder of pictures"),
-    "a truncated picture": (truncated_among_others, "1 of 3 files cannot be read as a picture; mend them"),
+    "a truncated picture": (truncated_among_others, "1 of 3 files cannot be read as a picture; repair them"),
     "a text called png": (content("a.png", b"no picture"), "a.png: its content is none of PNG, JPEG, BMP"),
     "a text": (content("a.txt", b"no picture"), "a.txt: its first line has 1 columns; expected"),
     "a word processor's": (
@@ -278,7 +278,7 @@ WRONG: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "idx header cut short": (content("a", b"\0\0\x08\x03\0\0"), "has 6 bytes, its header says 16"),
     "gzip cut short": (content("a.gz", gzip.compress(bytes(100))[:-10]), "cannot be read"),
-    "two arrays": (two_arrays, "holds a, b; call the array of images `images`"),
+    "two arrays": (two_arrays, "holds a, b; name the array of images `images`"),
     "broken npz": (content("a.npz", b"PK\x03\x04 and no more"), "is no .npz archive"),
     "objects": (array(np.array([{"no": "code"}], dtype=object)), "holds Python objects, which are not read"),
     "another size": (

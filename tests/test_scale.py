@@ -58,7 +58,10 @@ def test_a_hair_above_one_is_rounding() -> None:
     found = pixels(floats(hair))
     assert found[0, 0, 0] == 255
     assert np.array_equal(found[1:], EXPECTED[1:])
-    assert "pixels 0 to 1.00000012, taken as 0 to 1 by white: 1 (a hair above 1 is" in read(floats(hair)).scale.text
+    assert (
+        "pixels 0 to 1.00000012, taken as 0 to 1 by white: 1 (values slightly above 1 are"
+        in read(floats(hair)).scale.text
+    )
 
 
 def test_smooth_resizing_leaves_floats_beyond_black_and_white() -> None:

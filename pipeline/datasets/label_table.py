@@ -109,9 +109,7 @@ def as_labels(path: Path, labels: npt.NDArray[np.str_]) -> npt.NDArray[np.int64]
         return labels
     numbers = np.full(len(labels), -1.0)
     numbers[given] = labels[given].astype(float)
-    whole = (numbers == np.rint(numbers)) & (
-        np.abs(numbers) < 2**53
-    )  # above that, floats skip whole numbers
+    whole = (numbers == np.rint(numbers)) & (np.abs(numbers) < 2**53)  # above that, floats skip whole numbers
     if not whole.all():
         raise PipelineError(
             f"labels: {path} has the label {numbers[~whole][0]:g}; expected whole numbers or names. Is the label "

@@ -1,6 +1,6 @@
-"""Images to be classified, read as those of the training were: pictures, NumPy arrays, CSV and IDX files.
+"""Reading new images as those of the training were: pictures, NumPy arrays, CSV and IDX files.
 
-Whatever is wrong with them is said before the first one is classified, as far as it can be known without decoding.
+Faults that can be found without decoding the images are reported before the first one is classified.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, int, int]  # channels, height, width
 
-WHITE, SKIP_BROKEN = "--white", "--skip-broken true"  # options of stage predict, as messages call them
+WHITE, SKIP_BROKEN = "--white", "--skip-broken true"  # options of stage predict, as messages name them
 KINDS = "a folder of pictures, a picture, a .npy, .npz, CSV or IDX file"
 _TABLES = (".csv", ".tsv", ".txt")
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How new images are read: as those were that a classifier was trained on, unless the user says otherwise.
+    """How new images are read: as the training images were, unless the user says otherwise.
 
     Attributes:
-        shape: (C, H, W) that the classifier takes.
+        shape: The shape (C, H, W) of the images that the classifier takes.
         scale: How the numbers of the training images became intensities.
         decoding: How the pictures of the training were decoded.
-        resize: Whether images of another size are scaled, not keeping their proportions, and colour and grey are turned
-            into each other, instead of being refused.
-        white: The value that the user says is white; None leaves it to the training and the numbers.
+        resize: Whether images of another size are scaled, without keeping their proportions, and grey and colour are
+            converted, instead of being refused.
+        white: The value of white that the user names; None takes that of the training, or what the numbers tell.
         skip_broken: Whether pictures that cannot be read are left out instead of being refused.
     """
 
@@ -60,13 +60,14 @@ class Reading:
 
 @dataclass(frozen=True)
 class Images:
-    """Images that are read a batch at a time.
+    """Images that are read one batch at a time.
 
     Attributes:
-        key: What ``names`` are: "file" or "index".
+        key: The kind of the names: "file" or "index".
         names: The name of each image, in order.
-        read: Reads the images from one position up to another, shape (n, C, H, W): uint8, or float32 in [0, 1].
-        notes: What the user should know of how they are read, a sentence each.
+        read: Returns the images from one position up to another, shape (n, C, H, W), as uint8 or as float32 from 0 to
+            1.
+        notes: Sentences that the user should read on how they are read.
     """
 
     key: str
@@ -80,11 +81,11 @@ def open_images(path: Path, reading: Reading) -> Images:
 
     Args:
         path: A folder of pictures, with the folders in it, or one picture; an array as ``.npy`` or ``.npz``; a CSV file
-            of pixels or of names of pictures; an IDX file. All may be gzipped that are elsewhere.
-        reading: How they are read.
+            of pixels or of names of pictures; or an IDX file. CSV and IDX files may be gzipped.
+        reading: How the images are read.
 
     Raises:
-        PipelineError: If there is no image, one cannot be read, or is not of the shape and is not to be resized.
+        PipelineError: If there is no image, an image cannot be read, or it has another shape and is not to be resized.
     """
     path = path.expanduser()
     if not path.exists():
@@ -110,7 +111,7 @@ def _open_folder(path: Path, reading: Reading) -> Images:
     if not files:
         found = f" but {show_counts(others)}" if others else ""
         raise PipelineError(f"images: {path} holds no picture{found}; name {KINDS}")
-    notes = [f"{others.total()} files of kinds that are not read were passed over: {show_counts(others)}"]
+    notes = [f"{others.total()} files of other kinds were ignored: {show_counts(others)}"]
     names = [file.relative_to(path).as_posix() for file in files]
     return _open_pictures(files, names, reading, notes if others else [])
 
@@ -118,7 +119,7 @@ def _open_folder(path: Path, reading: Reading) -> Images:
 def _open_pictures(files: list[Path], names: list[str], reading: Reading, notes: list[str]) -> Images:
     from PIL import Image
 
-    foreign = [name for name in names if not name.isprintable()]  # nor can it be shown, or written as UTF-8
+    foreign = [name for name in names if not name.isprintable()]  # neither printable nor UTF-8
     if foreign:
         raise PipelineError(f"images: {foreign[0]!a} has letters that cannot be shown; rename the file")
     gallery = Gallery([str(file) for file in files], lambda number: Image.open(files[number], formats=FORMATS))
@@ -131,7 +132,7 @@ def _open_pictures(files: list[Path], names: list[str], reading: Reading, notes:
         gallery, names = gallery.only(sound), [names[number] for number in sound]
     with all_broken_named(gallery, SKIP_BROKEN):
         for name, header in zip(gallery.names, gallery.headers(), strict=True):
-            # grey pictures among colour ones became colour in the training, too
+            # as in the training, grey pictures among ones in colour become colour
             channels = 3 if is_colour(header, how) or reading.shape[0] == 3 else 1
             _check_shape(name, (channels, header.height, header.width), reading, resized=how.resized)
 
@@ -152,7 +153,7 @@ def _open_pictures(files: list[Path], names: list[str], reading: Reading, notes:
 
 
 def _find_decoding(reading: Reading) -> tuple[Decoding, Scale]:
-    """How pictures are decoded, and which value is white in those of 8 bits."""
+    """Return how pictures are decoded, and the scale of those of 8 bits."""
     if reading.white is not None:
         scale = replace(BYTES, white=reading.white, given=True) if reading.white <= 255 else BYTES
         return replace(reading.decoding, white=reading.white), scale
@@ -168,14 +169,14 @@ def _open_array(path: Path, array: Any, reading: Reading) -> Images:
 
 
 def _reader(images: ArrayImages, reading: Reading) -> tuple[Callable[[int, int], torch.Tensor], list[str]]:
-    """What reads images of an array, and what is to be said of their scale."""
+    """Return a function that reads images of an array from one position up to another, and notes on their scale."""
     _check_shape(images.name.removeprefix("images: "), images.shape, reading)
     scale = find_scale_like(reading.scale, images.name, find_values(images), reading.white, WHITE)
 
     def read(start: int, stop: int) -> torch.Tensor:
         import torch
 
-        pixels = torch.from_numpy(np.array(scale.to_bytes(images[start:stop])))  # what lies in a file is read-only
+        pixels = torch.from_numpy(np.array(scale.to_bytes(images[start:stop])))  # arrays in files are read-only
         return _fitted(pixels, reading.shape) if reading.resize else pixels
 
     return read, [scale.text]
@@ -187,7 +188,7 @@ def _load_numpy(path: Path) -> Any:
     names = array_names(path)
     name = names[0] if len(names) == 1 else "images"
     if name not in names:
-        raise PipelineError(f"images: {path} holds {', '.join(names) or 'nothing'}; call the array of images `images`")
+        raise PipelineError(f"images: {path} holds {', '.join(names) or 'nothing'}; name the array of images `images`")
     return read_array(path, name)
 
 
@@ -211,12 +212,12 @@ def _open_table(path: Path, reading: Reading) -> Images:
     images = find_layout(f"images: {path}", rows.pixels, reading.shape)
     read, notes = _reader(images, reading)
     if rows.labels is not None:
-        notes.append(f"the labels in {path} are not looked at")
+        notes.append(f"the labels in {path} are not used")
     return Images("index", rows.names, read, [*rows.notes, *notes])
 
 
 def _open_listed(path: Path, reading: Reading) -> Images:
-    """The pictures that a table names."""
+    """Open the pictures that a table names."""
     files = read_tree(path.parent).all_files()
     known = [file.relative_to(path.parent).as_posix() for file in files]
     table = read_label_table(path, needs_labels=False)
@@ -231,8 +232,8 @@ def _check_shape(name: str, found: Shape, reading: Reading, resized: bool = Fals
     """Refuse images that the classifier cannot take.
 
     Raises:
-        PipelineError: If they have another size, and are neither ``resized`` as the training's were nor are to be; or
-            if they have other channels.
+        PipelineError: If they have another size and are not resized, or another number of channels that cannot be
+            converted.
     """
     expected = reading.shape
     if resized:
@@ -253,16 +254,17 @@ def _check_shape(name: str, found: Shape, reading: Reading, resized: bool = Fals
 
 def _describe(shape: Shape) -> str:
     channels, height, width = shape
-    return f"{height} x {width} pixels of {channels} channel{'s' * (channels != 1)}"
+    return f"{height} x {width} pixels of {channels} channel{'' if channels == 1 else 's'}"
 
 
 def _fitted(images: torch.Tensor, shape: Shape) -> torch.Tensor:
-    """Images (..., c, h, w), scaled and converted to this shape, as floats in [0, 1]."""
+    """Scale and convert images, shape (..., c, h, w), to the shape (C, H, W), as floats from 0 to 1."""
     from torchvision.transforms.functional import resize, rgb_to_grayscale
 
     from pipeline.models.inputs import as_input
 
-    images, (channels, *size) = as_input(images), shape
+    images = as_input(images)
+    channels, *size = shape
     if images.shape[-3] != channels:
         images = rgb_to_grayscale(images) if channels == 1 else images.expand(*images.shape[:-3], 3, -1, -1)
     scaled: torch.Tensor = resize(images, size, antialias=True)

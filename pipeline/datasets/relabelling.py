@@ -1,4 +1,4 @@
-"""Labels from a CSV file in place of those that a data set brings: what ``data.labels`` does."""
+"""Labels from a CSV file, ``data.labels``, in place of those that a data set has."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.errors import PipelineError
 
 
 def name_rows(parts: Parts) -> Parts:
-    """Name images whose source has no names by their number, from 0; those of an official test set are "test 0" ..."""
+    """Name images without a name by their number, from 0; images of an official test set are "test 0", "test 1", ..."""
     if isinstance(parts, ImageData):
         return _numbered(parts, "")
     train, test = parts
@@ -28,17 +28,17 @@ def _numbered(part: ImageData, prefix: str) -> ImageData:
 
 
 def relabel(parts: Parts, path: Path) -> Parts:
-    """Replace the labels of all training images by those in a CSV file; an image that is not in it has none.
+    """Replace the labels of all training images by those in a CSV file; an image that is not in the file has none.
 
-    Images of an official test set keep their labels, unless the file names them.
+    Images of an official test set keep their labels unless the file names them.
 
     Args:
-        parts: Training images, and maybe test images; all have names.
-        path: A table of labels; see ``label_table``.
+        parts: The training images and, if there is an official test set, the test images; all have names.
+        path: A table of labels, as ``label_table`` reads it.
 
     Raises:
-        PipelineError: If the file cannot be read, names an image that is not there, gives an image two labels, or
-            a class that the official test set does not know. The message names the lines.
+        PipelineError: If the file cannot be read, names an image that does not exist, gives an image two labels, or
+            names a class that the official test set does not have. The message lists the lines.
     """
     import torch
 
@@ -62,16 +62,16 @@ def relabel(parts: Parts, path: Path) -> Parts:
 
 
 def _classes(table: LabelTable, given: list[str], source: tuple[str, ...], is_fixed: bool) -> tuple[str, ...]:
-    """The classes: those of the source that are used, in its order, or else those of the table.
+    """Return the classes: those of the data set that are used, in its order, or else those of the table.
 
     Args:
         table: The table.
-        given: The class of each of its rows, "" for none.
-        source: The classes' names that the data set brings.
-        is_fixed: Whether there are test images of those classes, so that there can be no others.
+        given: The class of each row of the table, "" for none.
+        source: The names of the data set's own classes.
+        is_fixed: Whether test images have these classes, so that no others are allowed.
 
     Raises:
-        PipelineError: If the table has another class, and they are fixed.
+        PipelineError: If the table has another class though the classes are fixed.
     """
     used = dict.fromkeys(sorted({*given} - {""}, key=_naturally))
     others = [row for row, name in enumerate(given) if name and name not in source]
@@ -79,13 +79,13 @@ def _classes(table: LabelTable, given: list[str], source: tuple[str, ...], is_fi
         if others:
             row = others[0]
             raise PipelineError(
-                f"{table.path}, line {table.lines[row]}: the class {given[row]!r} is none of those of the test set, "
-                f"{', '.join(source[:SHOWN])}{', ...' * (len(source) > SHOWN)}; name the classes as the data set does"
+                f"{table.path}, line {table.lines[row]}: the class {given[row]!r} is not a class of the test set, "
+                f"{', '.join(source[:SHOWN])}{', ...' if len(source) > SHOWN else ''}; use its names of classes"
             )
         return source
     return tuple(used) if others else tuple(name for name in source if name in used)
 
 
 def _naturally(name: str) -> tuple[bool, float, str]:
-    """What names of classes are sorted by: numbers first, by their value."""
+    """Return the sort key of a class's name: numbers come first, by their value."""
     return (False, float(name), name) if is_number(name) else (True, 0.0, name)

@@ -1,9 +1,9 @@
-"""The one rule by which numbers become intensities: which value is white, who says so, and what is refused.
+"""The rule by which the numbers of images become intensities: which value is white, and which numbers are refused.
 
-The type and the values of an array tell most of it: booleans are black and white; bytes run to 255; floats run to 1, or
-to 255. Where they do not, such as for whole numbers from 0 to 16, the user says which value is white. The outcome is a
-``Scale``, which stays with whatever is made from the images, so that new images are read like those of the training.
-See the table in ``docs/datasets.md``.
+The type and the values of an array usually tell: booleans are black and white; bytes run to 255; floats run to 1, or to
+255. If they do not, as for whole numbers from 0 to 16, the user says which value is white. The result is a ``Scale``,
+which is kept with everything that is made from the images, so that new images are read like those of the training.
+``docs/datasets.md`` has a table of the rule.
 """
 
 from __future__ import annotations
@@ -16,25 +16,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.config import JsonObject
 from pipeline.errors import PipelineError
 
 Array = npt.NDArray[Any]
 
-TOLERANCE = 0.1  # of white: by so much floats may lie beyond black and white, as smooth resizing leaves them
-DIM = 128  # numbers whose brightest is below are not taken for intensities up to 255, unless they are bytes
-APART = 8  # times as bright as another part: the two are scaled differently
+TOLERANCE = 0.1  # the share of white by which floats may lie beyond black and white, as after smooth resizing
+DIM = 128  # numbers other than bytes are taken for intensities up to 255 only if the largest is at least this
+APART = 8  # parts whose brightest values differ by more than this factor are taken to be scaled differently
 
-GIVE_WHITE = "data.args.white"  # the setting that messages name
+GIVE_WHITE = "data.args.white"  # the setting of the value of white, for messages
 
 
 @dataclass(frozen=True)
 class Values:
-    """The numbers that images are made of.
+    """The type and the range of the numbers that images consist of.
 
     Attributes:
-        dtype: Their type, as NumPy calls it, such as "uint8".
-        low: The least of them.
-        high: The greatest of them.
+        dtype: The name of their NumPy type, such as "uint8".
+        low: The least number.
+        high: The greatest number.
     """
 
     dtype: str
@@ -43,7 +44,7 @@ class Values:
 
     @property
     def kind(self) -> str:
-        """What sort of numbers they are: "bool", "int" or "float"."""
+        """The kind of numbers: "bool", "int" or "float"."""
         return {"b": "bool", "u": "int", "i": "int", "f": "float"}[np.dtype(self.dtype).kind]
 
     @property
@@ -53,15 +54,15 @@ class Values:
 
     @property
     def slack(self) -> float:
-        """The share of white by which values may lie beyond black and white: whole numbers are never rounded."""
+        """The share of white by which values may lie beyond black and white; whole numbers have no rounding errors."""
         return TOLERANCE if self.kind == "float" else 0
 
     def reach(self, white: float) -> bool:
-        """Whether all values lie between black and this white, rounding aside."""
+        """Whether all values lie between black and this white, apart from rounding."""
         return self.low >= -self.slack * white and self.high <= (1 + self.slack) * white
 
     def __or__(self, other: Values) -> Values:
-        """The numbers of both, whose types are of one kind."""
+        """Return the common type and range of two sets of numbers of one kind."""
         widest = np.result_type(np.dtype(self.dtype), np.dtype(other.dtype))
         return Values(str(widest), min(self.low, other.low), max(self.high, other.high))
 
@@ -72,8 +73,8 @@ class Scale:
 
     Attributes:
         white: The value of a white pixel.
-        values: The numbers that were seen.
-        given: Whether the user said which value is white; else the values tell.
+        values: The type and the range of the numbers.
+        given: Whether the user said which value is white; otherwise the numbers told.
     """
 
     white: float
@@ -81,11 +82,11 @@ class Scale:
     given: bool = False
 
     @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> Scale:
-        """The inverse of ``dataclasses.asdict``.
+    def from_dict(cls, content: JsonObject) -> Scale:
+        """Make a scale from JSON: the inverse of ``as_dict``.
 
         Raises:
-            KeyError, TypeError, ValueError: If it is something else.
+            KeyError, TypeError, ValueError: If a field is missing or has a value that is not allowed.
         """
         seen, white = content["values"], float(content["white"])
         if not 0 < white < float("inf"):
@@ -93,40 +94,42 @@ class Scale:
         values = Values(str(np.dtype(seen["dtype"])), float(seen["low"]), float(seen["high"]))
         return cls(white, values, bool(content["given"]))
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON, which ``from_dict`` reads."""
+    def as_dict(self) -> JsonObject:
+        """Return the scale as JSON, which ``from_dict`` reads."""
         return asdict(self)
 
     @property
     def text(self) -> str:
-        """The outcome in words, such as "pixels 0 to 16, taken as 0 to 1 by white: 16"."""
+        """The scale in words, such as "pixels 0 to 16, taken as 0 to 1 by white: 16"."""
         values, white = self.values, _show(self.white)
         said = f"pixels {_show(values.low)} to {_show(values.high)}, taken as 0 to 1 by white: {white}"
         if values.low < 0 or values.high > self.white:
-            where = [f"above {white}"] * (values.high > self.white) + ["below 0"] * (values.low < 0)
-            said += f" (a hair {' and '.join(where)} is rounding, and cut off)"
+            where = [f"above {white}"] if values.high > self.white else []
+            if values.low < 0:
+                where.append("below 0")
+            said += f" (values slightly {' and '.join(where)} are rounding errors, and are clipped)"
         if values.dtype == "uint8" and self.white == 1 and not self.given:
             said += " (bytes that hold 0 and 1 alone; if they are nearly black instead, white is 255)"
         return said
 
     def to_bytes(self, numbers: Array) -> npt.NDArray[np.uint8]:
-        """Intensities 0 to 255 of numbers of any shape."""
+        """Return intensities, 0 to 255, of numbers of any shape."""
         if numbers.dtype == np.uint8 and self.white == 255:
             return numbers
         scaled = np.rint(numbers * (255 / self.white))
         return scaled.clip(0, 255).astype(np.uint8)
 
 
-BYTES = Scale(255, Values("uint8", 0, 255))  # of images that are intensities 0 to 255 from the start
+BYTES = Scale(255, Values("uint8", 0, 255))  # the scale of images that are intensities from 0 to 255 already
 
 
 def find_scale(parts: Mapping[str, Values], white: float | None = None, setting: str = GIVE_WHITE) -> Scale:
-    """Find the scale of images; one serves for all parts of a data set, such as its training and its test images.
+    """Find the scale of images, which all parts of a data set share, such as its training and its test images.
 
     Args:
-        parts: The numbers of each part, all finite, by what messages call it.
-        white: The value that the user says is white; None leaves it to the numbers.
-        setting: The setting that says which value is white, as messages call it.
+        parts: The numbers of each part, all finite, by the name of the part in messages.
+        white: The value of white that the user names; None finds it from the numbers.
+        setting: The setting by which the user names white, for messages.
 
     Raises:
         PipelineError: If the numbers do not tell which value is white, lie beyond black and white, or are scaled
@@ -154,17 +157,17 @@ def find_scale(parts: Mapping[str, Values], white: float | None = None, setting:
 
 
 def find_scale_like(known: Scale, name: str, values: Values, white: float | None, setting: str) -> Scale:
-    """Find the scale of new images, which are most likely scaled as those of a training were.
+    """Find the scale of new images, which most likely have that of the training images.
 
     Args:
         known: The scale of the training images.
-        name: What messages call the new images.
-        values: The numbers that they are made of, finite.
-        white: The value that the user says is white; None leaves it to the training and the numbers.
-        setting: The setting that says which value is white, as messages call it.
+        name: The name of the new images in messages.
+        values: The type and range of their numbers, all finite.
+        white: The value of white that the user names; None takes that of the training, or what the numbers tell.
+        setting: The setting by which the user names white, for messages.
 
     Raises:
-        PipelineError: If neither tells which value is white, or the numbers lie beyond black and white.
+        PipelineError: If nothing tells which value is white, or the numbers lie beyond black and white.
     """
     plausible = known.white < APART * values.high and values.reach(known.white)
     if white is None and plausible and values.kind != "bool":
@@ -173,9 +176,9 @@ def find_scale_like(known: Scale, name: str, values: Values, white: float | None
 
 
 def find_range(values: Values) -> tuple[float, float]:
-    """The numbers that are 0 and 1 for an estimator: black and white, or the least and the greatest number.
+    """Return the numbers that an estimator maps to 0 and 1: black and white, or the least and the greatest number.
 
-    An estimator takes whatever numbers it is given, such as standardised ones, of which no value need be black.
+    An estimator takes any numbers, such as standardised ones, among which no value need be black.
     """
     white = _natural_white(values)
     if white is None or not values.reach(white):
@@ -184,12 +187,12 @@ def find_range(values: Values) -> tuple[float, float]:
 
 
 def find_deviation(known: tuple[float, float], values: Values, mean: float) -> str:
-    """Say how far new numbers are from the range that an estimator was fitted to.
+    """Say whether new numbers are far from the range that an estimator was fitted to.
 
     Args:
-        known: The numbers that are 0 and 1 for the estimator.
-        values: The new numbers.
-        mean: Their mean. A single number beyond the range says nothing: scaled pixels have outliers.
+        known: The numbers that the estimator maps to 0 and 1.
+        values: The type and range of the new numbers.
+        mean: The mean of the new numbers; a single number beyond the range means nothing, since there are outliers.
 
     Returns:
         A sentence; "" if they are not far.
@@ -206,14 +209,14 @@ def find_deviation(known: tuple[float, float], values: Values, mean: float) -> s
 
 
 def _explain(values: Values, setting: str) -> str:
-    """What to do about numbers that lie beyond black and white."""
+    """Return the remedy for numbers that lie beyond black and white."""
     if values.low < -values.slack * values.high:
         return "Undo any standardisation, so that black is 0"
     return f"Scale them, or say which value is white with {setting}"
 
 
 def _natural_white(values: Values) -> float | None:
-    """The value that is white by what the numbers are; None if they do not tell."""
+    """Return the value of white that the numbers tell; None if they do not."""
     if values.high <= 1 + values.slack:
         return 1
     if values.dtype == "uint8" or values.high >= DIM:
@@ -225,7 +228,7 @@ def _check_alike(parts: Mapping[str, Values], setting: str) -> None:
     """Refuse parts of different types or scales.
 
     Raises:
-        PipelineError: If there are some.
+        PipelineError: If two parts have different kinds of numbers, or very different ranges.
     """
     (first_name, first), *others = parts.items()
     for name, values in others:
@@ -244,5 +247,5 @@ def _check_alike(parts: Mapping[str, Values], setting: str) -> None:
 
 
 def _show(number: float) -> str:
-    """A number with as many digits as tell it from its neighbours, also as float32."""
+    """Return a number with enough digits to tell all values of float32 apart."""
     return f"{number:.9g}"

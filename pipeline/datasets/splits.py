@@ -1,9 +1,9 @@
-"""Which labels an experiment may see: nested, seeded subsets with validation paid for inside them.
+"""The draws of labelled images: nested subsets for each seed, whose validation part is included in the budget.
 
-Pure index arithmetic. All labelled images are put in one order for each seed, and a budget is a prefix of that order,
-so budgets are nested by construction. A stratified order has first one image of each class, then a second of each, and
-so on: its budgets are as balanced as the classes allow, but drawing it needs everybody's labels. A random order is what
-a user can draw who has labelled nothing yet; its budgets may miss a class.
+These are computations on indices only. For each seed, all labelled images are put in one order, and a budget is the
+first part of that order, so budgets are nested. A stratified order has one image of each class first, then a second of
+each, and so on: its budgets are as balanced as the classes allow, but it needs the labels of all images. A random order
+is what a user can draw who has labelled nothing yet; its budgets may miss a class.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Draw:
     """A draw of labelled images.
 
     Attributes:
-        budget: Labels to be seen in all, those of validation included.
-        seed: Which draw.
+        budget: The number of labels, including validation.
+        seed: The number of the draw.
         sampling: "stratified" draws the classes in turn, "random" any image.
     """
 
@@ -40,12 +40,12 @@ class Draw:
 
 @dataclass(frozen=True)
 class LabelSplit:
-    """How a label budget is spent.
+    """The division of a label budget into training and validation.
 
     Attributes:
-        train: Indices of training images whose labels are trained on, sorted.
-        val: Indices of training images whose labels early stopping looks at, sorted. In a cross-validation these are
-            the same: each label is left out of one fold's training and judges that.
+        train: Indices of the training images whose labels are trained on, sorted.
+        val: Indices of the training images whose labels early stopping uses, sorted. In a cross-validation, the union
+            of all folds has every label in both parts.
     """
 
     train: Indices
@@ -57,16 +57,16 @@ def label_split(
 ) -> LabelSplit:
     """Draw a labelled subset and divide it into training and validation.
 
-    Both parts are nested: whatever a smaller budget trains on (validates on), a larger one of the same seed trains
-    on (validates on) too. Every class of the subset is trained on.
+    Both parts are nested: a larger budget of the same seed trains on all labels that a smaller one trains on, and
+    validates on all labels that it validates on. Every class of the subset is trained on.
 
     Args:
         labels: Labels of all training images, shape (N,), -1 for unlabelled.
-        classes: Number of classes.
-        draw: Which subset.
-        val_fraction: Share of the budget for validation.
-        groups: Which group each training image belongs to, shape (N,): a group is trained on or validates as a whole,
-            as the first of it that is drawn does. None takes each image by itself.
+        classes: The number of classes.
+        draw: The draw.
+        val_fraction: The share of the budget for validation, between 0 and 1.
+        groups: The number of each training image's group, shape (N,). A whole group is in the part of its first image
+            that is drawn. None takes each image by itself.
 
     Raises:
         PipelineError: If the budget is below the number of classes in a stratified draw, above the labels there are, or
@@ -74,8 +74,8 @@ def label_split(
     """
     _check_budget(labels, classes, draw)
     order, rank, phase = _order(labels, classes, draw)
-    # a class gives up its r-th image to validation whenever its running share passes a whole number; the phases
-    # spread those moments over the classes, and leave the first image of each to training
+    # a class gives its r-th image to validation when its running share passes a whole number; the phases spread these
+    # images over the classes, and leave the first image of each class to training
     share = Fraction(val_fraction).limit_denominator(1000)
     offsets = [(1 - share) * Fraction(int(p), classes) for p in phase]
     subset = order[: draw.budget]
@@ -100,17 +100,17 @@ def label_split(
 def fold_splits(
     labels: Indices, classes: int, draw: Draw, count: int, groups: Indices | None = None
 ) -> list[LabelSplit]:
-    """Draw a labelled subset, the same as ``label_split``, and divide it in several ways for a cross-validation.
+    """Draw the same labelled subset as ``label_split``, and divide it into the folds of a cross-validation.
 
-    Each label validates in one fold and is trained on in all others. It is in the same fold at a larger budget. In a
-    stratified draw, every class is trained on in every fold.
+    Each label is used for validation in one fold and for training in all others. A larger budget has it in the same
+    fold. In a stratified draw, every class is trained on in every fold.
 
     Args:
         labels: Labels of all training images, shape (N,), -1 for unlabelled.
-        classes: Number of classes.
-        draw: Which subset.
-        count: Folds, at least 2; a budget too small for as many makes fewer.
-        groups: Which group each training image belongs to, see ``label_split``.
+        classes: The number of classes.
+        draw: The draw.
+        count: The number of folds, at least 2; a budget that is too small for so many gives fewer.
+        groups: The number of each training image's group, shape (N,), as in ``label_split``; None for no groups.
 
     Raises:
         PipelineError: If the budget is out of range, a stratified draw has a single label of a class, a random one has
@@ -154,13 +154,15 @@ def _check_trained(trained: Indices, drawn: Indices, draw: Draw) -> None:
 
 
 def union(splits: Sequence[LabelSplit]) -> LabelSplit:
-    """What all splits together train on and validate on; of a cross-validation, every label both times."""
-    train, val = (np.unique(np.concatenate(parts)) for parts in ([s.train for s in splits], [s.val for s in splits]))
+    """Return all labels that any of the splits trains on, and all that any validates on."""
+    train = np.unique(np.concatenate([split.train for split in splits]))
+    val = np.unique(np.concatenate([split.val for split in splits]))
     return LabelSplit(train, val)
 
 
 def _check_budget(labels: Indices, classes: int, draw: Draw) -> None:
-    counts, budget = np.bincount(labels[labels >= 0], minlength=classes), draw.budget
+    counts = np.bincount(labels[labels >= 0], minlength=classes)
+    budget = draw.budget
     if not counts.any():
         raise PipelineError("labels: no training image has one; label some, and name them in a file as data.labels")
     empty = np.flatnonzero(counts == 0)
@@ -175,7 +177,7 @@ def _check_budget(labels: Indices, classes: int, draw: Draw) -> None:
 
 
 def _order(labels: Indices, classes: int, draw: Draw) -> tuple[Indices, Indices, Indices]:
-    """All labelled indices in the order they are spent, each one's rank in its class, and a random class order."""
+    """Return all labelled indices in the order of the draw, the rank of each in its class, and a random class order."""
     generator = np.random.default_rng(draw.seed)
     phase = generator.permutation(classes)
     index = generator.permutation(np.flatnonzero(labels >= 0))

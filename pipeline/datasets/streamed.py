@@ -1,8 +1,8 @@
-"""Images that are too many for memory: they stay in their files, and those that are asked for are read.
+"""Images that are too many for memory: they stay in files, and are read when they are used.
 
-Files are read, not mapped: a mapped page counts as memory of the process, and a mapped file that shrinks kills it.
-Whatever lies in a file as (N, C, H, W) bytes is read from where it is; everything else, such as pictures or floats, is
-converted once into such a file below ``data.root``.
+Files are read, not mapped: mapped pages count as memory of the process, and a mapped file that shrinks kills it. Images
+that a file holds as (N, C, H, W) bytes are read from there; all others, such as pictures or floats, are converted once
+into such a file below ``data.root``.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 Indices = npt.NDArray[np.int64]
 
-SHARE = 0.5  # of the available memory that images may take; networks, batches and the system need the rest
-CHUNK = 2**24  # bytes that are read at a time where all images are gone through
-READERS = 4  # batches that are read at a time, ahead of the training
+SHARE = 0.5  # the share of the available memory that images may take; networks, batches and the system need the rest
+CHUNK = 2**24  # bytes that are read at a time when all images are read
+READERS = 4  # the number of batches that are read at the same time, ahead of the training
 
 
 @dataclass(frozen=True)
 class Rows:
-    """An array in a file, of which rows are read when they are asked for; slices and indices as NumPy has them.
+    """An array in a file, whose rows are read when they are indexed by a slice or an array of indices.
 
     Attributes:
-        path: The file, which nobody may change from then on.
-        offset: Bytes before the first row.
-        dtype: Of the elements.
-        shape: Rows first; they lie one after the other.
-        stamp: Size, number and times of change of the file when it was opened.
+        path: The file, which must not change while it is in use.
+        offset: The number of bytes before the first row.
+        dtype: The type of the elements.
+        shape: The shape of the array; rows are the first axis, and are stored one after the other.
+        stamp: The size, the number and the times of change of the file when it was opened.
     """
 
     path: Path
@@ -62,9 +62,9 @@ class Rows:
 
     @classmethod
     def of(cls, array: np.memmap[Any, Any]) -> Self | None:
-        """The rows behind a memory-mapped array, or a slice of one; None if they are not one after the other."""
+        """Return the rows behind a memory-mapped array or a slice of one; None if they are not contiguous."""
         whole: Any = array
-        while isinstance(whole.base, np.ndarray):  # NumPy gives a slice the offset of what it was sliced from
+        while isinstance(whole.base, np.ndarray):  # a slice has the offset of the array that it was sliced from
             whole = whole.base
         if not isinstance(whole.base, mmap.mmap) or not array.flags.c_contiguous or array.filename is None:
             return None
@@ -74,12 +74,12 @@ class Rows:
 
     @property
     def ndim(self) -> int:
-        """Number of axes."""
+        """The number of axes."""
         return len(self.shape)
 
     @property
     def identity(self) -> list[Any]:
-        """What tells whether these are the same rows, unchanged; plain JSON."""
+        """JSON values that differ for other rows, and if the file has changed."""
         return [str(self.path.absolute()), *self.stamp, self.offset, self.dtype.str, *self.shape]
 
     def __len__(self) -> int:
@@ -92,7 +92,7 @@ class Rows:
         if not found.size:
             return found
         view = memoryview(found.data).cast("B")
-        # neighbours are read together
+        # consecutive rows are read together
         starts = np.flatnonzero(np.diff(rows, prepend=rows[0] - 2) != 1).tolist()
         try:
             with self.path.open("rb", buffering=0) as file:
@@ -100,7 +100,8 @@ class Rows:
                 for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
                     file.seek(self.offset + int(rows[start]) * size)
                     complete &= _fill(file, view[start * size : end * size])
-                # asked after reading: the file may change while it is read; the last changes with its name, too
+                # checked after reading, since the file may change while it is read; the last value also changes on
+                # renaming
                 unchanged = complete and _stamp(os.fstat(file.fileno()))[:3] == self.stamp[:3]
         except OSError as error:
             raise PipelineError(f"{self.path} cannot be read ({error}); restore the file") from error
@@ -109,22 +110,22 @@ class Rows:
         return found
 
     def reshape(self, *shape: int) -> Rows:
-        """The same rows, each of another shape."""
+        """Return the same bytes as an array of another shape."""
         return dataclasses.replace(self, shape=shape)
 
     def cut(self, start: int, stop: int) -> Rows:
-        """The rows from one up to another, still in the file."""
+        """Return the rows from one up to another, still in the file."""
         skipped = start * self.dtype.itemsize * math.prod(self.shape[1:])
         return dataclasses.replace(self, offset=self.offset + skipped, shape=(stop - start, *self.shape[1:]))
 
 
 def _stamp(found: os.stat_result) -> tuple[int, ...]:
-    """What differs if a file was changed: nobody can set the last of its times."""
+    """Return values that differ if a file was changed; users cannot set the last of its times."""
     return found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _fill(file: Any, view: memoryview) -> bool:
-    """Whether the file held enough bytes to fill the view."""
+    """Fill a view with bytes of the file, and return whether there were enough."""
     done = 0
     while done < len(view):
         count = file.readinto(view[done:])
@@ -135,11 +136,11 @@ def _fill(file: Any, view: memoryview) -> bool:
 
 
 class Streamed:
-    """uint8 images (N, C, H, W) in files, one after the other; any index reads those images into a tensor.
+    """uint8 images, shape (N, C, H, W), in one or several files; indexing reads images into a tensor.
 
     Args:
-        parts: Files of uint8 images of one shape.
-        rows: Which of their images, in this order, shape (N,); None for all.
+        parts: The files, whose images all have one shape.
+        rows: The numbers of the images, counted over all files, in this order, shape (N,); None takes all.
     """
 
     def __init__(self, parts: Sequence[Rows], rows: Indices | None = None) -> None:
@@ -149,14 +150,14 @@ class Streamed:
 
     @property
     def shape(self) -> torch.Size:
-        """(N, C, H, W)."""
+        """The shape of the images, (N, C, H, W)."""
         import torch
 
         return torch.Size((len(self), *self.parts[0].shape[1:]))
 
     @property
     def dtype(self) -> torch.dtype:
-        """That of a tensor of them."""
+        """The type of tensors that images are read into."""
         import torch
 
         return torch.uint8
@@ -170,11 +171,11 @@ class Streamed:
         return torch.from_numpy(self._read(self._places(index)))
 
     def subset(self, index: Any) -> Streamed:
-        """Some of the images, still in their files."""
+        """Return some of the images, still in their files."""
         return Streamed(self.parts, self._places(index))
 
     def ahead(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
-        """The images at each of these indices, in order; the next batches are read while one is worked on."""
+        """Yield the images at each of these indices, in order; the next batches are read while one is used."""
         waiting, coming = deque[Any](), iter(batches)
         with ThreadPoolExecutor(READERS) as pool:
             try:
@@ -189,7 +190,7 @@ class Streamed:
                 pool.shutdown(cancel_futures=True)
 
     def _places(self, index: Any) -> Indices:
-        """Where the images at an index, a mask or a slice lie among all in the files."""
+        """Return the numbers, counted over all files, of the images at indices, a mask or a slice."""
         chosen = np.arange(*index.indices(len(self))) if isinstance(index, slice) else np.asarray(index)
         if chosen.dtype == bool:
             chosen = np.flatnonzero(chosen)
@@ -207,35 +208,35 @@ class Streamed:
         return found
 
 
-# --- what is streamed, and where it is kept -------------------------------------------------------------------
+# --- when images are streamed, and from where -----------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Storage:
-    """Decides what is streamed, and keeps what is converted or known of it in a folder.
+    """Decides whether images are streamed, and keeps converted images and results about them in a folder.
 
     Attributes:
-        root: The folder for raw files; what is kept lies in root/streamed.
-        streaming: "auto", "always" or "never", see ``DataConfig``.
+        root: The folder for raw files; converted images are kept in root/streamed.
+        streaming: "auto", "always" or "never", as ``DataConfig`` explains.
     """
 
     root: Path
     streaming: str = "auto"
 
     def streams(self, size: int) -> bool:
-        """Whether images of so many bytes are streamed."""
+        """Whether images that take this number of bytes are streamed."""
         return self.streaming == "always" or (self.streaming == "auto" and size > SHARE * available_memory())
 
     def keep(self, made_from: Any, shape: tuple[int, ...], pieces: Callable[[], Iterator[Array]]) -> Rows:
-        """A file of uint8 images, written unless it is there.
+        """Write a file of uint8 images unless it exists, and return its rows.
 
         Args:
-            made_from: All that its content depends on, as JSON takes it.
-            shape: (N, C, H, W).
-            pieces: Gives the images, some at a time.
+            made_from: All that the content depends on, as JSON can hold it.
+            shape: The shape of the images, (N, C, H, W).
+            pieces: Yields the images, some at a time.
 
         Raises:
-            PipelineError: It cannot be written, or there is no room for it.
+            PipelineError: If the file cannot be written, or the disk has no room for it.
         """
         path = self._path(made_from, ".npy")
         try:
@@ -244,7 +245,7 @@ class Storage:
             raise PipelineError(f"data.root: {path.parent} cannot be made ({error}); name another folder") from error
         with FileLock(path.with_suffix(".lock")):
             if not path.exists():
-                for left_over in path.parent.glob(f".{path.name}.*"):  # of a process that was killed while it wrote
+                for left_over in path.parent.glob(f".{path.name}.*"):  # left by a killed process
                     left_over.unlink()
                 self._check_room(math.prod(shape))
                 write_pieces(path, _npy(shape, pieces()))
@@ -253,7 +254,7 @@ class Storage:
         return rows
 
     def recall(self, made_from: Any, find: Callable[[], Any]) -> Any:
-        """What is found out of files once, and again only if they were changed; plain JSON."""
+        """Return a result that is computed once for each value of ``made_from``, and kept in a file as JSON."""
         path = self._path(made_from, ".json")
         if not path.exists():
             write_json(path, find())
@@ -280,5 +281,5 @@ def _npy(shape: tuple[int, ...], pieces: Iterator[Array]) -> Iterator[bytes]:
 
 
 def show(size: int) -> str:
-    """A number of bytes, for people."""
+    """Return a number of bytes as text, such as "1.5 GB"."""
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

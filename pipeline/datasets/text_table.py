@@ -1,4 +1,4 @@
-"""Tables in text files as people have them: CSV, gzipped or not, with any usual delimiter, with names or without."""
+"""Tables in text files: CSV, gzipped or not, with any usual delimiter, with names of columns or without."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from typing import IO
 from pipeline.datasets.files import unpacked
 from pipeline.errors import PipelineError
 
-_SAMPLE = 100  # lines that are looked at to find out how the others are written
-_DELIMITERS = ";\t|,"  # at equal counts an earlier one: a comma may be a decimal one
+_SAMPLE = 100  # the number of lines from which the layout of the table is found
+_DELIMITERS = ";\t|,"  # among equal counts the first wins, since a comma may be a decimal sign
 _BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
-# what columns are called, whatever their case
+# usual names of columns, in any case
 LABEL_NAMES = ("label", "labels", "class", "target", "y", "digit", "category", "class_name", "classname", "class name")
 FILE_NAMES = ("file", "filename", "file_name", "filepath", "filepaths", "path", "image", "img", "image_name", "picture")
 INDEX_NAMES = ("index", "id", "image_id", "imageid", "id_code", "row", "unnamed: 0")
@@ -29,15 +29,15 @@ INDEX_NAMES = ("index", "id", "image_id", "imageid", "id_code", "row", "unnamed:
 
 @dataclass(frozen=True)
 class TextTable:
-    """How a text file holds a table.
+    """The layout of a table in a text file.
 
     Attributes:
         path: The file.
-        encoding: Python's name of its encoding.
+        encoding: Python's name of the encoding.
         delimiter: The character between two cells.
         names: The names of the columns; None if the first line is a row like the others.
         sample: The first rows, without the names.
-        columns: How many columns there are.
+        columns: The number of columns.
     """
 
     path: Path
@@ -49,25 +49,25 @@ class TextTable:
 
     @property
     def has_decimal_commas(self) -> bool:
-        """Whether numbers are written as 0,5."""
+        """Whether numbers have a decimal comma, such as 0,5."""
         cells = itertools.chain.from_iterable(self.sample)
         return self.delimiter != "," and any(re.fullmatch(r"-?\d+,\d+", cell) for cell in cells)
 
     def column(self, number: int) -> list[str]:
-        """The cells of a column in the sample."""
+        """Return the cells of a column in the sample."""
         return [row[number] for row in self.sample if len(row) > number]
 
     def name_of(self, number: int) -> str:
-        """What messages call a column: its name, or its number from 0."""
+        """Return a column's name for messages, or its number from 0 if it has none."""
         return repr(self.names[number]) if self.names is not None else str(number)
 
     @property
     def has_words(self) -> bool:
-        """Whether a name of a column is more than a number."""
+        """Whether some column has a name that is no number."""
         return any(name and not is_number(name) for name in self.names or ())
 
     def find(self, names: Sequence[str]) -> int | None:
-        """The first column that is called by one of these names, the first name first; None if there is none."""
+        """Return the column with the first of these names that is there; None if there is none."""
         mine = [name.casefold() for name in self.names or ()]
         return next((mine.index(name) for name in names if name in mine), None)
 
@@ -80,7 +80,7 @@ class TextTable:
         return next((number for number in others if _names_files(self.sample, number)), None)
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Give the number of its line, from 1, with each row that is not empty.
+        """Yield each row that is not empty, with the number of its line, from 1.
 
         Raises:
             PipelineError: If the file cannot be read, or a row has more or fewer cells than the first.
@@ -102,7 +102,7 @@ def open_text(path: Path, encoding: str) -> Iterator[IO[str]]:
     """Open a text file, unpacked if it is gzipped.
 
     Raises:
-        PipelineError: If it cannot be read, or is no text of this encoding.
+        PipelineError: If the file cannot be read, or is no text in this encoding.
     """
     try:
         with unpacked(path) as file, io.TextIOWrapper(file, encoding, newline="") as text:
@@ -112,14 +112,14 @@ def open_text(path: Path, encoding: str) -> Iterator[IO[str]]:
 
 
 def find_table(path: Path, label: str | None = None) -> TextTable:
-    """Find out how a file holds a table, from its first lines.
+    """Find the layout of a table from the first lines of the file.
 
     Args:
         path: The file.
-        label: What the column of the labels is called, if it has an unusual name.
+        label: The name of the labels' column, if it is an unusual one.
 
     Raises:
-        PipelineError: If the file cannot be read, or has less than two columns.
+        PipelineError: If the file cannot be read, or has fewer than two columns.
     """
     encoding = _encoding(path)
     with open_text(path, encoding) as file:
@@ -177,13 +177,13 @@ def _encoding(path: Path) -> str:
     return next((name for mark, name in _BYTE_ORDER_MARKS.items() if start.startswith(mark)), "utf-8")
 
 
-# --- whether the first line names the columns -----------------------------------------------------------------
+# --- does the first line name the columns? -------------------------------------------------------------------
 
 
 def _are_names(first: Sequence[str], body: Sequence[Sequence[str]], given: str | None) -> bool:
-    """Whether these cells are the names of the columns, and not a row like those below.
+    """Whether the cells of the first line are names of columns, and not a row like those below.
 
-    A row of pixels has one word at most, its label; a row of a table of files may have two or more.
+    A row of pixels has at most one word, its label; a row of a table of files may have two or more.
     """
     words = {number: cell for number, cell in enumerate(first) if cell and not is_number(cell)}
     known = {*LABEL_NAMES, *FILE_NAMES, *INDEX_NAMES, *([given.casefold()] if given else [])}
@@ -199,7 +199,7 @@ def _are_names(first: Sequence[str], body: Sequence[Sequence[str]], given: str |
 
 
 def _were_made_different(numbers: Sequence[str], body: Sequence[Sequence[str]]) -> bool:
-    """Whether pandas took a row of whole numbers for names: it calls them 0, 0.1, 0.2 where one is repeated."""
+    """Whether pandas took a row of whole numbers for names, and made repeated ones different: 0, 0.1, 0.2."""
     are_whole = bool(body) and all("." not in cell for row in body for cell in row)
     return are_whole and len(set(numbers)) == len(numbers) > 8 and any("." in cell for cell in numbers)
 
@@ -209,6 +209,6 @@ def _names_files(rows: Sequence[Sequence[str]], number: int) -> bool:
 
 
 def _ending(cell: str) -> str:
-    """The ending of a file's name, such as ".png"; "" if it has none."""
+    """Return the ending of a file's name, such as ".png"; "" if it has none."""
     found = re.search(r"\.[A-Za-z][A-Za-z0-9]{1,4}$", cell.strip())
     return found.group() if found else ""

@@ -1,4 +1,4 @@
-"""Which columns of a CSV file of pixels are the labels, a count of the rows, and the pixels."""
+"""Finding the columns of the labels, of the rows' numbers, and of the pixels in a CSV file of images."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from pipeline.datasets.text_table import INDEX_NAMES, LABEL_NAMES, TextTable, counts_up, is_number, open_text
 from pipeline.errors import PipelineError
 
-Label = str | int | None  # the name of a column, or its number from 0; None where it is to be found
+Label = str | int | None  # the name of the labels' column, or its number from 0; None if it has to be found
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Numbers of columns, from 0.
+    """The numbers, from 0, of the columns of a table of pixels.
 
     Attributes:
-        label: The labels; None if there are none.
-        index: What counts or names the rows; None if nothing does.
-        pixels: The pixels, in the order in which they make an image.
+        label: The column of the labels; None if there is none.
+        index: The column that counts or names the rows; None if there is none.
+        pixels: The columns of the pixels, in the order in which they make an image.
     """
 
     label: int | None
@@ -29,16 +29,16 @@ class Columns:
 
 
 def find_columns(table: TextTable, label: Label, size: int | None, needs_labels: bool) -> Columns:
-    """Find out what the columns of a table of pixels are.
+    """Find the columns of a table of pixels.
 
     Args:
         table: The table.
-        label: The column of the labels, if it is known.
-        size: How many pixels an image has; None takes images for square.
+        label: The column of the labels; None finds it.
+        size: The number of pixels of an image; None takes images to be square.
         needs_labels: Whether a table that clearly has no labels is refused, too.
 
     Raises:
-        PipelineError: If the labels' column is not there, or it cannot be told which it is.
+        PipelineError: If there is no column of labels, or it is not clear which column it is.
     """
     index = _index_column(table, size)
     if isinstance(label, int):
@@ -65,7 +65,7 @@ def _no_label(table: TextTable, label: Label) -> PipelineError:
 
 
 def _index_column(table: TextTable, size: int | None) -> int | None:
-    """The column that counts the rows; without a name, it is one only if pixels make no image unless it is left out."""
+    """Return the column that counts the rows; one without a name is taken only if the image is square without it."""
     if table.names is not None and not table.names[0]:
         return 0
     if table.has_words:
@@ -89,7 +89,7 @@ def _named_label(table: TextTable, label: str | None, index: int | None) -> int 
 
 
 def _unnamed_label(table: TextTable, index: int | None, size: int | None) -> int | None:
-    """The column with words; else the first or the last, by what lies in all of it; None if all columns are pixels."""
+    """Find the labels among columns without names: one with words, or the first or last; None if all are pixels."""
     words = [n for n in range(table.columns) if n != index and not all(is_number(c) for c in table.column(n) if c)]
     if len(words) == 1:
         return words[0]
@@ -112,11 +112,11 @@ def _unnamed_label(table: TextTable, index: int | None, size: int | None) -> int
     return last if _KINDS.index(kinds[last]) < _KINDS.index(kinds[first]) else first
 
 
-_KINDS = ("labels", "labels or pixels", "other")  # the surest first
+_KINDS = ("labels", "labels or pixels", "other")  # the most certain first
 
 
 def _kind(cells: set[str], brightest: float) -> str:
-    """What a column without a name may hold, from its different cells: labels count from 0 or 1 without a gap."""
+    """Say what a column may hold, from its distinct cells: labels count from 0 or 1 without a gap."""
     numbers = sorted(int(cell) for cell in cells if re.fullmatch(r"\d+", cell))
     if (
         len(numbers) < len(cells - {"", "-1"})
@@ -129,12 +129,12 @@ def _kind(cells: set[str], brightest: float) -> str:
 
 
 def _fits(pixels: int, size: int | None) -> bool:
-    """Whether so many pixels make an image."""
+    """Whether this number of pixels makes an image of the size, or a square one if there is no size."""
     return pixels == size if size else pixels > 0 and math.isqrt(pixels) ** 2 == pixels
 
 
 def _in_order(table: TextTable, columns: list[int]) -> list[int]:
-    """The columns of pixels by the numbers in their names: pixel2 comes before pixel10, however they are stored."""
+    """Sort the columns of pixels by the numbers in their names, so that pixel2 comes before pixel10."""
     if table.names is None:
         return columns
     stems = {re.sub(r"\d+", "", table.names[n]) for n in columns}

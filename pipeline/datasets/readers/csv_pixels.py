@@ -1,4 +1,4 @@
-"""Images as rows of pixels in a CSV file: which column is the label, which counts the rows, and the pixels in order."""
+"""Reading images that are rows of pixels in a CSV file, with their labels."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from pipeline.errors import PipelineError
 
 @dataclass(frozen=True)
 class PixelRows:
-    """Images of a CSV file.
+    """The images of a CSV file.
 
     Attributes:
-        pixels: Shape (N, pixels).
+        pixels: The pixels of each image, shape (N, pixels).
         labels: Strings or whole numbers, shape (N,); None if there is no such column.
-        names: Of the N images: what the index column says, or the number of the row from 0.
-        notes: What was decided that the owner may not expect.
+        names: The name of each image in the index column, or the number of its row, from 0.
+        notes: Sentences on choices that the owner of the file may not expect.
     """
 
     pixels: npt.NDArray[np.float32]
@@ -39,12 +39,12 @@ def read_pixel_rows(path: Path, label: Label, size: int | None, needs_labels: bo
 
     Args:
         path: The file.
-        label: The column of the labels.
-        size: How many pixels an image has; None takes images for square.
+        label: The column of the labels, by name or by number from 0; None finds it.
+        size: The number of pixels of an image; None takes images to be square.
         needs_labels: Whether a file without labels is refused.
 
     Raises:
-        PipelineError: If the file cannot be read, has no column of labels, or a row is not like the others.
+        PipelineError: If the file cannot be read, has no column of labels, or a row has other columns than the rest.
     """
     table = find_table(path, label if isinstance(label, str) else None)
     columns = find_columns(table, label, size, needs_labels)
@@ -64,7 +64,7 @@ def read_pixel_rows(path: Path, label: Label, size: int | None, needs_labels: bo
     if columns.index is not None:
         converters[columns.index] = keep
     cells = _load(table, converters)
-    if cells.shape[1] != table.columns:  # all rows are like each other, and none is like the names
+    if cells.shape[1] != table.columns:  # all rows have the same number of cells, but the line of names has another
         raise _explain(table, set(converters))
     labels = None
     if columns.label is not None:
@@ -85,7 +85,7 @@ def _notes(table: TextTable, columns: Columns) -> list[str]:
 
 
 def _load(table: TextTable, converters: dict[int | str, Callable[[str], int]]) -> npt.NDArray[np.float32]:
-    """All cells as numbers, shape (N, columns)."""
+    """Read all cells as numbers, shape (N, columns)."""
     try:
         with open_text(table.path, table.encoding) as file, warnings.catch_warnings(action="error"):
             lines = (line.replace(",", ".") for line in file) if table.has_decimal_commas else file
@@ -104,13 +104,13 @@ def _load(table: TextTable, converters: dict[int | str, Callable[[str], int]]) -
 
 
 def _explain(table: TextTable, words: set[int | str]) -> PipelineError:
-    """Find the first row that is not like the others."""
+    """Return an error that names the first cell that is no number."""
     for line, cells in table.rows():
         for number, cell in enumerate(cells):
             plain = cell.replace(",", ".") if table.has_decimal_commas else cell
             if number not in words and not is_number(plain):
                 return PipelineError(
                     f"{table.path}, line {line}: column {table.name_of(number)} holds {cell[:40]!r}; expected a pixel, "
-                    "a number. If it is no pixel, take the column away; data.args.label names that of the labels"
+                    "a number. If it is no pixel, remove the column; data.args.label names that of the labels"
                 )
     return PipelineError(f"{table.path} holds no image; expected a label and pixels in each line")

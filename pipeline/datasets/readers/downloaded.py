@@ -1,4 +1,4 @@
-"""Reader ``torchvision``: any class of ``torchvision.datasets`` by name, and named ones of them."""
+"""Reader ``torchvision``: any class of ``torchvision.datasets``, some of which have a name of their own here."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
+from pipeline.config import JsonObject
 from pipeline.datasets.arrays import Array, from_arrays
 from pipeline.datasets.gallery import Gallery, PictureSettings, Stacked, stack
 from pipeline.datasets.image_data import Parts, describe
@@ -21,20 +22,21 @@ from pipeline.store.regular_files import check_tree
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_LYING = ("EMNIST",)  # classes whose images lie on their side, rows and columns exchanged
+_LYING = ("EMNIST",)  # classes whose images have rows and columns exchanged
 
 
 def load(root: Path, name: str, size: int | Sequence[int] | None = None, **arguments: Any) -> Parts:
-    """The training and the test set of a torchvision class; of one without a test set, all it has.
+    """Read the training and the test set of a torchvision class, or all images of one without a test set.
 
     Args:
-        root: Folder for raw files, as torchvision lays them out.
-        name: The class, such as SVHN.
-        size: Side, or height and width, that every image is resized to; None expects them to have one size.
-        arguments: Of the class; ``split``, if it has one, chooses the training set, such as "train+unlabeled".
+        root: The folder for raw files, in torchvision's layout.
+        name: The name of the class, such as SVHN.
+        size: The side, or height and width, that every image is resized to; None expects all to have one size.
+        arguments: Arguments of the class; ``split``, if it has one, chooses the training set, such as
+            "train+unlabeled".
 
     Raises:
-        PipelineError: There is no such class, its files are missing, or it does not give images with a class each.
+        PipelineError: If there is no such class, its files are missing, or its items are not images with a class.
     """
     raws = [_open(name, root, chosen, download=False) for chosen in _parts(name, arguments)]
     held = [_held_arrays(name, raw) for raw in raws] if size is None else [None]
@@ -60,16 +62,22 @@ def load(root: Path, name: str, size: int | Sequence[int] | None = None, **argum
 
 
 def prepare(root: Path, name: str, size: int | Sequence[int] | None = None, **arguments: Any) -> None:
-    """Download the files, unless they are there.
+    """Download the files of a torchvision class, unless they are there.
+
+    Args:
+        root: The folder for raw files.
+        name: The name of the class.
+        size: Not used here.
+        arguments: Arguments of the class.
 
     Raises:
-        PipelineError: There is no such class, or they cannot be had.
+        PipelineError: If there is no such class, or the files cannot be downloaded.
     """
     for chosen in _parts(name, arguments):
         _open(name, root, chosen, download=True)
 
 
-load.prepare = prepare  # type: ignore[attr-defined]  # the seam described in base.py
+load.prepare = prepare  # type: ignore[attr-defined]  # stage data calls it before loading
 
 
 def _named(name: str, **arguments: Any) -> Callable[[Path], Parts]:
@@ -107,7 +115,7 @@ _PAGE = "https://docs.pytorch.org/vision/stable/datasets.html#image-classificati
 
 
 def _parameters(cls: type) -> set[str]:
-    """The arguments of a class and, if it hands further ones on, of those it is made from."""
+    """Return the names of a class's arguments, with those of its base classes if it passes further ones on."""
     found: set[str] = set()
     for base in cls.__mro__:
         if "__init__" in vars(base):
@@ -118,8 +126,8 @@ def _parameters(cls: type) -> set[str]:
     return found
 
 
-def _parts(name: str, arguments: dict[str, Any]) -> list[dict[str, Any]]:
-    """The arguments that choose the training set, and the test set if there is one."""
+def _parts(name: str, arguments: JsonObject) -> list[JsonObject]:
+    """Return the arguments of the training set and, if there is one, those of the test set."""
     takes = _parameters(_class(name))
     if "train" in takes:
         return [arguments | {"train": True}, arguments | {"train": False}]
@@ -128,7 +136,7 @@ def _parts(name: str, arguments: dict[str, Any]) -> list[dict[str, Any]]:
     return [arguments]
 
 
-def _open(name: str, root: Path, arguments: dict[str, Any], download: bool) -> Any:
+def _open(name: str, root: Path, arguments: JsonObject, download: bool) -> Any:
     cls = _class(name)
     takes = _parameters(cls)
     given = dict(arguments) | ({"root": root} if "root" in takes else {})
@@ -141,7 +149,7 @@ def _open(name: str, root: Path, arguments: dict[str, Any], download: bool) -> A
         raise PipelineError(f"data.args: torchvision's {name} was called with {arguments}: {error}") from error
     except (OSError, RuntimeError) as error:
         if not download:
-            raise PipelineError(f"{name} is not whole in {root} ({error}); run `{command('data')}`") from error
+            raise PipelineError(f"{name} is not complete in {root} ({error}); run `{command('data')}`") from error
         raise PipelineError(
             f"{name} could not be downloaded to {root} ({error}); check the network, or copy torchvision's files "
             "for it there by hand"
@@ -149,7 +157,7 @@ def _open(name: str, root: Path, arguments: dict[str, Any], download: bool) -> A
 
 
 def _held_arrays(name: str, raw: Any) -> tuple[Array, Array] | None:
-    """Images and labels of a class that keeps them in memory; asking it for each by itself takes 20 times as long."""
+    """Return the arrays of a class that keeps them in memory, since reading items takes 20 times as long; else None."""
     images = np.asarray(getattr(raw, "data", None))
     labels = np.asarray(getattr(raw, "targets", getattr(raw, "labels", None)))
     whole = images.dtype == np.uint8 and images.ndim in (3, 4) and labels.shape == (len(raw),) == images.shape[:1]
@@ -159,7 +167,7 @@ def _held_arrays(name: str, raw: Any) -> tuple[Array, Array] | None:
 
 
 def _drawn(name: str, raws: list[Any], size: int | Sequence[int] | None) -> tuple[list[tuple[Array, Array]], Stacked]:
-    """Images and labels of each part, asked for one by one, and how the pictures were read."""
+    """Read the images and labels of each part item by item; also return how the pictures were read."""
     pictures, labels = zip(*itertools.chain.from_iterable(_items(name, raw) for raw in raws), strict=True)
     gallery = Gallery([f"{name}'s image {number}" for number in range(len(pictures))], pictures.__getitem__)
     counts = [len(raw) for raw in raws]
@@ -169,7 +177,7 @@ def _drawn(name: str, raws: list[Any], size: int | Sequence[int] | None) -> tupl
 
 
 def _items(name: str, raw: Any) -> Iterator[tuple[Image, int]]:
-    """Pairs of a picture and its class, -1 for none."""
+    """Yield each picture with the number of its class, -1 for none."""
     from PIL import Image
 
     for index in tqdm(range(len(raw)), "reading images", disable=None, leave=False):
@@ -180,12 +188,12 @@ def _items(name: str, raw: Any) -> Iterator[tuple[Image, int]]:
                 f"data.args.name: torchvision's {name} gives {type(picture).__name__} and {type(label).__name__}; "
                 "expected an image and the number of its class. Write a loader of your own for it"
             )
-        picture.load()  # and close its file
+        picture.load()  # which also closes its file
         yield picture.transpose(Image.Transpose.TRANSPOSE) if name in _LYING else picture, int(label)
 
 
 def _class_names(raw: Any, highest: int) -> list[str] | None:
-    """The class's own names if it has one for each label; None names the classes after their numbers."""
+    """Return the names of the classes if there is one for each label; else None, which names them by number."""
     names = getattr(raw, "classes", None)
     if not isinstance(names, Sequence) or isinstance(names, str) or len(names) <= highest:
         return None

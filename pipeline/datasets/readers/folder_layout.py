@@ -268,7 +268,7 @@ def _notes(tree: PictureTree, layout: Layout, classes: Sequence[PictureTree]) ->
             "data.args.unlabelled names a folder of pictures without labels"
         )
     if others := tree.all_others():
-        notes.append(f"{others.total()} files of kinds that are not read were passed over: {show_counts(others)}")
+        notes.append(f"{others.total()} files of other kinds were ignored: {show_counts(others)}")
     return notes
 
 

@@ -1,6 +1,6 @@
 """Reader ``huggingface``: a data set of the Hugging Face library, from a folder or downloaded from its hub.
 
-No code of a data set is run: the library reads Arrow files alone from version 4 on.
+No code of a data set is run, since the library reads only Arrow files from version 4 on.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pipeline.store.regular_files import check_tree
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-POOL = ("unlabelled", "unlabeled", "unsupervised")  # splits of images without a label
+POOL = ("unlabelled", "unlabeled", "unsupervised")  # usual names of splits of images without a label
 
 
 def load(
@@ -42,26 +42,26 @@ def load(
     skip_broken: bool = False,
     storage: Storage | None = None,
 ) -> Parts:
-    """Images and labels of a data set as ``save_to_disk`` leaves it; stage data downloads one of the hub.
+    """Read images and labels of a data set that ``save_to_disk`` wrote, or that stage data downloaded from the hub.
 
     Args:
-        root: Where data sets of the hub are kept, in huggingface/.
-        path: The folder, or the name on the hub, such as ylecun/mnist.
-        name: The configuration, of a data set of the hub that has several.
+        root: The folder for raw files; data sets of the hub are kept in its subfolder huggingface.
+        path: The folder of the data set, or its name on the hub, such as ylecun/mnist.
+        name: The configuration, if a data set of the hub has several.
         image: The column of the images; None takes the only one that holds images.
-        label: The column of the labels, whole numbers or strings; None takes the only one of classes, or "label". Empty
-            ones mean unlabelled.
-        train: The split to train on; of a folder with a single split, that is it.
-        test: The split of the official test set; one is held out if there is none of this name.
-        unlabelled: A split of images whose labels, if there are any, are not looked at; None takes one that is called
-            unlabelled, unlabeled or unsupervised.
-        size: Side, or height and width, that every image is resized to; None expects them to have one size.
-        background: The colour that transparent images are laid on, see reader ``folder``.
-        skip_broken: Leave out images that cannot be read, and say which.
-        storage: Decodes images into a file if they are too many for memory; None never does.
+        label: The column of the labels, whole numbers or strings; None takes the only one of classes, or "label". An
+            empty cell means that the image has no label.
+        train: The split to train on; a folder with a single split has only this one.
+        test: The split of the official test set; if there is no split of this name, a test set is held out.
+        unlabelled: A split of images whose labels, if any, are not used; None takes a split that is named unlabelled,
+            unlabeled or unsupervised.
+        size: The side, or height and width, that every image is resized to; None expects all to have one size.
+        background: The colour behind transparent images, as for reader ``folder``.
+        skip_broken: Whether images that cannot be read are left out, and named in a note.
+        storage: Decodes images into a file if they are too many for memory; None always uses memory.
 
     Raises:
-        PipelineError: The extra [huggingface] is not installed, the data set is missing, or has no such split or
+        PipelineError: If the extra [huggingface] is not installed, the data set is missing, or has no such split or
             column, or its images cannot be read.
     """
     splits = _open(_folder(root, path, name), train)
@@ -73,7 +73,7 @@ def load(
     label = _column(features, "label", label, "ClassLabel", ("label", "labels"))
     settings = PictureSettings(size, background, None, skip_broken)
     counts = [len(part) for part in chosen.values()]
-    stacked = stack(_gallery(chosen, image), counts, settings, storage, _marks(chosen, image))
+    stacked = stack(_gallery(chosen, image), counts, settings, storage, _file_states(chosen, image))
     arrays: dict[str, Any] = dict(zip(chosen, stacked.parts, strict=True))
     kept = dict(zip(chosen, stacked.kept, strict=True))
     arrays["labels"] = _labels(chosen["images"], label)[kept["images"]]
@@ -87,8 +87,13 @@ def load(
 def prepare(root: Path, path: str, name: str | None = None, **_: Any) -> None:
     """Download a data set of the hub, unless it is there.
 
+    Args:
+        root: The folder for raw files.
+        path: The folder of the data set, or its name on the hub.
+        name: The configuration, if a data set of the hub has several.
+
     Raises:
-        PipelineError: The extra [huggingface] is not installed, or it cannot be had.
+        PipelineError: If the extra [huggingface] is not installed, or the data set cannot be downloaded.
     """
     folder = _folder(root, path, name)
     if folder.exists():
@@ -98,27 +103,27 @@ def prepare(root: Path, path: str, name: str | None = None, **_: Any) -> None:
 
     try:
         found = datasets.load_dataset(path, name, cache_dir=str(folder.with_name(".downloads")))
-    except Exception as error:  # the library raises what its many file systems raise
+    except Exception as error:  # the library has many file systems, each with its own errors
         raise PipelineError(
-            f"data.args.path: {path} is no folder here, and could not be had from the hub ({error}); correct the path, "
-            "check the network, or put there what save_to_disk writes"
+            f"data.args.path: {path} is no folder here, and could not be downloaded ({error}); correct the path, "
+            "check the network, or copy the output of save_to_disk there"
         ) from error
-    partial = folder.with_name(f".{folder.name}")  # of a killed run, it is written over
+    partial = folder.with_name(f".{folder.name}")  # what a killed run left there is overwritten
     found.save_to_disk(str(partial))
     partial.rename(folder)
 
 
-load.prepare = prepare  # type: ignore[attr-defined]  # the seam described in base.py
+load.prepare = prepare  # type: ignore[attr-defined]  # stage data calls it before loading
 
 
 def _folder(root: Path, path: str, name: str | None) -> Path:
-    """Where the data set lies: the user's own folder, or that of one of the hub."""
+    """Return the folder of the data set: the user's own, or the one that stage data downloads it to."""
     own = Path(path).expanduser()
     return own if own.exists() else root / "huggingface" / "--".join([*Path(path).parts, *([name] if name else [])])
 
 
 def _open(folder: Path, train: str) -> dict[str, Any]:
-    """Its splits by name."""
+    """Return the splits of a data set by name."""
     extras.require("huggingface", "data.dataset: huggingface")
     import datasets
 
@@ -127,7 +132,7 @@ def _open(folder: Path, train: str) -> dict[str, Any]:
     check_tree(folder)
     try:
         found = datasets.load_from_disk(str(folder))
-    except Exception as error:  # see prepare
+    except Exception as error:  # as in prepare
         raise PipelineError(
             f"data.args.path: {folder} is no data set ({error}); write it with save_to_disk of the datasets library"
         ) from error
@@ -144,7 +149,7 @@ def _split(splits: dict[str, Any], name: str) -> Any:
 
 
 def _column(features: Any, role: str, given: str | None, kind: str, usual: Sequence[str]) -> str:
-    """The column for a role: as given, or the only one of its kind, or one with a usual name."""
+    """Return the column for a role: the given one, the only one of its kind, or one with a usual name."""
     of_kind = [name for name, feature in features.items() if type(feature).__name__ == kind]
     if len(of_kind) != 1:
         of_kind = [name for name in usual if name in (of_kind or features)]
@@ -159,7 +164,7 @@ def _column(features: Any, role: str, given: str | None, kind: str, usual: Seque
 
 
 def _gallery(parts: dict[str, Any], column: str) -> Gallery:
-    """All pictures, of one part after the other, as files in memory of which headers are read alone."""
+    """Return a gallery of the pictures of all parts, in order; opening one reads its header only."""
     import datasets
     from PIL import Image
 
@@ -180,14 +185,14 @@ def _gallery(parts: dict[str, Any], column: str) -> Gallery:
 
 
 def _labels(part: Any, column: str) -> Array:
-    """Labels, with -1 or "" for those that are empty."""
+    """Return the labels of a part, with -1 or "" where a cell is empty."""
     values = part[column][:]
     nothing = "" if any(isinstance(value, str) for value in values) else -1
     return np.array([nothing if value is None else value for value in values])
 
 
-def _marks(parts: dict[str, Any], column: str) -> list[Any]:
-    """What tells whether the images are still the same: the files that they lie in."""
+def _file_states(parts: dict[str, Any], column: str) -> list[Any]:
+    """Return JSON values that differ if the files of the images have changed."""
     files = [Path(file["filename"]) for part in parts.values() for file in part.cache_files]
     stats = [(str(file.absolute()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return [column, *parts, *stats]

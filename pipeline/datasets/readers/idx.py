@@ -1,4 +1,4 @@
-"""Reader ``idx``: the file format of the MNIST family, unpacked or gzipped."""
+"""Reader ``idx``: the file format of the MNIST family, plain or gzipped."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from pipeline.datasets.files import Content, check_room, existing, read_most, un
 from pipeline.datasets.image_data import Parts, describe
 from pipeline.errors import PipelineError
 
-_EMNIST = "emnist"  # what the names of its files start with
+_EMNIST = "emnist"  # the start of the names of EMNIST's files
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
 def load(path: str, train: str | None = None, test: str | None = None, white: float | None = None) -> Parts:
-    """Read images and labels from a folder such as MNIST's: train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-...
+    """Read images and labels from a folder of files such as train-images-idx3-ubyte and train-labels-idx1-ubyte.
 
-    The files of EMNIST are known by their names, and their images, which lie on their side, are put upright. A file
-    emnist-...-mapping.txt beside them names the classes.
+    The images of EMNIST, which is recognised by the names of its files, have rows and columns exchanged there and are
+    put upright. A file emnist-...-mapping.txt beside them names the classes.
 
     Args:
         path: The folder.
-        train: What the names of the training files start with; None finds it: "train", or the only start with that word
-            in it, such as emnist-letters-train.
-        test: What the names of the test files start with. None finds it: "t10k" for "train", or what differs from the
-            training files' in that word alone, such as emnist-letters-test; a test set is held out if there is none, or
-            if this is "".
-        white: The value of the brightest possible pixel, if it is not 255, nor 1 among floats.
+        train: The start of the names of the training files. None takes "train", or the only start that contains this
+            word, such as emnist-letters-train.
+        test: The start of the names of the test files. None takes "t10k", or the start of the training files with
+            "test" for "train", such as emnist-letters-test. A test set is held out if there is no such file, or if this
+            is "".
+        white: The value of white, if it is not 255, or not 1 among floats.
 
     Raises:
-        PipelineError: If a file is missing or broken, there are several training sets, or it is not what
-            ``from_arrays`` takes.
+        PipelineError: If a file is missing or broken, there are several training sets, or ``from_arrays`` refuses the
+            arrays.
     """
     folder = existing(path)
     starts = sorted({file.name.partition("-images")[0] for file in folder.glob("*-images*")})
@@ -55,7 +55,7 @@ def load(path: str, train: str | None = None, test: str | None = None, white: fl
 
 
 def _find_train(folder: Path, starts: list[str]) -> str:
-    """What the names of the training files start with."""
+    """Return the start of the names of the training files."""
     found = [start for start in starts if "train" in start]
     if "train" in found or not found:
         return "train"
@@ -68,12 +68,14 @@ def _find_train(folder: Path, starts: list[str]) -> str:
 
 
 def _test_starts(train: str) -> list[str]:
-    """What the names of the test files of these training files may start with."""
-    return [train.replace("train", word) for word in ("t10k", "test") if "train" in train]
+    """Return the possible starts of the names of the test files, for those of the training files."""
+    if "train" not in train:
+        return []
+    return [train.replace("train", "t10k"), train.replace("train", "test")]
 
 
 def _read_part(folder: Path, start: str) -> dict[str, npt.NDArray[Any]]:
-    """The images and labels in the files that start so; those of EMNIST upright, with the names of its classes."""
+    """Read the images and labels in the files whose names start so; for EMNIST, upright and with names of classes."""
     images, labels = (read(_find(folder, start, part)) for part in ("images", "labels"))
     if not start.startswith(_EMNIST):
         return {"images": images, "labels": labels}
@@ -84,10 +86,10 @@ def _read_part(folder: Path, start: str) -> dict[str, npt.NDArray[Any]]:
 
 
 def _named(labels: npt.NDArray[Any], mapping: Path) -> npt.NDArray[Any]:
-    """Labels by the characters that EMNIST's mapping says; each line has a label and the codes of its characters.
+    """Replace labels by the characters in EMNIST's mapping, whose lines have a label and the codes of its characters.
 
     Raises:
-        PipelineError: If it lacks a label, or is no such file.
+        PipelineError: If the mapping lacks a label, or cannot be read.
     """
     try:
         rows = [
@@ -100,15 +102,15 @@ def _named(labels: npt.NDArray[Any], mapping: Path) -> npt.NDArray[Any]:
 
 
 class NoIDXError(PipelineError):
-    """A file is of another kind."""
+    """A file is no IDX file."""
 
 
 def read(path: Path) -> npt.NDArray[Any]:
-    """The array in an IDX file, plain or gzipped.
+    """Read the array in an IDX file, plain or gzipped.
 
     Raises:
-        NoIDXError: The file is not IDX.
-        PipelineError: It is not whole.
+        NoIDXError: If the file is no IDX file.
+        PipelineError: If the file is cut short, or longer than its header says.
     """
     try:
         with unpacked(path) as file:
@@ -129,7 +131,8 @@ def _parse(path: Path, file: Content) -> npt.NDArray[Any]:
     check_room(str(path), expected)
     content = read_most(file, expected + 1)
     if len(content) != expected:
-        found = f"{start + len(content)} bytes{' or more' * (len(content) > expected)}"
+        more = " or more" if len(content) > expected else ""
+        found = f"{start + len(content)} bytes{more}"
         raise PipelineError(f"{path} has {found}, its header says {start + expected}; get the file again")
     return np.frombuffer(content, kind).reshape(shape).astype(kind.newbyteorder("="))
 

@@ -1,4 +1,4 @@
-"""MNIST, bundled: the four canonical gzip archives lie beside this file (see NOTICE)."""
+"""MNIST, whose four gzip archives are part of this package; NOTICE has their licence."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _REINSTALL = "install the package again, or check the file out again"
 
 
 def load(root: Path, development: bool = False) -> tuple[ImageData, ImageData]:
-    """Read what ``prepare`` unpacked, through torchvision.
+    """Read the files that ``prepare`` unpacked, through torchvision.
 
     Args:
-        root: Folder that holds MNIST/raw.
-        development: Leave the test set closed: the last 10,000 training images stand in for it. For choosing
-            settings.
+        root: The folder that holds MNIST/raw.
+        development: Whether the last 10,000 training images replace the test set, so that settings can be chosen
+            without opening it.
 
     Raises:
-        PipelineError: A file is missing or is not MNIST's.
+        PipelineError: If a file is missing or is not MNIST's.
     """
     _verify(root)
     import torch
@@ -53,10 +53,10 @@ def load(root: Path, development: bool = False) -> tuple[ImageData, ImageData]:
 
 
 def prepare(root: Path, development: bool = False) -> None:
-    """Unpack the bundled archives to root/MNIST/raw, where torchvision looks; files that are there are checked.
+    """Unpack the archives to root/MNIST/raw, where torchvision expects the files; existing files are checked.
 
     Raises:
-        PipelineError: An archive cannot be read, or a file that is there is not MNIST's.
+        PipelineError: If an archive cannot be read, or an existing file is not MNIST's.
     """
     for name in SHA256:
         if not _raw(root, name).exists():
@@ -64,7 +64,7 @@ def prepare(root: Path, development: bool = False) -> None:
     _verify(root)
 
 
-load.prepare = prepare  # type: ignore[attr-defined]  # the seam described in base.py
+load.prepare = prepare  # type: ignore[attr-defined]  # stage data calls it before loading
 
 
 def _raw(root: Path, name: str) -> Path:
@@ -72,10 +72,10 @@ def _raw(root: Path, name: str) -> Path:
 
 
 def unpack(name: str) -> bytes:
-    """What a bundled archive holds, checked.
+    """Return the content of an archive, after checking its SHA-256.
 
     Raises:
-        PipelineError: It cannot be read or is not MNIST's.
+        PipelineError: If the archive cannot be read or is not MNIST's.
     """
     archive = ARCHIVES / f"{name}.gz"
     try:

@@ -1,4 +1,4 @@
-"""Reader ``numpy``: an .npz archive, or a folder of .npy files, one an array, which may be larger than memory."""
+"""Reader ``numpy``: an .npz archive, or a folder of .npy files, whose arrays may be larger than memory."""
 
 from __future__ import annotations
 
@@ -32,22 +32,25 @@ def load(
     white: float | None = None,
     storage: Storage | None = None,
 ) -> ImageData | tuple[ImageData, ImageData]:
-    """Images and labels as ``from_arrays`` takes them. Nothing pickled is read.
+    """Read images and labels from NumPy files, in the forms that ``from_arrays`` takes. Pickled content is refused.
+
+    An array is named by its name in the archive, or by the name of its file without the ending.
 
     Args:
         path: The archive, or the folder.
-        images: What the array is called, in the archive or as a file without its ending.
-        labels: Likewise; if there are no arrays but images, these have no labels.
-        unlabelled: Likewise; None takes the array "unlabelled" if there is one.
-        test_images: Likewise.
-        test_labels: Likewise.
-        class_names: Likewise; strings, shape (classes,).
-        shape: See ``from_arrays``.
-        white: See ``from_arrays``.
-        storage: See ``from_arrays``; only .npy files are streamed.
+        images: The name of the array of images.
+        labels: The name of the array of labels; if there are arrays of images only, they have no labels.
+        unlabelled: The name of the array of images without labels; None takes "unlabelled" if it is there.
+        test_images: The name of the array of test images; None takes "test_images" if it is there.
+        test_labels: The name of the array of test labels; None takes "test_labels" if it is there.
+        class_names: The name of the array of class names, strings of shape (classes,); None takes "class_names" if it
+            is there.
+        shape: The shape of an image in rows of pixels, as ``from_arrays`` takes it.
+        white: The value of white, as ``from_arrays`` takes it.
+        storage: Decides whether arrays in .npy files are streamed; None always uses memory.
 
     Raises:
-        PipelineError: The file cannot be read, or an array is missing or not what ``from_arrays`` takes.
+        PipelineError: If a file cannot be read, an array is missing, or ``from_arrays`` refuses an array.
     """
     source = existing(path)
     names = {"images": images, "labels": labels}
@@ -70,10 +73,10 @@ def load(
 
 
 def array_names(source: Path) -> list[str]:
-    """What the arrays in an .npz archive, or in a folder of .npy files, are called.
+    """Return the names of the arrays in an .npz archive, or in a folder of .npy files.
 
     Raises:
-        PipelineError: It is neither.
+        PipelineError: If the source is neither.
     """
     if source.is_dir():
         return sorted(file.stem for file in source.glob("*.npy"))
@@ -83,15 +86,15 @@ def array_names(source: Path) -> list[str]:
         )
     try:
         return names_in(source)
-    except Exception as error:  # whatever zipfile raises of what is broken or hostile
+    except Exception as error:  # a broken or hostile archive can raise anything
         raise PipelineError(f"data.args.path: {source} is no .npz archive ({error}); write it with np.savez") from error
 
 
 def read_array(source: Path, name: str) -> Array:
-    """An array of an .npz archive, or, memory-mapped, of a folder of .npy files or of one such file.
+    """Read an array of an .npz archive, or map one of a folder of .npy files, or of one such file, to memory.
 
     Raises:
-        PipelineError: It cannot be read; nothing pickled is.
+        PipelineError: If it cannot be read, or is pickled.
     """
     file = source / f"{name}.npy" if source.is_dir() else source
     check_regular(file)
@@ -99,40 +102,40 @@ def read_array(source: Path, name: str) -> Array:
         if file.suffix.lower() == ".npy":
             with file.open("rb") as opened:
                 check_header(opened, file.stat().st_size, mapped=True)
-            mapped: Array = np.lib.format.open_memmap(file, mode="r")  # read as it is needed
+            mapped: Array = np.lib.format.open_memmap(file, mode="r")  # pages are read when they are used
             return mapped
         return read_npz(source, name)
     except MemoryError:
         raise
     except PipelineError as error:
         raise PipelineError(f"{name}: {source} holds {error}") from error
-    except Exception as error:  # whatever numpy and zipfile raise of what is broken or hostile
+    except Exception as error:  # a broken or hostile file can raise anything
         raise PipelineError(
             f"{name}: cannot be read from {source}: {error}; save it again as one array of numbers or of strings"
         ) from error
 
 
-# --- what else reads NumPy's files calls these; errors are those of numpy and zipfile --------------------------
+# --- also for other readers of NumPy's files; errors are those of numpy and zipfile ----------------------------
 
 
 def names_in(path: Path) -> list[str]:
-    """The arrays in an .npz archive."""
+    """Return the names of the arrays in an .npz archive."""
     with zipfile.ZipFile(path) as archive:
         return sorted(name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy"))
 
 
 def read_npz(path: Path, name: str) -> Array:
-    """One array of an .npz archive; the archive is read in memory, and nothing is unpacked to the disk."""
+    """Read one array of an .npz archive, without unpacking it to the disk."""
     with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
         return read_npy(file, archive.getinfo(f"{name}.npy").file_size)
 
 
 def read_npy(file: IO[bytes], size: int) -> Array:
-    """The array in an .npy file of so many bytes.
+    """Read the array in an .npy file of ``size`` bytes.
 
     Raises:
-        PipelineError: It would not fit into memory.
-        ValueError: It holds Python objects, or is not as large as its header says.
+        PipelineError: If the array would not fit into memory.
+        ValueError: If it holds Python objects, or has not the size that its header declares.
     """
     check_header(file, size)
     array: Array = np.lib.format.read_array(file, allow_pickle=False)
@@ -140,11 +143,13 @@ def read_npy(file: IO[bytes], size: int) -> Array:
 
 
 def check_header(file: IO[bytes], size: int, mapped: bool = False) -> None:
-    """Hold what an .npy file declares against its size and, unless it is mapped, the memory; go back to its start.
+    """Compare the header of an .npy file with the file's size and, unless it is mapped, with the memory.
+
+    The file is at its start afterwards.
 
     Raises:
-        PipelineError: The array would not fit into memory.
-        ValueError: It holds Python objects, or is not as large as its header says.
+        PipelineError: If the array would not fit into memory.
+        ValueError: If it holds Python objects, or has not the size that its header declares.
     """
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     version = np.lib.format.read_magic(file)
