@@ -19,6 +19,7 @@ EXTRAS = {
     "dask": ("distributed",),
     "ray": ("ray",),
     "timm": ("timm",),
+    "large": ("faiss",),
 }
 
 

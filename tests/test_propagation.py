@@ -17,7 +17,8 @@ from pipeline.learning.pretrain import embed_views
 from pipeline.models.classifier import Backbone
 from pipeline.models.encoders import ConvEncoder
 from pipeline.models.inputs import infer
-from pipeline.models.propagation import nearest_neighbours, similarity_graph, soft_labels, spread
+from pipeline.models.neighbours import nearest_neighbours
+from pipeline.models.propagation import similarity_graph, soft_labels, spread
 from tests.conftest import Run
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -43,7 +44,7 @@ def test_neighbours_are_those_of_scikit_learn(seed: int, count: int) -> None:
 def test_blocks_do_not_change_the_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
     features, _ = two_clouds()
     whole = nearest_neighbours(features, 5)[0]
-    monkeypatch.setattr("pipeline.models.propagation.BLOCK", 7)
+    monkeypatch.setattr("pipeline.models.neighbours.BLOCK", 7)
     np.testing.assert_array_equal(nearest_neighbours(features, 5)[0], whole)
 
 

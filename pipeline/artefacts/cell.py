@@ -86,16 +86,17 @@ class Cell:
     def inputs(self) -> Inputs:
         """All that the cell is made from; settings that it does not use are left out, so that changing them is free."""
         mode, config = self.plan.definition, self.config
+        card = data_card.load(config)
         made_from = {
             "stage": "train",
-            "data": data_card.load(config)["sha256"],
+            "data": card["sha256"],
             "precision": resolve_precision(config.runtime),
             "mode": self.mode,
             "flags": cell_settings.flags(mode),
             "labels": self.labels,
             "seed": self.seed,
             "sampling": self.draw.sampling,
-            **cell_settings.used(self.plan),
+            **cell_settings.used(self.plan, card["train"]),
         }
         if mode.pretrained:
             made_from["pretrained"] = encoder.artefact(config).fingerprint

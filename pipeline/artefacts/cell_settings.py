@@ -22,19 +22,19 @@ def flags(mode: Mode) -> JsonObject:
     return {name: value for name, value in asdict(mode).items() if name not in ("summary", "fit")}
 
 
-def used(plan: Plan) -> Inputs:
-    """Return the settings of the section ``train`` that the plan uses, with those of its trials."""
-    made_from = _used(plan)
+def used(plan: Plan, images: int) -> Inputs:
+    """Return the settings of the section ``train`` that the plan uses for this number of images, and its trials'."""
+    made_from = _used(plan, images)
     if tried := plan.candidates[1:]:
-        made_from["trials"] = [_used(candidate) for candidate in tried]
+        made_from["trials"] = [_used(candidate, images) for candidate in tried]
     return made_from
 
 
-def _used(plan: Plan) -> Inputs:
+def _used(plan: Plan, images: int) -> Inputs:
     mode = plan.definition
     used = {"train": _recipe(plan), "fit": as_dict(mode.fit)}
     if mode.spreads_labels:
-        used["graph"] = graph.used(plan.train.graph)
+        used["graph"] = graph.used(plan.train.graph, images)
     if mode.consistency:
         used["consistency"] = as_dict(plan.train.consistency)
     return used

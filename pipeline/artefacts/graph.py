@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.artefacts import data_card, encoder
 from pipeline.config import Experiment, GraphConfig, JsonObject, as_dict
+from pipeline.learning import search
 from pipeline.store.artefact import Artefact
 from pipeline.store.fingerprints import Inputs
 
@@ -20,10 +21,19 @@ if TYPE_CHECKING:
 
 
 class GraphSize(TypedDict):
-    """The number of images that the graph joins, and the number of neighbours that each of them is joined with."""
+    """The size of the graph, and how its neighbours were found.
+
+    Attributes:
+        images: Number of images that the graph joins.
+        neighbours: Number of neighbours that each of them is joined with.
+        search: Either exact or approximate.
+        recall: Share of the true neighbours that the search found in a sample of the images, 0 to 1.
+    """
 
     images: int
     neighbours: int
+    search: str
+    recall: float
 
 
 def artefact(config: Experiment) -> Artefact[GraphSize]:
@@ -38,6 +48,7 @@ def inputs(config: Experiment) -> Inputs:
         "stage": "graph",
         "pretrained": encoder.artefact(config).fingerprint,
         "neighbours": settings.neighbours,
+        "search": search.chosen(settings, data_card.load(config)["train"]),
     }
     if settings.views:
         made_from["views"] = settings.views
@@ -46,13 +57,26 @@ def inputs(config: Experiment) -> Inputs:
     return made_from
 
 
-def used(config: GraphConfig) -> JsonObject:
-    """Return the section ``train.graph`` without the settings of views if there are none, as plain JSON types."""
+def used(config: GraphConfig, images: int) -> JsonObject:
+    """Return the section ``train.graph`` as plain JSON types, without the settings of views if there are none.
+
+    The search is the one that is meant for this number of images.
+    """
     settings = as_dict(config)
+    settings["search"] = search.chosen(config, images)
     if not config.views:
         del settings["views"]
         del settings["view_strength"]
     return settings
+
+
+def check(config: Experiment) -> None:
+    """Refuse a graph that cannot be made of the experiment's images here.
+
+    Raises:
+        PipelineError: If there are not more images than neighbours, or the search needs a package that is missing.
+    """
+    search.check(config.train.graph, data_card.load(config)["train"])
 
 
 def load(config: Experiment) -> sparse.csr_matrix:
@@ -77,9 +101,13 @@ def _make(config: Experiment, folder: Path) -> GraphSize:
     settings, embeddings = config.train.graph, encoder.load(config).embeddings
     device = find_device(config.runtime)
     with threads(config.runtime.threads):
-        indices, distances = neighbours(settings, config.invariances, embeddings, lambda: _sources(config), device)
-    np.savez(folder / "neighbours.npz", indices=indices.astype(np.int32), distances=distances.astype(np.float32))
-    return {"images": len(embeddings), "neighbours": settings.neighbours}
+        found = neighbours(settings, config.invariances, embeddings, lambda: _sources(config), device)
+    indices, distances = found.indices.astype(np.int32), found.distances.astype(np.float32)
+    np.savez(folder / "neighbours.npz", indices=indices, distances=distances)
+    images = len(embeddings)
+    recall = f", which found {found.recall:.1%} of the true neighbours of a sample" if found.recall < 1 else ""
+    print(f"graph: {images:,} images, each with {settings.neighbours} neighbours by {found.search} search{recall}")
+    return {"images": images, "neighbours": settings.neighbours, "search": found.search, "recall": found.recall}
 
 
 def _sources(config: Experiment) -> tuple[Backbone, Images]:

@@ -62,6 +62,8 @@ def check_settings(config: Experiment) -> None:
     _check_ablation(config)
     data_source.check_unchanged(config)
     data_card.check_budgets(config, config.grid.labels)
+    if any(find_mode(mode).spreads_labels for mode in config.grid.modes):
+        graph.check(config)
 
 
 def check_encoders(config: Experiment) -> None:

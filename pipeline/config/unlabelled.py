@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from pipeline.errors import require
 
@@ -14,6 +15,9 @@ class GraphConfig:
 
     Attributes:
         neighbours: Number of nearest neighbours, by the distance of embeddings, that each image is joined with.
+        search: exact computes the distances between all images, in a time that grows with the square of their number;
+            approximate finds at least 99 % of the neighbours in far less (extra [large]); auto is exact up to 100,000
+            images, and approximate beyond.
         alpha: Share of its scores that an image takes from its neighbours, the rest from its own label if it has one;
             the nearer to 1, the farther labels reach (Zhou et al. 2004).
         head_widths: Hidden layers of the head that learns the spread labels; with all images to learn from it can have
@@ -25,6 +29,7 @@ class GraphConfig:
     """
 
     neighbours: int = 10
+    search: Literal["auto", "exact", "approximate"] = "auto"
     alpha: float = 0.99
     head_widths: tuple[int, ...] = (256,)
     batch_size: int = 256

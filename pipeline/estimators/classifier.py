@@ -20,6 +20,7 @@ from pipeline.estimators.image_estimator import ImageEstimator
 from pipeline.estimators.partial_labels import plain_labels, unlabelled, warn_of_ensemble, warn_of_scorer
 from pipeline.estimators.rows import Array
 from pipeline.estimators.settings import drop_missing, settings_are_values
+from pipeline.learning import search
 from pipeline.learning.classify import Trained, neighbours, train_classifier
 from pipeline.learning.fitting import Examples
 from pipeline.learning.plan import Plan, Pretrained, split_budget
@@ -180,6 +181,8 @@ class SemiSupervisedClassifier(ClassifierMixin, ImageEstimator):  # type: ignore
 def _train(plan: Plan, examples: Examples) -> Trained:
     """Pretrain and find neighbours where the mode asks for it, then train: one thread for the head, as a cell has."""
     mode, pretrained, graph = find_mode(plan.mode), None, None
+    if mode.spreads_labels:
+        search.check(plan.train.graph, len(examples.images))
     with threads(plan.runtime.threads):
         if mode.pretrained:
             encoder = pretrain(plan.pretrain, plan.invariances, plan.runtime, examples.images)
@@ -187,7 +190,7 @@ def _train(plan: Plan, examples: Examples) -> Trained:
             if mode.spreads_labels:
                 sources, device = (encoder.backbone, examples.images), find_device(plan.runtime)
                 found = neighbours(plan.train.graph, plan.invariances, encoder.embeddings, lambda: sources, device)
-                graph = similarity_graph(*found)
+                graph = similarity_graph(found.indices, found.distances)
     with threads(1):
         return train_classifier(plan, examples, pretrained, graph)
 

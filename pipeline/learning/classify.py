@@ -21,13 +21,14 @@ from pipeline.datasets.splits import Indices, LabelSplit, union
 from pipeline.errors import PipelineError
 from pipeline.evaluation.calibration import fit_temperature
 from pipeline.evaluation.errors import SplitErrors, evaluate, pooled
+from pipeline.learning import search
 from pipeline.learning.checks import check_encoder
 from pipeline.learning.fitting import Examples, Fitting, Network
 from pipeline.learning.plan import Plan, Pretrained
 from pipeline.learning.pretrain import embed_views
 from pipeline.models.classifier import Backbone, Classifier, Rates, make_head
 from pipeline.models.inputs import Images
-from pipeline.models.propagation import Floats, nearest_neighbours
+from pipeline.models.neighbours import Floats, approximate_neighbours, nearest_neighbours
 from pipeline.training import checkpoints
 from pipeline.training.recording import FitResult
 from pipeline.training.trainer import seed_everything
@@ -135,17 +136,35 @@ def train_classifier(
     return Trained(_classifier(networks[0]), results[-1], digests, held_back, temperature, trials, split)
 
 
+@dataclass(frozen=True)
+class Neighbours:
+    """The nearest neighbours among the images' embeddings.
+
+    Attributes:
+        indices: The neighbours of each image, nearest first, shape (N, neighbours).
+        distances: The distances to them, same shape.
+        search: Either exact or approximate.
+        recall: Share of the true neighbours that are among them, 0 to 1: measured on a sample, or 1 by exact search.
+    """
+
+    indices: Indices
+    distances: Floats
+    search: str
+    recall: float
+
+
 def neighbours(
     settings: GraphConfig,
     invariances: InvariancesConfig,
     embeddings: Tensor,
     sources: Callable[[], tuple[Backbone, Images]],
     device: torch.device,
-) -> tuple[Indices, Floats]:
-    """Find the nearest neighbours that the graph is made of, as ``propagation.nearest_neighbours`` returns them.
+) -> Neighbours:
+    """Find the nearest neighbours that the graph is made of.
 
     Args:
-        settings: The number of neighbours, and the number of views whose mean embedding takes an image's place.
+        settings: The number of neighbours, the search, and the number of views whose mean embedding takes an image's
+            place.
         invariances: The changes that views of an image are made by.
         embeddings: The embeddings of the images, shape (N, features).
         sources: Returns the pretrained backbone, in eval mode, and the images, shape (N, C, H, W), a tensor or in
@@ -153,15 +172,18 @@ def neighbours(
         device: The device on which views are embedded and distances are computed.
 
     Raises:
-        PipelineError: If there are not more images than neighbours.
+        PipelineError: If there are not more images than neighbours, or the search needs a package that is missing.
     """
-    if len(embeddings) <= settings.neighbours:
-        raise PipelineError(f"train.graph.neighbours: {settings.neighbours} of {len(embeddings)} images; lower it")
+    search.check(settings, len(embeddings))
     if settings.views:
         backbone, images = sources()
         view = augmentation(invariances, settings.view_strength)
         embeddings = embed_views(backbone, images, view, settings.views, 0, device)
-    return nearest_neighbours(embeddings.to(device), settings.neighbours)
+    if search.chosen(settings, len(embeddings)) == "approximate":
+        indices, distances, recall = approximate_neighbours(embeddings.numpy(), settings.neighbours)
+        return Neighbours(indices, distances, "approximate", recall)
+    indices, distances = nearest_neighbours(embeddings.to(device), settings.neighbours)
+    return Neighbours(indices, distances, "exact", 1.0)
 
 
 def _train(

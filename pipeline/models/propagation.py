@@ -6,46 +6,16 @@ NumPy and SciPy arrays; no label but those handed in is looked at.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, cg
 from torch import Tensor
 
-Floats = npt.NDArray[np.floating[Any]]
-Indices = npt.NDArray[np.int64]
+from pipeline.models.neighbours import Floats, Indices
 
-BLOCK = 2000  # rows of the distance matrix that are held at a time
 SMALLEST = 1e-9  # distance: equal images have none, and it is divided by
 TOLERANCE, ITERATIONS = 1e-6, 1000  # of conjugate gradients
-
-
-@torch.no_grad()
-def nearest_neighbours(features: Tensor, count: int) -> tuple[Indices, Floats]:
-    """The nearest other examples of each, by exact Euclidean distance, in blocks of matrix products.
-
-    Args:
-        features: Shape (N, D), float32, on the device that computes the distances.
-        count: Neighbours of each; below N.
-
-    Returns:
-        Their indices and distances, nearest first, each of shape (N, count).
-    """
-    squares = features.square().sum(1)
-    indices, distances = [], []
-    for start in range(0, len(features), BLOCK):
-        block = features[start : start + BLOCK]
-        # |a - b|^2 without |a|^2, which does not change the order
-        partial = torch.addmm(squares, block, features.T, alpha=-2)
-        rows = torch.arange(len(block), device=features.device)
-        partial[rows, start + rows] = torch.inf
-        values, index = partial.topk(count, largest=False)
-        indices.append(index)
-        distances.append((values + squares[start : start + BLOCK, None]).clamp(min=0).sqrt())
-    return torch.cat(indices).cpu().numpy(), torch.cat(distances).cpu().numpy()
 
 
 def similarity_graph(indices: Indices, distances: Floats) -> sparse.csr_matrix:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.artefacts import data_card, data_source
+from pipeline.artefacts import data_card, data_source, graph
 from pipeline.artefacts.cell import Cell
 from pipeline.artefacts.changes import changes_since_last
 from pipeline.config import Experiment
@@ -34,7 +34,9 @@ def run(config: Experiment, mode: str, labels: int, seed: int) -> Path:
 
 def _checked(cell: Cell) -> Cell:
     """Refuse what cannot be trained before anything is."""
-    find_mode(cell.mode)
+    mode = find_mode(cell.mode)
     data_source.check_unchanged(cell.config)
     data_card.check_budgets(cell.config, [cell.labels])
+    if mode.spreads_labels:
+        graph.check(cell.config)
     return cell

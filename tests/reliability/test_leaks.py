@@ -29,7 +29,8 @@ from pipeline.learning.fitting import Examples
 from pipeline.learning.plan import Plan, Pretrained, split_budget
 from pipeline.learning.pretrain import split_holdout
 from pipeline.models.inputs import infer
-from pipeline.models.propagation import nearest_neighbours, similarity_graph
+from pipeline.models.neighbours import nearest_neighbours
+from pipeline.models.propagation import similarity_graph
 from pipeline.modes import BUILT_IN, find_mode
 from pipeline.store import disk, test_access
 from tests.conftest import Run
