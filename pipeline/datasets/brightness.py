@@ -91,8 +91,14 @@ def measure(images: Images) -> Brightness:
     return meter.result()
 
 
-def compare_brightness(training: Brightness, new: Brightness) -> list[str]:
-    """Sentences on new images whose mean or brightest pixel is far from that of the training images."""
+def compare_brightness(training: Brightness, new: Brightness, setting: str) -> list[str]:
+    """Sentences on new images whose mean or brightest pixel is far from that of the training images.
+
+    Args:
+        training: Of the training images.
+        new: Of the new ones.
+        setting: The setting that says which value is white in these, as the sentences call it.
+    """
     sentences = []
     if abs(new.mean - training.mean) > max(_LEAST, _FAR * training.spread):
         sentences.append(
@@ -102,6 +108,6 @@ def compare_brightness(training: Brightness, new: Brightness) -> list[str]:
     if new.high * _DARK < training.high:
         sentences.append(
             f"the brightest pixel is {new.high:g}, that of the training images is {training.high:g} (of 255): look "
-            "whether these are scaled otherwise; --white says which value is white"
+            f"whether these are scaled otherwise; {setting} says which value is white"
         )
     return sentences

@@ -78,6 +78,7 @@ class Header:
         is_grey: Whether it has no colour.
         is_transparent: Whether it has an alpha channel or a transparent colour.
         is_deep: Whether it has more than 8 bits.
+        has_frames: Whether it has several frames or pages.
     """
 
     height: int
@@ -85,6 +86,7 @@ class Header:
     is_grey: bool
     is_transparent: bool
     is_deep: bool
+    has_frames: bool
 
 
 class BrokenPictureError(PipelineError):
@@ -134,7 +136,8 @@ def read_header(picture: Image) -> Header:
         width, height = height, width
     is_deep = _is_deep(picture)
     is_transparent = not is_deep and (picture.mode in _ALPHA or "transparency" in picture.info)
-    return Header(height, width, is_deep or _is_grey(picture), is_transparent, is_deep)
+    has_frames = bool(getattr(picture, "is_animated", False))
+    return Header(height, width, is_deep or _is_grey(picture), is_transparent, is_deep, has_frames)
 
 
 def decode(picture: Image, shape: tuple[int, int, int], how: Decoding) -> Pixels:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from pipeline.datasets.brightness import measure
+from pipeline.datasets.brightness import compare_brightness, measure
 from pipeline.datasets.image_data import Dataset
-from pipeline.datasets.scale import BYTES, DIM, Scale, Values
+from pipeline.datasets.scale import BYTES, DIM, GIVE_WHITE, Scale, Values
 
 if TYPE_CHECKING:
     from pipeline.datasets.near_copies import NearCopies
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 SIDES = (8, 96)  # pixels a side that the shipped networks are meant for
 UNEVEN = 10  # times as many labels of one class as of another
 BUDGETS = (10, 100)  # labels a class that are suggested
+MISSING = ("na", "n/a", "nan", "null", "none", "?", "unknown", "unlabelled", "unlabeled")  # what may be no class
 LEAST = 5  # labels a class that leave one of each to validate on, a fifth
 
 
@@ -132,7 +134,14 @@ def find_facts(name: str, dataset: Dataset, near: NearCopies) -> Facts:
         "suggested_budgets": _budgets(len(classes), len(train) - counts[-1]),
         "remarks": [],
     }
-    remarks = [*_remarks_on_copies(facts), *_remarks_on_images(facts), *_remarks_on_classes(facts), *train.notes]
+    remarks = [
+        *_remarks_on_copies(facts),
+        *_remarks_on_images(facts),
+        *(f"of the test images, {sentence}" for sentence in compare_brightness(brightness, of_test, GIVE_WHITE)),
+        *_remarks_on_classes(facts),
+        *_remarks_on_names(train.class_names),
+        *train.notes,
+    ]
     if near.are_many:
         remarks.insert(0, _remark_on_near_copies(near))
     return {**facts, "remarks": remarks}
@@ -202,6 +211,22 @@ def _remarks_on_classes(facts: Facts) -> Iterator[str]:
         )
     if not facts["suggested_budgets"]:
         yield f"{sum(counts)} labels for {len(counts)} classes: label {LEAST} of each, to train and to validate on"
+
+
+def _remarks_on_names(names: Sequence[str]) -> Iterator[str]:
+    """Remarks on classes that may be no classes of their own, by what they are called."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        alike[re.sub(r"[\s_-]+", "", name.casefold())].append(name)
+    for twins in alike.values():
+        if len(twins) > 1:
+            yield f"the classes {list_names(twins)} are spelt alike: if they are one, call them the same"
+    if missing := [name for name in names if name.casefold() in MISSING]:
+        yield f"there are classes called {list_names(missing)}: if that means that there is no label, leave it empty"
+    if len(names) > 2 and all(name.isdecimal() for name in names):
+        *others, last = sorted(map(int, names))
+        if others[-1] - others[0] == len(others) - 1 and last > others[-1] + 1:
+            yield f"class {last} is far from {others[0]} to {others[-1]}: if it means that there is no label, write -1"
 
 
 def list_names(names: Sequence[str]) -> str:

@@ -328,6 +328,8 @@ def _check_brightness(deep: Gallery) -> None:
 
 
 def _notes(headers: Sequence[Header], how: Decoding) -> Iterator[str]:
+    if n := sum(header.has_frames for header in headers):
+        yield f"{n} of {len(headers)} pictures have several frames or pages: the first of each was taken"
     if n := sum(header.is_transparent for header in headers):
         where = "white, and on black where nothing would be seen on white"
         if how.background is not None:

@@ -94,6 +94,8 @@ def plain_name(text: str) -> str:
 def as_labels(path: Path, labels: npt.NDArray[np.str_]) -> npt.NDArray[np.int64] | npt.NDArray[np.str_]:
     """Turn labels that are all numbers into whole numbers, so that 10 comes after 9; leave others as they are.
 
+    Among numbers, NaN is no label.
+
     Args:
         path: The file, for messages.
         labels: Text, shape (N,); "" where there is no label.
@@ -104,8 +106,8 @@ def as_labels(path: Path, labels: npt.NDArray[np.str_]) -> npt.NDArray[np.int64]
     Raises:
         PipelineError: If a number is not whole.
     """
-    given = labels != ""
-    if not all(map(is_number, np.unique(labels[given]).tolist())):
+    given = (labels != "") & (np.char.lower(labels) != "nan")
+    if not given.any() or not all(map(is_number, np.unique(labels[given]).tolist())):
         return labels
     numbers = np.full(len(labels), -1.0)
     numbers[given] = labels[given].astype(float)

@@ -131,10 +131,14 @@ def _open_pictures(files: list[Path], names: list[str], reading: Reading, notes:
             raise PipelineError(list_broken(gallery, broken, SKIP_BROKEN))
         gallery, names = gallery.only(sound), [names[number] for number in sound]
     with all_broken_named(gallery, SKIP_BROKEN):
-        for name, header in zip(gallery.names, gallery.headers(), strict=True):
+        headers = gallery.headers()
+        for name, header in zip(gallery.names, headers, strict=True):
             # as in the training, grey pictures among ones in colour become colour
             channels = 3 if is_colour(header, how) or reading.shape[0] == 3 else 1
             _check_shape(name, (channels, header.height, header.width), reading, resized=how.resized)
+
+    if several := sum(header.has_frames for header in headers):
+        notes = [*notes, f"{several} pictures have several frames or pages: the first of each was taken"]
 
     def read(start: int, stop: int) -> torch.Tensor:
         import torch

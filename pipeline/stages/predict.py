@@ -12,7 +12,7 @@ from pipeline.artefacts import classifier
 from pipeline.artefacts.description import Judged, reading
 from pipeline.config import Experiment
 from pipeline.datasets.brightness import Brightness, BrightnessMeter, compare_brightness
-from pipeline.datasets.new_images import Images, open_images
+from pipeline.datasets.new_images import WHITE, Images, open_images
 from pipeline.datasets.submission import read_submission
 from pipeline.errors import PipelineError, require
 from pipeline.invocation import command
@@ -77,7 +77,7 @@ def run(
         print(_say_decided(int(decided.sum()), len(decided), max_error))
     training = Brightness.from_dict(description["input"]["brightness"])
     notes = source.notes + (sample.notes(positions, len(source.names)) if sample else [])
-    remarks = [*notes, *compare_brightness(training, seen.brightness)]
+    remarks = [*notes, *compare_brightness(training, seen.brightness, WHITE)]
     print("".join(f"  remark: {remark}\n" for remark in remarks), end="")
     return target
 

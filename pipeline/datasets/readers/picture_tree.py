@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from pipeline.datasets.decoding import FORMATS
 # folders and files that programs make for themselves, as are all whose name starts with a dot
 _LITTER = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "lost+found", "__pycache__", "thumbs.db", "desktop.ini"}
 # files that tell of pictures, or are about them, but cannot be pictures themselves
+# a file that marks where the object is in the picture of the same name without this ending, such as a_mask.png of a.png
+_MASK = re.compile(r"(?P<picture>.+)[ _-](mask|masks|seg|segmentation|gt)([ _-]?\d+)?", re.IGNORECASE)
+MASKS = "masks of pictures beside them"
 _TEXTS = {".txt", ".md", ".csv", ".tsv", ".xml", ".json", ".yaml", ".yml", ".html", ".log", ".pdf", ".py", ".ipynb"}
 
 
@@ -26,7 +30,7 @@ class PictureTree:
         files: The pictures that lie in the folder itself, in the order of their names.
         folders: The folders in it that hold a picture at any depth, in the order of their names.
         barren: The folders in it that hold no picture at any depth.
-        others: How many other files lie in the folder itself, by their ending, such as ".svg".
+        others: How many other files lie in the folder itself, by their ending, such as ".svg", or as ``MASKS``.
     """
 
     path: Path
@@ -102,4 +106,15 @@ def _read(path: Path, endings: set[str], seen: set[Path]) -> PictureTree:
             tree.files.append(Path(entry))
         else:
             tree.others[ending] += 1
+    masks = _find_masks(tree.files)
+    if masks:
+        tree.files = [file for file in tree.files if file not in masks]
+        tree.others[MASKS] += len(masks)
     return tree
+
+
+def _find_masks(files: Sequence[Path]) -> set[Path]:
+    """Find files of a folder that are called like another of them and a mask."""
+    stems = {file.stem for file in files}
+    named = {file: _MASK.fullmatch(file.stem) for file in files}
+    return {file for file, match in named.items() if match and match["picture"] in stems}
