@@ -81,7 +81,8 @@ def test_classes_that_are_as_they_should_be_get_no_remark(
 
 def test_an_inverted_test_set_is_remarked(tmp_path: Path, capsys: Say) -> None:
     dark = BYTES // 4
-    parts = {"images": dark, "labels": CLASSES, "test_images": 255 - dark[::-1], "test_labels": CLASSES}
+    parts: dict[str, Any] = {"images": dark, "labels": CLASSES}
+    parts |= {"test_images": 255 - dark[::-1], "test_labels": CLASSES}
     said = look("numpy", archive(tmp_path / "x.npz", **parts), capsys)
     assert "remark: of the test images, the mean intensity is 22" in said
     assert "look whether these are lit, cut, scaled or inverted otherwise" in said
