@@ -95,8 +95,8 @@ def compare_brightness(training: Brightness, new: Brightness, setting: str) -> l
     """Sentences on new images whose mean or brightest pixel is far from that of the training images.
 
     Args:
-        training: Of the training images.
-        new: Of the new ones.
+        training: The brightness of the training images.
+        new: The brightness of the new images.
         setting: The setting that says which value is white in these, as the sentences call it.
     """
     sentences = []
