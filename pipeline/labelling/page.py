@@ -19,7 +19,7 @@ from pipeline.store import disk
 
 PAGE = "label.html"
 TEMPLATES = Path(__file__).parent / "templates"
-SCRIPTS = ("table.js", "state.js", "label.js")  # one after the other
+SCRIPTS = ("table.js", "state.js", "images.js", "label.js", "keys.js")  # one after the other
 
 LONGEST, LONGEST_BESIDE = 512, 112  # pixels of the longer side of an image, and of a look-alike beside it
 BYTES = 6_500_000  # of all pictures together; as text in the page they take a third more
