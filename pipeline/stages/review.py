@@ -173,4 +173,6 @@ def _reason(suspect: Suspect, names: tuple[str, ...]) -> str:
     if suspect.copy is not None:
         return f"a copy of {names[suspect.copy]}, which is labelled otherwise"
     assert suspect.own is not None
-    return f"right with a probability of {100 * suspect.own:.2g} %"
+    if suspect.own < 0.001:
+        return "right with a probability below 0.1 %"
+    return f"right with a probability of {100 * suspect.own:.1f} %"
