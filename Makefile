@@ -4,6 +4,7 @@
 #   make compare CONFIG=configs/digits.yaml    another experiment
 #   make train MODE=finetune LABELS=1000 SEED=3    one classifier
 #   make compare ARGS="--grid.draws 10"        any setting; python -m pipeline compare --help lists them
+#   make suggest LABELS=40                     which 40 images to label; then make LABELLED=labels.csv
 #   make predict IMAGES=my_images              the best classifier on images of yours; CELL=<folder> names another
 #   make reproduce CELL=<folder of a cell>     train it again, elsewhere, and compare
 
@@ -14,6 +15,8 @@ STUDY ?= bottleneck
 SEED ?= 0
 ARGS ?=
 IMAGES ?=
+LABELLED ?=
+ROUND ?= 1
 CELL ?=
 RUNS ?=
 PYTHON ?= python3
@@ -22,7 +25,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 PIPELINE := FEWLABELS_BY_MAKE=1 $(VENV)/bin/python -m pipeline
 AUDIT := $(VENV)/audit/bin/pip-audit
-SETTINGS = --config "$(CONFIG)" $(ARGS)
+SETTINGS = --config "$(CONFIG)" $(if $(LABELLED),--data.labels "$(LABELLED)") $(ARGS)
 CHOSEN = $(if $(CELL),--cell "$(CELL)")
 
 .DEFAULT_GOAL := all
@@ -31,7 +34,7 @@ CHOSEN = $(if $(CELL),--cell "$(CELL)")
 STUDIES := $(basename $(notdir $(wildcard configs/studies/*.yaml)))
 STUDY_CONFIG = configs/studies/$(STUDY).yaml
 
-.PHONY: all install init check-dataset data pretrain sample train compare report label-efficiency vae study studies predict embed export review reproduce compare-runs doctor test test-slow audit bench lint format clean help
+.PHONY: all install init check-dataset data pretrain sample train compare report label-efficiency vae study studies predict embed export suggest review reproduce compare-runs doctor test test-slow audit bench lint format clean help
 
 all: report ## The main job: every stage, ending with the table and the path of the report (default)
 
@@ -90,6 +93,9 @@ embed: pretrain ## Write the latents of IMAGES (train, test, or files) as .npy a
 export: $(if $(CELL),$(INSTALLED),compare) ## Put the best classifier, or CELL, into a folder: weights, card, ONNX
 	@$(PIPELINE) export $(CHOSEN) $(SETTINGS)
 
+suggest: $(INSTALLED) ## Choose the LABELS images that are worth a label most, and write a page to label them on; ROUND=2 goes on
+	@$(PIPELINE) suggest --labels $(LABELS) --round $(ROUND) $(SETTINGS)
+
 review: pretrain ## Find labels that are probably wrong, and write a page to correct them on
 	@$(PIPELINE) review $(SETTINGS)
 
@@ -140,4 +146,4 @@ help: ## This list
 	@awk -F':.*## ' '/^[a-z][a-z_ -]*:.*## / { printf "  %-38s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  CONFIG=$(CONFIG)  MODE=$(MODE)  LABELS=$(LABELS)  SEED=$(SEED)  STUDY=$(STUDY)  ARGS="--section.field value ..."'
-	@echo '  IMAGES=<path>  CELL=<folder of a cell or an export>'
+	@echo '  IMAGES=<path>  LABELLED=labels.csv  ROUND=$(ROUND)  CELL=<folder of a cell or an export>'

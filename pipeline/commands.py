@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import modes
+from pipeline import choosing, modes
 from pipeline.artefacts import classifier
 from pipeline.datasets.new_images import KINDS
 from pipeline.stages import all as all_stages
@@ -28,6 +28,7 @@ from pipeline.stages import (
     review,
     sample,
     study,
+    suggest,
     train,
 )
 from pipeline.studies import STUDIES
@@ -53,6 +54,7 @@ class Stage:
 
 
 _STUDIES = "; ".join(f"{name}: {summary}" for name, summary in STUDIES.items())
+_STRATEGIES = "; ".join(f"{name}: {choosing.find_strategy(name).summary}" for name in choosing.NAMES)
 _MODES = "; ".join(f"{name}: {mode.summary}" for name, mode in modes.BUILT_IN.items())
 
 STAGES = {
@@ -140,6 +142,16 @@ TOOLS = {
             ),
             "out": (str, "", "folder to make, which must not exist; empty: runs/<name>/export-<cell>-*/"),
             **classifier.OPTIONS,
+        },
+    ),
+    "suggest": Stage(
+        suggest.run,
+        "choose the images that are worth a label most; a table, and a page to label them on",
+        {
+            "labels": (int, 40, "how many images to choose"),
+            "round": (int, 1, "which round of labelling; from the second on, data.labels names the labels so far"),
+            "strategy": (str, choosing.NAMES[0], f"{_STRATEGIES}; or the import path 'module:OBJECT' of your own"),
+            "seed": (int, 0, "of what is random in the choice"),
         },
     ),
     "review": Stage(

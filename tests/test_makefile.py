@@ -40,6 +40,11 @@ def test_a_cell_runs_what_it_needs_first(tmp_path: Path) -> None:
     assert "train --mode my_modes:OWN" in (tmp_path / "log").read_text()
 
 
+def test_suggest_takes_the_labels_of_earlier_rounds(tmp_path: Path) -> None:
+    assert make(tmp_path, "suggest", "LABELS=20", "ROUND=2", "LABELLED=my labels.csv") == (0, ["suggest"])
+    assert "suggest --labels 20" in (tmp_path / "log").read_text()
+
+
 def test_a_config_may_have_a_space_in_its_name(tmp_path: Path) -> None:
     assert make(tmp_path, "data", "CONFIG=my configs/x.yaml") == (0, ["data"])
     assert (tmp_path / "log").read_text() == "data --config my configs/x.yaml\n"

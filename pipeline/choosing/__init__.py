@@ -34,8 +34,8 @@ class Pool:
         labelled: Indices of the images that have a label, which are not chosen again, shape (n,); maybe none.
         count: How many to choose, from 1 to N - n.
         generator: Where all that is random comes from.
-        probabilities: What a classifier that was trained on those labels gives each image, shape (N, K), each row
-            summing to 1; None where there is no classifier yet.
+        probabilities: What a classifier that was trained on those labels gives each image, shape (N, K); each row sums
+            to 1, or to 0 where nothing is known. None where there is no classifier yet.
     """
 
     embeddings: Floats

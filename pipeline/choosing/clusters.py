@@ -7,14 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics.pairwise import euclidean_distances
-from threadpoolctl import threadpool_limits
 
 from pipeline.choosing import Choice, Floats, Indices, Pool, margins, unlabelled
 
-FITTED = 50_000  # images that centres are fitted to at most, drawn at random; all images are assigned to them
+FITTED, FITTED_PER_CLUSTER = 20_000, 50  # images that centres are fitted to, drawn at random: the larger of the two
 STARTS = 3  # of k-means; the best is kept
 CHUNK = 50_000  # images whose distances to the centres are held at a time
 
@@ -42,11 +38,13 @@ def find_clusters(pool: Pool) -> Clusters:
     Where there are probabilities, an image weighs the more the less sure the classifier is (Zhdanov 2019, Diverse
     mini-batch active learning, arXiv 1901.05954), so that there are more clusters where more is unknown.
     """
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
+
     points, count = pool.embeddings, len(pool.labelled) + pool.count
     importance = np.ones(len(points)) if pool.probabilities is None else 1.01 - margins(pool.probabilities)
-    fitted = np.arange(len(points))
-    if len(points) > FITTED:
-        fitted = np.sort(pool.generator.choice(len(points), max(FITTED, count), replace=False))
+    fitted = np.sort(pool.generator.permutation(len(points))[: max(FITTED, FITTED_PER_CLUSTER * count)])
     model = KMeans(count, n_init=STARTS, random_state=int(pool.generator.integers(2**31)))
     with threadpool_limits(1), warnings.catch_warnings():  # the same sums, whatever the number of cores
         warnings.simplefilter("ignore", ConvergenceWarning)  # equal images make fewer clusters than were asked for
@@ -92,6 +90,8 @@ def choose_from_clusters(pool: Pool, choose_one: Callable[[Clusters, Indices], i
 
 def _covering_order(clusters: Clusters, covered: Indices, free: Indices) -> Indices:
     """Put clusters in the order in which they cover all, given those that hold a labelled image."""
+    from sklearn.metrics.pairwise import euclidean_distances
+
     between = euclidean_distances(clusters.centres)
     nearest = np.minimum(between.max(), between[covered].min(0, initial=np.inf))
     left, order = free.tolist(), []

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.metrics import pairwise_distances_chunked
-from threadpoolctl import threadpool_limits
 
 from pipeline.choosing import Choice, Floats, Indices, Pool, Strategy
 from pipeline.choosing.clusters import Clusters, choose_from_clusters
@@ -24,6 +22,9 @@ def _choose(pool: Pool) -> Choice:
 
 def _mean_distances(points: Floats) -> Floats:
     """The mean distance of each point to its nearest others, shape (N,)."""
+    from sklearn.metrics import pairwise_distances_chunked
+    from threadpoolctl import threadpool_limits
+
     near = min(NEIGHBOURS + 1, len(points))  # the nearest is the point itself
 
     def mean_of_nearest(distances: Floats, _: int) -> Floats:

@@ -32,7 +32,7 @@ from pipeline.datasets.arrays import as_image_data
 from pipeline.datasets.copies import find_copies
 from pipeline.datasets.files import existing_file
 from pipeline.datasets.grouping import Groups, group
-from pipeline.datasets.image_data import Dataset, GivenLabels, ImageData
+from pipeline.datasets.image_data import Dataset, GivenLabels, ImageData, Parts
 from pipeline.datasets.relabelling import name_rows, relabel
 from pipeline.datasets.streamed import Storage
 from pipeline.errors import PipelineError
@@ -159,6 +159,31 @@ def load_with(loader: Loader) -> Dataset:
     Raises:
         PipelineError: If the loader failed, or returned something that the contract does not allow.
     """
+    parts = _read(loader)
+    held_out = isinstance(parts, ImageData)
+    train, test = hold_out_test(parts) if isinstance(parts, ImageData) else parts
+    if loader.storage.streaming == "always" and not train.is_streamed:
+        raise PipelineError(
+            f"data.streaming: {loader.name} has its images in memory already, they cannot be streamed; give .npy files "
+            "or pictures in folders to a reader, return memory-mapped arrays, or leave data.streaming at auto"
+        )
+    return assemble(train, test, loader.storage, held_out)
+
+
+def load_labels(config: DataConfig) -> dict[str, str]:
+    """Load the class of each labelled training image, by the image's name, before any test set is held out of them.
+
+    Raises:
+        PipelineError: If the data set or its labels cannot be read.
+    """
+    parts = _read(find_loader(config))
+    train = parts if isinstance(parts, ImageData) else parts[0]
+    pairs = zip(train.names or (), train.labels.tolist(), strict=True)
+    return {name: train.class_names[code] for name, code in pairs if code >= 0}
+
+
+def _read(loader: Loader) -> Parts:
+    """Read what there is, with the labels and groups that the settings name."""
     loaded = as_image_data(loader(), loader.storage, loader.white)
     is_pair = isinstance(loaded, tuple) and len(loaded) == 2 and all(isinstance(x, ImageData) for x in loaded)
     if not (is_pair or isinstance(loaded, ImageData)):
@@ -171,14 +196,7 @@ def load_with(loader: Loader) -> Dataset:
         parts = relabel(parts, existing_file(loader.labels, "data.labels"))
     if loader.groups:
         parts = group(parts, loader.groups)
-    held_out = isinstance(parts, ImageData)
-    train, test = hold_out_test(parts) if isinstance(parts, ImageData) else parts
-    if loader.storage.streaming == "always" and not train.is_streamed:
-        raise PipelineError(
-            f"data.streaming: {loader.name} has its images in memory already, they cannot be streamed; give .npy files "
-            "or pictures in folders to a reader, return memory-mapped arrays, or leave data.streaming at auto"
-        )
-    return assemble(train, test, loader.storage, held_out)
+    return parts
 
 
 def hold_out_test(data: ImageData) -> tuple[ImageData, ImageData]:

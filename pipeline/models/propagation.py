@@ -69,6 +69,17 @@ def spread(graph: sparse.csr_matrix, index: Indices, labels: Indices, classes: i
     return np.stack(columns, axis=1)
 
 
+def probabilities(scores: Floats) -> Floats:
+    """Turn scores from ``spread`` into probabilities of the classes, shape (N, classes); all 0 where no label reaches.
+
+    >>> probabilities(np.array([[0.1, 0.3, 0.2], [0.0, 0.0, 0.0]])).round(2).tolist()
+    [[0.0, 0.67, 0.33], [0.0, 0.0, 0.0]]
+    """
+    positive = scores - scores.min(1, keepdims=True)
+    found: Floats = positive / np.maximum(positive.sum(1, keepdims=True), np.finfo(float).tiny)
+    return found
+
+
 def soft_labels(scores: Floats, index: Indices, labels: Indices) -> Tensor:
     """Targets for training: probabilities of the classes, weighed by how sure they are.
 
@@ -83,10 +94,9 @@ def soft_labels(scores: Floats, index: Indices, labels: Indices) -> Tensor:
     Returns:
         Shape (N, classes), float32; each row sums to its weight, 0 to 1.
     """
-    positive = scores - scores.min(1, keepdims=True)
-    probabilities = positive / np.maximum(positive.sum(1, keepdims=True), np.finfo(float).tiny)
-    entropy = -(probabilities * np.log(np.maximum(probabilities, np.finfo(float).tiny))).sum(1)
+    likely = probabilities(scores)
+    entropy = -(likely * np.log(np.maximum(likely, np.finfo(float).tiny))).sum(1)
     certainty = 1 - entropy / np.log(scores.shape[1])
-    targets = probabilities * (certainty / max(certainty.max(), np.finfo(float).tiny))[:, None]
+    targets = likely * (certainty / max(certainty.max(), np.finfo(float).tiny))[:, None]
     targets[index] = np.eye(scores.shape[1])[labels]
     return torch.from_numpy(targets.astype(np.float32))

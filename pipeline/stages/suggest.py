@@ -1,0 +1,249 @@
+"""Stage suggest: which images to label, from the embeddings alone or, in later rounds, from a classifier, too."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+import numpy as np
+
+from pipeline import choosing
+from pipeline.artefacts import data_card, encoder, graph
+from pipeline.choosing import Choice, Floats, Indices, Pool
+from pipeline.config import Experiment, check_seed
+from pipeline.datasets import loading
+from pipeline.datasets.text_table import guarded
+from pipeline.errors import PipelineError, require
+from pipeline.plugins import source_of
+from pipeline.store import disk
+from pipeline.store.artefact import Artefact
+from pipeline.store.fingerprints import Inputs
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.datasets.image_data import Dataset, ImageData
+    from pipeline.labelling.request import Item
+
+MOST = 1_000  # images on a page
+BESIDE = 6  # look-alikes of each image
+SUGGESTED, PAGE = "suggested.csv", "label.html"
+ADVICE = (
+    "The most telling images first; beside each are its look-alikes, for which its label will stand. Label what you "
+    "can tell, and leave the rest open."
+)
+
+
+class Outcome(TypedDict):
+    """Counts of a suggestion.
+
+    Attributes:
+        images: How many images it was chosen from.
+        labelled: How many others had a label already.
+        suggested: How many were chosen.
+    """
+
+    images: int
+    labelled: int
+    suggested: int
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What the user asks for.
+
+    Attributes:
+        labels: How many images to choose.
+        round: Which round of labelling it is, from 1.
+        strategy: Name of the strategy.
+        seed: Seed of all that is random in the choice.
+    """
+
+    labels: int
+    round: int
+    strategy: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class _Known:
+    """The labels that there are.
+
+    Attributes:
+        labels: The class of each labelled image by the image's name, those of test images that were held out included.
+        index: Indices of the training images among them, shape (n,).
+        classes: Names of the classes, in their order.
+        codes: The number of the class of each image at ``index``, shape (n,).
+    """
+
+    labels: dict[str, str]
+    index: Indices
+    classes: tuple[str, ...]
+    codes: Indices
+
+
+def run(config: Experiment, labels: int, round: int, strategy: str, seed: int) -> Path:
+    """Choose the images that are worth a label most, and write them as a CSV file and as a page to label them on.
+
+    Images and encoder are those of the experiment without ``data.labels``: few labels are not enough to hold a test set
+    out of, and the encoder stays the same from round to round. It is pretrained if it is not there yet. From the second
+    round on, the labels are spread over the graph of the embeddings, and the strategy gets the probabilities that each
+    image has then.
+
+    Args:
+        config: The experiment; ``data.labels`` names the labels of earlier rounds.
+        labels: How many images to choose, from 2 to the number of images without a label.
+        round: Which round of labelling it is, from 1.
+        strategy: A strategy by name, see ``pipeline.choosing``.
+        seed: Seed of all that is random in the choice.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        PipelineError: If an argument is out of range, a later round has no labels to go on from, the strategy is
+            unknown, or the data cannot be loaded.
+    """
+    require(2 <= labels <= MOST, "labels", labels, f"2 to {MOST} images; take further ones in another round")
+    require(round >= 1, "round", round, "a number from 1")
+    check_seed("seed", seed)
+    choosing.find_strategy(strategy)
+    request = _Request(labels, round, strategy, seed)
+    base = replace(config, data=replace(config.data, labels=""))
+    loading.prepare(base.data)
+    data_card.build(base)
+    dataset = data_card.load_dataset(base)
+    known = _known(config, dataset, request)
+    encoder.build(base)
+    artefact = _artefact(base, dataset, known, request)
+    folder = artefact.build()
+    _describe(artefact.open()["outcome"], request, folder)
+    return folder / PAGE
+
+
+def _known(config: Experiment, dataset: Dataset, request: _Request) -> _Known:
+    """Find the labels; none in a first round where every image has one, which is then a rehearsal.
+
+    Raises:
+        PipelineError: If a labels file cannot be read, too few images are left, or a later round has no labels.
+    """
+    from pipeline.labelling.request import labels_so_far
+
+    train = dataset.train
+    labels = loading.load_labels(config.data) if config.data.labels else labels_so_far(dataset)
+    index = np.array([place for place, name in enumerate(train.names or ()) if name in labels], dtype=np.int64)
+    if request.round == 1 and len(index) == len(train):
+        print("suggest: every image has a label already; they are chosen from as if none had")
+        labels, index = {}, index[:0]
+    left = len(train) - len(index)
+    require(request.labels <= left, "labels", request.labels, f"at most {left}, the number of images without a label")
+    if request.round > 1 and not len(index):
+        raise PipelineError(
+            f"round: {request.round} goes on from labels, and no image has one; name those of the round before as "
+            "data.labels"
+        )
+    names = train.names or ()
+    classes = tuple(dict.fromkeys([*train.class_names, *sorted(set(labels.values()))]))
+    codes = np.array([classes.index(labels[names[place]]) for place in index], dtype=np.int64)
+    return _Known(labels, index, classes, codes)
+
+
+def _artefact(config: Experiment, dataset: Dataset, known: _Known, request: _Request) -> Artefact[Outcome]:
+    made_from: Inputs = {
+        "stage": "suggest",
+        "data": dataset.sha256,
+        "names": hashlib.sha256(repr(dataset.train.names).encode()).hexdigest(),
+        "labels": hashlib.sha256(repr(sorted(known.labels.items())).encode()).hexdigest(),
+        "pretrained": encoder.artefact(config).fingerprint,
+        "code": source_of("strategy", request.strategy, choosing.BUILT_IN, choosing.ENTRY_POINTS),
+        "request": vars(request),
+    }
+    if request.round > 1:
+        made_from["graph"] = graph.inputs(config)
+        made_from["alpha"] = config.train.graph.alpha
+    return Artefact(
+        config.folder,
+        f"suggest-{request.labels}-round-{request.round}",
+        made_from,
+        lambda folder: _make(config, dataset, known, request, folder),
+        "run it again",
+    )
+
+
+def _make(config: Experiment, dataset: Dataset, known: _Known, request: _Request, folder: Path) -> Outcome:
+    from pipeline.labelling.page import write_page
+    from pipeline.labelling.request import LabelRequest
+    from pipeline.training.trainer import threads
+
+    probabilities = _spread(config, known) if request.round > 1 else None
+    with threads(config.runtime.threads):
+        embeddings = encoder.load(config).embeddings
+        generator = np.random.default_rng([request.seed, request.round])
+        pool = Pool(embeddings.numpy(), known.index, request.labels, generator, probabilities)
+        choice = choosing.choose(request.strategy, pool)
+        proposals = [""] * request.labels
+        if probabilities is not None:
+            proposals = [known.classes[code] for code in probabilities[choice.index].argmax(1)]
+        items = _items(dataset.train, choice, embeddings, proposals)
+    _write_table(folder, items)
+    title = f"{len(items)} images of {config.name} to label"
+    write_page(folder, LabelRequest(title, known.classes, items, ADVICE, dataset.held_out, known.labels))
+    labelled = len(known.index)
+    return {"images": len(dataset.train) - labelled, "labelled": labelled, "suggested": len(items)}
+
+
+def _spread(config: Experiment, known: _Known) -> Floats:
+    """Spread the labels over the graph of the embeddings; return the probabilities of the classes, shape (N, K)."""
+    from pipeline.models.propagation import probabilities, spread
+
+    scores = spread(graph.load(config), known.index, known.codes, len(known.classes), config.train.graph.alpha)
+    return probabilities(scores)
+
+
+def _items(train: ImageData, choice: Choice, embeddings: torch.Tensor, proposals: Sequence[str]) -> list[Item]:
+    """Describe each chosen image for the page, with the images that lie nearest to it."""
+    from pipeline.labelling.request import Item, as_picture
+
+    names = train.names or ()
+    norms = embeddings.square().sum(1)
+    items = []
+    for place, image in enumerate(choice.index.tolist()):
+        distance = norms - 2 * embeddings @ embeddings[image]
+        nearest = distance.topk(min(BESIDE + 1, len(distance)), largest=False).indices.tolist()
+        beside = [other for other in nearest if other != image][:BESIDE]
+        pictures = train.images[[image, *beside]].numpy()
+        items.append(
+            Item(
+                name=names[image],
+                image=as_picture(pictures[0]),
+                rank=place + 1,
+                cluster=int(choice.cluster[place]),
+                reason=choice.reasons[place],
+                proposal=proposals[place],
+                look_alikes=[as_picture(picture) for picture in pictures[1:]],
+            )
+        )
+    return items
+
+
+def _write_table(folder: Path, items: list[Item]) -> None:
+    from pipeline.labelling.page import image_column
+
+    column = image_column([item.name for item in items])
+    rows = [
+        {"rank": item.rank, column: guarded(item.name), "cluster": item.cluster, "reason": guarded(item.reason)}
+        for item in items
+    ]
+    disk.write_csv(folder / SUGGESTED, rows)
+
+
+def _describe(outcome: Outcome, request: _Request, folder: Path) -> None:
+    known = outcome["labelled"]
+    print(
+        f"suggest: {outcome['suggested']} of {outcome['images']} images without a label, chosen by {request.strategy}"
+        f"{f' beside {known} labels' if known else ''}: {folder / SUGGESTED}"
+    )
+    print(f"  label them on {folder / PAGE}, save labels.csv, and name it as data.labels")
