@@ -53,7 +53,7 @@ class Outcome(TypedDict):
 
 @dataclass(frozen=True)
 class _Request:
-    """What the user asks for.
+    """The request of the user.
 
     Attributes:
         labels: How many images to choose.
