@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.artefacts import data_card
+from pipeline.artefacts import choice, data_card
 from pipeline.artefacts.cell_files import METRICS, save_predictions
 from pipeline.artefacts.cell_inputs import CellInputs, pixels
 from pipeline.artefacts.metrics import Metrics, SplitMetrics
 from pipeline.config import Experiment
-from pipeline.datasets.splits import Draw, LabelSplit, union
+from pipeline.datasets.splits import LabelSplit, union
 from pipeline.invocation import command
 from pipeline.learning.plan import split_budget
 from pipeline.store import disk, test_access
@@ -55,7 +55,7 @@ class Baseline:
             "mode": self.mode,
             "labels": self.labels,
             "seed": self.seed,
-            "sampling": self.config.grid.sampling,
+            **choice.inputs(self.config),
         }
 
     def artefact(self, shared: CellInputs | None = None) -> Artefact[Metrics]:
@@ -81,7 +81,7 @@ def _make(baseline: Baseline, shared: CellInputs, folder: Path) -> Metrics:
     started = time.monotonic()
     config, train, test = baseline.config, shared.dataset.train, shared.dataset.test
     budget, seed = baseline.labels, baseline.seed
-    draw = Draw(budget, seed, config.grid.sampling)
+    draw = choice.draw(config, budget, seed)
     splits = split_budget(config.train, train.labels.numpy(), len(train.class_names), draw, train.groups)
     split = union(splits)
     index = np.union1d(split.train, split.val)  # nothing is selected, so all labels are trained on

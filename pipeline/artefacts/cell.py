@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline import methods
-from pipeline.artefacts import cell_files, cell_settings, data_card, encoder, own_code
+from pipeline.artefacts import cell_files, cell_settings, choice, data_card, encoder, own_code
 from pipeline.artefacts.cell_files import CellAnswers
 from pipeline.artefacts.cell_inputs import CellInputs
 from pipeline.artefacts.metrics import Metrics, SplitMetrics
 from pipeline.config import Experiment, check_seed
-from pipeline.datasets.splits import Draw, LabelSplit, union
+from pipeline.datasets.splits import LabelSplit, union
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
 from pipeline.learning.plan import Plan, split_budget
@@ -72,11 +72,6 @@ class Cell:
         return Plan(self.mode, config.pretrain, config.train, config.invariances, config.runtime.alone, self.seed)
 
     @property
-    def draw(self) -> Draw:
-        """The draw of the labels that the classifier sees."""
-        return Draw(self.labels, self.seed, self.config.grid.sampling)
-
-    @property
     def name(self) -> str:
         """The cell's place inside the experiment's folder, without the fingerprint."""
         mode = self.mode.replace(":", ".")  # the colon of an import path is not allowed in file names on Windows
@@ -95,7 +90,7 @@ class Cell:
             "flags": cell_settings.flags(mode),
             "labels": self.labels,
             "seed": self.seed,
-            "sampling": self.draw.sampling,
+            **choice.inputs(config),
             **cell_settings.used(self.plan, card["train"]),
         }
         if mode.pretrained:
@@ -150,7 +145,8 @@ def _splits(cell: Cell, shared: CellInputs) -> list[LabelSplit]:
     """Split the cell's labels into training and validation parts, one split or one a fold."""
     train = shared.dataset.train
     labels, classes = train.labels.numpy(), len(train.class_names)
-    return split_budget(cell.config.train, labels, classes, cell.draw, train.groups)
+    draw = choice.draw(cell.config, cell.labels, cell.seed)
+    return split_budget(cell.config.train, labels, classes, draw, train.groups)
 
 
 def _examples(cell: Cell, shared: CellInputs) -> Examples:
@@ -203,7 +199,7 @@ def _measure_and_save(cell: Cell, shared: CellInputs, trained: Trained, seconds:
         "mode": cell.mode,
         "labels": cell.labels,
         "seed": cell.seed,
-        "sampling": cell.draw.sampling,
+        "sampling": cell.config.grid.sampling,
         "missed_classes": _missed(trained.split, shared.dataset.train),
         "e_in": _split_metrics(errors["train"]),
         "e_val": _split_metrics(errors["val"]),

@@ -121,8 +121,10 @@ def check_budgets(config: Experiment, budgets: Iterable[int]) -> None:
     if config.data.groups:
         train = load_dataset(config).train
         labels, groups = train.labels.numpy(), train.groups
+    # which images are chosen is known after pretraining; random ones are the nearest to them that need no embeddings
+    sampling = "random" if config.grid.sampling == "chosen" else config.grid.sampling
     for budget in budgets:
-        split_budget(config.train, labels, len(card["classes"]), Draw(budget, 0, config.grid.sampling), groups)
+        split_budget(config.train, labels, len(card["classes"]), Draw(budget, 0, sampling), groups)
 
 
 def load_dataset(config: Experiment) -> Dataset:

@@ -11,6 +11,7 @@ from pipeline.artefacts.baseline import Baseline
 from pipeline.artefacts.cell import Cell
 from pipeline.artefacts.cell_inputs import CellInputs
 from pipeline.artefacts.changes import changes_since_last
+from pipeline.choosing import find_strategy
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
 from pipeline.modes import BASELINES, find_mode
@@ -59,6 +60,8 @@ def check_settings(config: Experiment) -> None:
             f"train.trials: settings to choose among are {counts}; give every mode of the grid as many, or the one "
             "with the most is favoured"
         )
+    if config.grid.sampling == "chosen":
+        find_strategy(config.grid.strategy)
     _check_ablation(config)
     data_source.check_unchanged(config)
     data_card.check_budgets(config, config.grid.labels)
@@ -72,7 +75,7 @@ def check_encoders(config: Experiment) -> None:
     Raises:
         PipelineError: If one is needed and missing.
     """
-    if any(find_mode(mode).pretrained for mode in config.grid.modes):
+    if config.grid.sampling == "chosen" or any(find_mode(mode).pretrained for mode in config.grid.modes):
         for own in encoder.of_grid(config):
             encoder.artefact(own).check()
 

@@ -42,7 +42,7 @@ class Metrics(TypedDict):
         mode: The cell's mode, or the baseline's name.
         labels: The label budget.
         seed: The number of the draw of the labels.
-        sampling: How the labels were drawn, "stratified" or "random"; missing for a baseline.
+        sampling: How the labels were drawn, "stratified", "random" or "chosen"; missing for a baseline.
         missed_classes: The classes of which the draw has no label to train on; all their test images are errors.
             Missing for a baseline.
         e_in: The errors on the labels that the classifier was trained on.

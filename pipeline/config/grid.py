@@ -21,7 +21,10 @@ class GridConfig:
         labels: Label budgets, validation included.
         sampling: How a labelled subset is drawn: "stratified" takes the classes in turn, for which the labels
             of all images have to be known; "random" takes any image, as a user does who has labelled nothing yet; the
-            test images of a class that it misses count as errors.
+            test images of a class that it misses count as errors; "chosen" takes the images that ``strategy`` chooses
+            by their embeddings with the draw's seed, which may miss a class, too.
+        strategy: The strategy that chooses images where sampling is "chosen": one that `suggest --help` lists, one that
+            an installed package adds, or the import path "module:OBJECT" of your own.
         draws: Number of random draws of the labelled subset, with the seeds 0, 1, ...; every mode sees the same ones.
             The exact paired test can give p < 0.05 from six draws on, and for six differences at once from eight on.
         encoders: Number of encoders that are pretrained, with the seeds pretrain.seed, pretrain.seed + 1, ...; each
@@ -38,7 +41,8 @@ class GridConfig:
 
     modes: tuple[str, ...] = ("frozen", "finetune", "scratch")
     labels: tuple[int, ...] = (100, 1000)
-    sampling: Literal["stratified", "random"] = "stratified"
+    sampling: Literal["stratified", "random", "chosen"] = "stratified"
+    strategy: str = "kmeans"
     draws: int = 8
     encoders: int = 1
     margin: float = 0.1
@@ -56,6 +60,9 @@ class GridConfig:
         require(len(set(self.labels)) == len(self.labels), "grid.labels", self.labels, "each budget once")
         require(self.draws > 0, "grid.draws", self.draws, "at least 1")
         require(self.encoders > 0, "grid.encoders", self.encoders, "at least 1")
+        if self.sampling == "chosen":  # else labels would differ between the modes that are compared
+            require(self.encoders == 1, "grid.encoders", self.encoders, "1 where labels are chosen by the encoder")
+            require(not self.ablation, "grid.ablation", True, "false where labels are chosen by the encoder")
         require(0 <= self.margin <= 100, "grid.margin", self.margin, "percentage points, 0 to 100")
         require(self.jobs >= 0, "grid.jobs", self.jobs, "0 (all cores) or a number of processes")
 

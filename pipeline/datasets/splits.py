@@ -3,7 +3,8 @@
 These are computations on indices only. For each seed, all labelled images are put in one order, and a budget is the
 first part of that order, so budgets are nested. A stratified order has one image of each class first, then a second of
 each, and so on: its budgets are as balanced as the classes allow, but it needs the labels of all images. A random order
-is what a user can draw who has labelled nothing yet; its budgets may miss a class.
+is what a user can draw who has labelled nothing yet; its budgets may miss a class. A chosen order comes from outside,
+for one budget, and may miss a class, too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from pipeline.errors import PipelineError
 
 Indices = npt.NDArray[np.int64]
-Sampling = Literal["stratified", "random"]
+Sampling = Literal["stratified", "random", "chosen"]
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,15 @@ class Draw:
     Attributes:
         budget: The number of labels, including validation.
         seed: The number of the draw.
-        sampling: "stratified" draws the classes in turn, "random" any image.
+        sampling: "stratified" draws the classes in turn, "random" any image, "chosen" those of ``order``.
+        order: Indices of as many images as the budget has labels, in the order in which they were chosen; none for
+            other kinds of sampling.
     """
 
     budget: int
     seed: int
     sampling: Sampling = "stratified"
+    order: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -181,11 +185,13 @@ def _order(labels: Indices, classes: int, draw: Draw) -> tuple[Indices, Indices,
     generator = np.random.default_rng(draw.seed)
     phase = generator.permutation(classes)
     index = generator.permutation(np.flatnonzero(labels >= 0))
+    if draw.sampling == "chosen":
+        index = np.array(draw.order, dtype=np.int64)
     rank = np.empty(len(index), dtype=np.int64)
     for c in range(classes):
         members = labels[index] == c
         rank[members] = np.arange(members.sum())
-    if draw.sampling == "random":
+    if draw.sampling != "stratified":
         return index, rank, phase
     order = np.lexsort((phase[labels[index]], rank))
     return index[order], rank[order], phase

@@ -92,7 +92,7 @@ def _make_again(experiment: Experiment, made_from: Inputs, fingerprint: str) -> 
         raise PipelineError(
             "this version understands the cell's settings differently; use the version that made the cell"
         )
-    if find_mode(cell.mode).pretrained:
+    if find_mode(cell.mode).pretrained or "choice" in made_from:
         encoder.build(experiment)
     return again.build()
 
@@ -124,7 +124,7 @@ def _experiment(config: Experiment, folder: Path, made_from: Inputs, place: Path
             "invariances": {"preset": "none", **made_from.get("invariances", invariances)},
             "pretrain": encoder,
             "train": cell_settings.restored(made_from),
-            "grid": {"sampling": made_from["sampling"]},
+            "grid": {"sampling": made_from["sampling"], "strategy": _strategy(made_from, config)},
             "runtime": {**as_dict(config.runtime), "precision": made_from["precision"], "threads": threads},
         }
     except KeyError as error:
@@ -132,6 +132,7 @@ def _experiment(config: Experiment, folder: Path, made_from: Inputs, place: Path
     experiment = from_dict(settings, str(folder / MANIFEST))
     for setting, name, named in (
         ("data.dataset", experiment.data.dataset, config.data.dataset),
+        ("grid.strategy", experiment.grid.strategy, config.grid.strategy),
         ("pretrain.method", experiment.pretrain.method, config.pretrain.method),
         ("pretrain.encoder.name", experiment.pretrain.encoder.name, config.pretrain.encoder.name),
         ("pretrain.decoder.name", experiment.pretrain.decoder.name, config.pretrain.decoder.name),
@@ -140,10 +141,17 @@ def _experiment(config: Experiment, folder: Path, made_from: Inputs, place: Path
     return experiment
 
 
+def _strategy(made_from: Inputs, config: Experiment) -> str:
+    """Return the strategy that chose the labels; where none did, that of the settings, which is not used."""
+    strategy: str = made_from.get("choice", {}).get("strategy", config.grid.strategy)
+    return strategy
+
+
 def _encoder(home: Path, made_from: Inputs) -> tuple[JsonObject, dict[str, float], int]:
     """Return the section ``pretrain``, the invariances that it used, and the number of threads of its training."""
-    if "pretrained" in made_from:
-        manifest = encoder.find_manifest(home, made_from["pretrained"])
+    pretrained = made_from.get("pretrained", made_from.get("choice", {}).get("pretrained"))
+    if pretrained is not None:
+        manifest = encoder.find_manifest(home, pretrained)
         settings: JsonObject = manifest["inputs"]["pretrain"]
         return settings, manifest["inputs"].get("invariances", {}), manifest["outcome"]["threads"]
     settings = as_dict(methods.from_architecture(made_from["encoder"]))
