@@ -17,6 +17,7 @@ import numpy as np
 from pipeline.artefacts.cell import Cell
 from pipeline.artefacts.cell_inputs import CellInputs
 from pipeline.config import Experiment, from_parsed
+from pipeline.datasets.splits import Draw
 from pipeline.errors import PipelineError
 from pipeline.evaluation.calibration import Answers
 from pipeline.evaluation.errors import evaluate
@@ -54,7 +55,7 @@ def _answers(config: Experiment, shared: CellInputs, seed: int) -> tuple[Answers
 
 def _train(config: Experiment, shared: CellInputs, seed: int) -> Trained:
     cell, train = Cell(config, "frozen", LABELS, seed), shared.dataset.train
-    splits = split_budget(config.train, train.labels.numpy(), len(train.class_names), cell.draw)
+    splits = split_budget(config.train, train.labels.numpy(), len(train.class_names), Draw(LABELS, seed))
     examples = Examples(train.images, train.labels, len(train.class_names), splits)
     return train_classifier(cell.plan, examples, shared.pretrained)
 
