@@ -50,10 +50,10 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _settings(name: str, words: Sequence[str]) -> tuple[Any, list[Any]]:
-    """Read what a command is about, and its own options.
+    """Read the experiment or the operands of a command, and the values of its own options.
 
     Raises:
-        PipelineError: A setting is not allowed, or the config cannot be read.
+        PipelineError: If a setting is not allowed, or the config cannot be read.
     """
     parser, stage = stage_parser(name), COMMANDS[name]
     words = [_at_home(word) for word in words]
@@ -65,9 +65,10 @@ def _settings(name: str, words: Sequence[str]) -> tuple[Any, list[Any]]:
     except Exception as error:  # whatever YAML and jsonargparse raise of a broken or hostile file
         reason = in_plain_words(f"{type(error).__name__}: {error}")
         raise PipelineError(
-            f"the settings cannot be read ({reason}); mend the file that --config names, or the options"
+            f"the settings cannot be read ({reason}); correct the file that --config names, or the options"
         ) from error
-    options = [chosen[option.replace("-", "_")] for option in stage.options]
+    values = {name: chosen[name] for name in (option.replace("-", "_") for option in stage.options)}
+    options = list(values.values()) if stage.takes is None else [stage.takes(**values)]
     if stage.operands is not None:
         return chosen[stage.operands[0]], options
     experiment = from_parsed(chosen)

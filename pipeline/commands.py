@@ -1,4 +1,4 @@
-"""The table of commands: for each, the function that it calls, what ``--help`` says of it, and options of its own."""
+"""The table of commands, each with its function, its line in ``--help`` and its own options."""
 
 from __future__ import annotations
 
@@ -39,17 +39,19 @@ class Stage:
     """A command.
 
     Attributes:
-        run: Called with the experiment, or with the list of operands, and then the values of the command's own options;
-            returns the path that is printed at the end.
-        summary: What ``--help`` says of it, in a line.
-        options: Its own options: type, default and explanation of each.
-        operands: What is listed after the command in place of the experiment's settings, and its explanation; None for
-            a command about an experiment.
+        run: The function of the command. It is called with the experiment, or with the list of operands, and then with
+            the values of the command's own options; it returns the path that is printed at the end.
+        summary: One line about the command for ``--help``.
+        options: The type, the default and the explanation of each option that the command has for itself.
+        takes: The dataclass in which ``run`` takes the options; None passes their values one by one.
+        operands: The name and the explanation of the operands that the command has in place of the experiment's
+            settings; None for a command about an experiment.
     """
 
     run: Callable[..., Path]
     summary: str
     options: dict[str, tuple[Any, Any, str]] = dataclasses.field(default_factory=dict)
+    takes: type | None = None
     operands: tuple[str, str] | None = None
 
 
@@ -68,7 +70,7 @@ STAGES = {
         },
         operands=("path", "images in a folder or a file, or the name of a data set"),
     ),
-    "check-dataset": Stage(check_dataset.run, "hold a data set against the contract, describe it, show what is in it"),
+    "check-dataset": Stage(check_dataset.run, "check that a data set keeps the contract, describe it, show its images"),
     "data": Stage(data.run, "unpack or download the images, check them, describe them"),
     "pretrain": Stage(pretrain.run, "learn an encoder from images without labels"),
     "sample": Stage(
@@ -119,6 +121,7 @@ TOOLS = {
             "out": (str, "", "CSV file to write; empty: runs/<name>/predictions/<images>-<cell>.csv"),
             **classifier.OPTIONS,
         },
+        takes=predict.Options,
     ),
     "embed": Stage(
         embed.run,
@@ -130,6 +133,7 @@ TOOLS = {
             "out": (str, "", "folder to write to; empty: runs/<name>/embeddings/<images>-<encoder>/"),
             **classifier.OPTIONS,
         },
+        takes=embed.Options,
     ),
     "export": Stage(
         export.run,
@@ -143,6 +147,7 @@ TOOLS = {
             "out": (str, "", "folder to make, which must not exist; empty: runs/<name>/export-<cell>-*/"),
             **classifier.OPTIONS,
         },
+        takes=export.Options,
     ),
     "suggest": Stage(
         suggest.run,

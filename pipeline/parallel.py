@@ -78,7 +78,8 @@ def fan_out(config: Experiment, tasks: Sequence[Task], description: str, unit: s
         unit: What a task is called there.
 
     Raises:
-        PipelineError: The backend cannot be used, and nothing was begun; or tasks failed, and all others are done.
+        PipelineError: If the backend cannot be used, and nothing was begun; or if tasks failed, after all others are
+            done.
     """
     from tqdm import tqdm
 
@@ -108,7 +109,7 @@ def check(config: Experiment) -> None:
     """Refuse a backend that cannot be used.
 
     Raises:
-        PipelineError: Its package is missing, its cluster cannot be reached, or has workers that do not fit.
+        PipelineError: If its package is missing, or its cluster cannot be reached or has workers that do not fit.
     """
     if config.runtime.backend == "processes":
         return

@@ -14,6 +14,7 @@ def load():
 
     Args:
         seed: Of the order.
+        size: Likewise.
 
     Raises:
         PipelineError: It is neither.
@@ -32,7 +33,7 @@ def load():
 '''
 
 
-@pytest.mark.parametrize(("text", "expected"), [(WRONG, [3, 6, 9]), (RIGHT, [])])
+@pytest.mark.parametrize(("text", "expected"), [(WRONG, [3, 6, 7, 10]), (RIGHT, [])])
 def test_each_pattern_is_found_where_it_stands(text: str, expected: list[int], tmp_path: Path) -> None:
     path = tmp_path / "module.py"
     path.write_text(text)

@@ -14,10 +14,8 @@ FOLDERS = ("pipeline", "benchmarks", "tools")
 FIRST_LINE = re.compile(r"What\b")
 LINES = (  # a line that matches, and what is wrong with it
     (re.compile(r"\w+: Of\b"), "a note that begins with 'Of' does not say what the field is"),
-    (
-        re.compile(r"\w*(Error|Exception): (It|They|These|There|This|He)( \w+){1,3}\.$"),
-        "say when it is raised: 'If ...'",
-    ),
+    (re.compile(r"\w*(Error|Exception): (?!If |When )"), "say when it is raised: 'If ...'"),
+    (re.compile(r"\w+: (Likewise|See )"), "say what the field is, and not only where to read it"),
 )
 
 

@@ -1,7 +1,8 @@
-"""A trained classifier: which one is meant, what it is, and the network itself, from the files it lies in alone."""
+"""A trained classifier: choosing one, describing it, and rebuilding its network from its files."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -31,35 +32,57 @@ OPTIONS: dict[str, tuple[Any, Any, str]] = {
 }
 
 
-def find(config: Experiment, cell: str, mode: str | None, labels: int | None, seed: int | None) -> Path:
-    """The folder of the classifier that is meant: named, or chosen among the experiment's cells.
+@dataclass(frozen=True)
+class Choice:
+    """The options by which a user names a classifier, or chooses one among the cells of the experiment.
+
+    Attributes:
+        cell: The folder of a trained cell or of an export; "" to choose by the other three.
+        mode: The mode of the cell; None for any.
+        labels: The label budget of the cell; None for the largest.
+        seed: The number of the cell's draw; None for any.
+    """
+
+    cell: str
+    mode: str | None
+    labels: int | None
+    seed: int | None
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the user has named anything."""
+        return bool(self.cell) or (self.mode, self.labels, self.seed) != (None, None, None)
+
+    def fits(self, cell: Cell) -> bool:
+        """Whether a cell has the mode, the budget and the draw that are named."""
+        return self.mode in (None, cell.mode) and self.labels in (None, cell.labels) and self.seed in (None, cell.seed)
+
+
+def find(config: Experiment, choice: Choice) -> Path:
+    """Return the folder of the classifier that the user has named or chosen.
 
     Raises:
-        PipelineError: It is not there, or nothing can be chosen from before stage compare has run.
+        PipelineError: If there is no such classifier, or stage compare has to run before one can be chosen.
     """
-    if cell:
-        if mode is not None or labels is not None or seed is not None:
-            raise PipelineError(f"cell: {cell} names a classifier; leave out mode, labels and seed")
-        return Path(cell)
-    if mode is None or labels is None or seed is None:
-        return _best(config, mode, labels, seed)
-    return Cell(config, mode, labels, seed).artefact().check()
+    if choice.cell:
+        if choice.mode is not None or choice.labels is not None or choice.seed is not None:
+            raise PipelineError(f"cell: {choice.cell} names a classifier; leave out mode, labels and seed")
+        return Path(choice.cell)
+    if choice.mode is None or choice.labels is None or choice.seed is None:
+        return _best(config, choice)
+    return Cell(config, choice.mode, choice.labels, choice.seed).artefact().check()
 
 
-def _best(config: Experiment, mode: str | None, labels: int | None, seed: int | None) -> Path:
-    """Of the largest budget, since validation errors of different ones are counted on different numbers of images."""
+def _best(config: Experiment, choice: Choice) -> Path:
+    """Return the folder of the best cell, by validation, among those of the largest budget that fit.
+
+    Validation errors of different budgets are counted on different numbers of images, and cannot be compared.
+    """
     comparison.load(config)
-    cells = [
-        entry
-        for entry in grid.entries(config)
-        if isinstance(entry, Cell)
-        and mode in (None, entry.mode)
-        and labels in (None, entry.labels)
-        and seed in (None, entry.seed)
-    ]
+    cells = [entry for entry in grid.entries(config) if isinstance(entry, Cell) and choice.fits(entry)]
     if not cells:
         raise PipelineError(
-            "mode, labels, seed: no cell of the grid is meant; it has the modes "
+            "mode, labels, seed: no cell of the grid fits; it has the modes "
             f"{', '.join(config.grid.modes)}, the budgets {', '.join(map(str, config.grid.labels))}, "
             f"and the draws 0 to {config.grid.draws - 1}"
         )
@@ -71,7 +94,7 @@ def _best(config: Experiment, mode: str | None, labels: int | None, seed: int | 
 
 
 def _validation(cell: Cell) -> tuple[float, float]:
-    """Validation error, and the loss to tell equal ones apart. The test set has no say."""
+    """Return the validation error of a cell and its validation loss, which decides between equal errors."""
     measured = cell.artefact().open()["outcome"]["e_val"]
     assert measured is not None
     return measured["error"], measured["loss"]
@@ -143,7 +166,7 @@ def _described(folder: Path, manifest: Manifest[Any]) -> Description:
 
 
 def home(folder: Path) -> Path:
-    """The folder of the experiment that a cell or an export belongs to."""
+    """Return the folder of the experiment that a cell or an export belongs to."""
     parent = folder.absolute().parent
     return parent.parent if parent.name == CELLS else parent
 
@@ -175,7 +198,7 @@ def restore(config: Experiment, folder: Path, description: Description) -> Deplo
 
 
 def _build(description: Description) -> Deployed:
-    """The network with random weights."""
+    """Build the network of a description, with random weights."""
     from pipeline.models.classifier import make_head
     from pipeline.models.deployed import Deployed
 

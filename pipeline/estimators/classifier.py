@@ -51,9 +51,9 @@ class SemiSupervisedClassifier(ClassifierMixin, ImageEstimator):  # type: ignore
         head_lr: Learning rate of the head in this mode.
         encoder_lr: Learning rate of the encoder in this mode, where it is trained.
         length: Steps of a training on labels alone, for each square root of a label.
-        image_shape: See ``AutoencoderTransformer``.
-        pretrain: See ``AutoencoderTransformer``.
-        invariances: See ``AutoencoderTransformer``.
+        image_shape: (H, W) or (C, H, W) of an image in rows of pixels, as in ``AutoencoderTransformer``.
+        pretrain: All other settings of the pretraining, as in ``AutoencoderTransformer``.
+        invariances: The changes that leave an image's class as it is, as in ``AutoencoderTransformer``.
         train: All other settings of the classifiers: share of labels for validation, head, augmentation and so on.
         runtime: Device, precision and threads of the pretraining; None finds the device and shows no progress.
         random_state: A whole number from 0 to 2**32 - 1 gives the same classifier at each fit.

@@ -39,7 +39,7 @@ class Encoder:
         backbone: The encoder and the standardisation of its features, in eval mode.
         model: The model around the same encoder, to reconstruct with, in eval mode.
         embeddings: Standardised features of all images, float32, shape (N, features).
-        result: What the training left behind.
+        result: The history of the training.
     """
 
     backbone: Backbone
@@ -49,10 +49,10 @@ class Encoder:
 
 
 def split_holdout(settings: PretrainConfig, images: int) -> tuple[Tensor, Tensor]:
-    """Indices of the training images held out of pretraining, and of those it sees.
+    """Return the indices of the training images that are held out of pretraining, and of those that it sees.
 
     Raises:
-        PipelineError: Nothing would be left to pretrain on.
+        PipelineError: If nothing would be left to pretrain on.
     """
     count = holdout_size(settings, images)
     if count > images - 2:
@@ -95,12 +95,12 @@ def pretrain(
         invariances: The changes that leave an image's class as it is.
         runtime: Device and precision; its number of threads is the caller's to set.
         images: uint8 or floats in [0, 1], shape (N, C, H, W); a tensor, or in files.
-        checkpoint: File that the training is saved to and goes on from, see ``training.fit``; None for none.
-        tensorboard: Folder for its curves; None for none.
+        checkpoint: A file that the training is saved to, and goes on from if it exists; None for none.
+        tensorboard: The folder for TensorBoard's curves; None for none.
         allocate: Makes the tensor that the embeddings are written into, float32 of a given shape (N, features).
 
     Raises:
-        PipelineError: Nothing would be left to pretrain on, the training diverged, the device is not there, or another
+        PipelineError: If nothing would be left to pretrain on, the training diverged, the device is missing, or another
             process was lost.
     """
     backbone, model, result = train(settings, invariances, runtime, images, checkpoint, tensorboard)
@@ -120,9 +120,13 @@ def train(
     checkpoint: Path | None = None,
     tensorboard: Path | None = None,
 ) -> tuple[Backbone, Pretraining, FitResult]:
-    """Train an encoder; the part of ``pretrain`` that several processes share in. Same arguments.
+    """Train an encoder, without embedding the images; several processes can do so together.
 
-    BatchNorm's statistics are in the end those of clean images, and so they are whenever the model is measured.
+    The arguments are those of ``pretrain``. Whenever the model is measured, and at the end, BatchNorm has the
+    statistics of clean images.
+
+    Returns:
+        The backbone, in eval mode if the method trains nothing, the model in eval mode, and the result of the training.
     """
     held_out, index = split_holdout(settings, len(images))
     _, channels, height, width = images.shape
@@ -166,14 +170,14 @@ def train(
 
 @torch.no_grad()
 def _measure(model: Pretraining, held_out: Tensor) -> dict[str, float]:
-    """Columns of history on images held out of pretraining."""
+    """Measure the model on images held out of pretraining; the result is added to a row of history."""
     with eval_mode(model):
         return model.measure(held_out.to(model.device))
 
 
 @torch.no_grad()
 def _embed_all(backbone: Backbone, images: Images, embeddings: Tensor) -> None:
-    """Fill in the features of all images, measure them, and standardise them where they are."""
+    """Write the features of all images into ``embeddings``, and standardise them in place."""
     parts = torch.split(embeddings, CHUNK)
     for part, chunk in zip(parts, chunks(images, CHUNK), strict=True):
         part.copy_(infer(backbone.encoder, chunk))
@@ -187,17 +191,17 @@ def _embed_all(backbone: Backbone, images: Images, embeddings: Tensor) -> None:
 def embed_views(
     backbone: Backbone, images: Images, view: nn.Module, count: int, seed: int, device: torch.device = CPU
 ) -> Tensor:
-    """Mean of the standardised features of augmented copies of each image, float32, shape (N, features).
+    """Return the mean of the standardised features of augmented copies of each image, float32, shape (N, features).
 
     Seeds the global random generators.
 
     Args:
-        backbone: In eval mode.
+        backbone: The encoder and its standardisation, in eval mode.
         images: uint8 or floats in [0, 1], shape (N, C, H, W); a tensor, or in files.
-        view: Augments a batch.
-        count: Copies of each image.
+        view: The module that augments a batch of images.
+        count: The number of copies of each image.
         seed: Seed of the augmentation.
-        device: Where it is computed; the backbone is on the CPU before and afterwards.
+        device: The device that computes it; the backbone is on the CPU before and afterwards.
     """
     seed_everything(seed)
     total = torch.zeros(len(images), backbone.out_features)

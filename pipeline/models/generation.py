@@ -106,7 +106,7 @@ def manifold(model: Reconstructing, latent: LatentGaussian, side: int) -> Tensor
         Row after row, the second dimension falling and the first rising: shape (side * side, C, H, W).
 
     Raises:
-        ValueError: The latent does not have two dimensions.
+        ValueError: If the latent does not have two dimensions.
     """
     if len(latent.mean) != 2:
         raise ValueError(f"a manifold is drawn of 2 latent dimensions, not of {len(latent.mean)}")

@@ -1,4 +1,4 @@
-"""Stage check-dataset: hold a data set against the contract before any work, and describe it on a card."""
+"""Stage check-dataset: check that a data set keeps the contract before any work, and describe it on a card."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run(config: Experiment) -> Path:
     """Load the data anew, print its card, and return the folder with the card and a contact sheet.
 
     Raises:
-        PipelineError: The data set cannot be loaded, or breaks the contract.
+        PipelineError: If the data set cannot be loaded, or breaks the contract.
     """
     from pipeline.datasets.contract import examine
 

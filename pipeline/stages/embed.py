@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from pipeline.artefacts import classifier, data_card, encoder
 from pipeline.artefacts.cell_files import source_names
+from pipeline.artefacts.classifier import Choice
 from pipeline.artefacts.description import reading
 from pipeline.config import Experiment
 from pipeline.datasets.new_images import Images, Reading, open_images
@@ -30,19 +31,28 @@ SHOWN = 24  # nearest neighbours on the page
 Latents = npt.NDArray[np.float32]
 
 
-def run(
-    config: Experiment,
-    images: str,
-    like: str,
-    resize: bool,
-    white: float | None,
-    skip_broken: bool,
-    out: str,
-    cell: str,
-    mode: str | None,
-    labels: int | None,
-    seed: int | None,
-) -> Path:
+@dataclass(frozen=True)
+class Options(Choice):
+    """The options of the command, beside those by which a classifier is chosen.
+
+    Attributes:
+        images: "train" or "test" for the experiment's own images, or the path of others.
+        like: The path of a picture whose nearest neighbours are shown; "" for none.
+        resize: Whether images of another size are scaled, and grey and colour are converted.
+        white: The value of white; None as in the training.
+        skip_broken: Whether pictures that cannot be read are left out.
+        out: The folder to write to; "" for one inside the experiment's.
+    """
+
+    images: str
+    like: str
+    resize: bool
+    white: float | None
+    skip_broken: bool
+    out: str
+
+
+def run(config: Experiment, options: Options) -> Path:
     """Embed all images, write their latents, and return the folder of the files.
 
     They are ``latents.npy``, float32 of shape (N, features); ``latents.csv``, with the name or number of each image
@@ -51,13 +61,15 @@ def run(
     Raises:
         PipelineError: If the encoder is missing or changed, or the images are missing, broken, or of another shape.
     """
-    used = _find_encoder(config, cell, mode, labels, seed)
-    how = replace(used.reading, resize=resize, white=white, skip_broken=skip_broken)
+    images, like = options.images, options.like
+    used = _find_encoder(config, options)
+    how = replace(used.reading, resize=options.resize, white=options.white, skip_broken=options.skip_broken)
     wanted = open_images(Path(like), how) if like else None
     if wanted is not None and len(wanted.names) != 1:
         raise PipelineError(f"like: {like} holds {len(wanted.names)} images; name a single picture")
     source = _open(config, images, how, used)
-    target = Path(out).expanduser() if out else used.home / "embeddings" / f"{Path(images).resolve().name}-{used.name}"
+    default = used.home / "embeddings" / f"{Path(images).resolve().name}-{used.name}"
+    target = Path(options.out).expanduser() if options.out else default
     latents = _embed(config, used, source, images)
     _write(target, source, latents)
     if wanted is not None:
@@ -89,10 +101,10 @@ class _Encoder:
     home: Path
 
 
-def _find_encoder(config: Experiment, cell: str, mode: str | None, labels: int | None, seed: int | None) -> _Encoder:
-    """The encoder of the classifier that is meant, or the pretrained one if none is."""
-    if cell or mode is not None or labels is not None or seed is not None:
-        folder = classifier.find(config, cell, mode, labels, seed)
+def _find_encoder(config: Experiment, choice: Choice) -> _Encoder:
+    """Return the encoder of the classifier that the user has named, or the pretrained one if none is named."""
+    if choice.is_made:
+        folder = classifier.find(config, choice)
         description = classifier.describe(folder)
         backbone, name = classifier.restore(config, folder, description).backbone, folder.resolve().name
         how = reading(description["input"])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
 from pipeline import extras
 from pipeline.artefacts import classifier, comparison
+from pipeline.artefacts.classifier import Choice
 from pipeline.artefacts.description import Description, input_shape
 from pipeline.artefacts.results import SummaryRow
 from pipeline.config import Experiment
@@ -24,9 +26,20 @@ class Outcome(TypedDict):
     onnx_deviation: float | None
 
 
-def run(
-    config: Experiment, onnx: bool, out: str, cell: str, mode: str | None, labels: int | None, seed: int | None
-) -> Path:
+@dataclass(frozen=True)
+class Options(Choice):
+    """The options of the command, beside those by which a classifier is chosen.
+
+    Attributes:
+        onnx: Whether an ONNX file and a program of PyTorch are written, too.
+        out: The folder of a copy of the export; "" for none.
+    """
+
+    onnx: bool
+    out: str
+
+
+def run(config: Experiment, options: Options) -> Path:
     """Export one classifier unless it is done, and return the folder.
 
     It holds the weights, a description that they are rebuilt from, a model card and, unless ``onnx`` is false, an ONNX
@@ -36,9 +49,10 @@ def run(
         PipelineError: If the classifier is missing or changed, a package for ONNX is missing, a file computes
             something else, or ``out`` is taken.
     """
+    onnx, out = options.onnx, options.out
     if onnx:
         extras.require("onnx", "an ONNX file")
-    folder = classifier.find(config, cell, mode, labels, seed)
+    folder = classifier.find(config, options)
     description = classifier.describe(folder)
     if (folder / classifier.DESCRIPTION).exists():
         raise PipelineError(f"{folder} is an export already; name the cell it came from")

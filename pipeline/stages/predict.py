@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts import classifier
+from pipeline.artefacts.classifier import Choice
 from pipeline.artefacts.description import Judged, reading
 from pipeline.config import Experiment
 from pipeline.datasets.brightness import Brightness, BrightnessMeter, compare_brightness
@@ -28,21 +29,32 @@ BY = "decided_by"  # the column that says who decides on an image
 CLASSIFIER, PERSON = "classifier", "person"
 
 
-def run(
-    config: Experiment,
-    images: str,
-    coverage: float | None,
-    max_error: float | None,
-    resize: bool,
-    white: float | None,
-    skip_broken: bool,
-    submission: str,
-    out: str,
-    cell: str,
-    mode: str | None,
-    labels: int | None,
-    seed: int | None,
-) -> Path:
+@dataclass(frozen=True)
+class Options(Choice):
+    """The options of the command, beside those by which a classifier is chosen.
+
+    Attributes:
+        images: The path of the images.
+        coverage: The share of the images that the classifier decides; None for all.
+        max_error: The share of wrong answers that is promised among those that it decides; None promises nothing.
+        resize: Whether images of another size are scaled, and grey and colour are converted.
+        white: The value of white; None as in the training.
+        skip_broken: Whether pictures that cannot be read are left out.
+        submission: A competition's sample submission, whose columns and rows are written; "" for none.
+        out: The CSV file to write; "" for one inside the experiment's folder.
+    """
+
+    images: str
+    coverage: float | None
+    max_error: float | None
+    resize: bool
+    white: float | None
+    skip_broken: bool
+    submission: str
+    out: str
+
+
+def run(config: Experiment, options: Options) -> Path:
     """Classify all images, write a row for each, and return the path of the CSV file.
 
     The columns are ``file`` or ``index``, ``class``, and ``p_<class name>`` for each class; if the least sure are to be
@@ -53,21 +65,23 @@ def run(
         PipelineError: If the classifier is missing or changed, the images are missing, broken, or of another shape, or
             an error is asked for that its labels cannot promise.
     """
+    images, submission, max_error = options.images, options.submission, options.max_error
     if not images:
         raise PipelineError(f"images: none are named; name them: `{command('predict', images='PATH')}`")
-    _check_shares(coverage, max_error, submission)
-    folder = classifier.find(config, cell, mode, labels, seed)
+    _check_shares(options.coverage, max_error, submission)
+    folder = classifier.find(config, options)
     description = classifier.describe(folder)
     columns = _columns(description["classes"])
     threshold = None if max_error is None else _promised_threshold(description["judged"], max_error)
-    how = replace(reading(description["input"]), resize=resize, white=white, skip_broken=skip_broken)
+    how = replace(reading(description["input"]), resize=options.resize, white=options.white)
+    how = replace(how, skip_broken=options.skip_broken)
     sample = read_submission(submission, list(columns)) if submission else None
     source = open_images(Path(images), how)
     positions = sample.find(source.key, source.names) if sample else []
     seen = _classify(config, classifier.restore(config, folder, description), source)
-    decided = _decide(seen.probabilities.max(1), coverage, threshold)
+    decided = _decide(seen.probabilities.max(1), options.coverage, threshold)
     default = classifier.home(folder) / "predictions" / f"{Path(images).resolve().name}-{folder.resolve().name}.csv"
-    target = Path(out).expanduser() if out else default
+    target = Path(options.out).expanduser() if options.out else default
     rows = _rows(source, seen, columns, decided)
     disk.write_csv(target, sample.rows(positions, list(rows)) if sample else rows)
     counts = Counter(seen.answers.tolist())

@@ -33,17 +33,17 @@ _EXPECTED_WARNINGS = (
 
 
 def make_encoder(config: NetworkConfig, in_shape: Shape, latent: int) -> nn.Module:
-    """The encoder that the settings name, from images of this shape to this latent width."""
+    """Make the encoder that the settings name, from images of a shape (C, H, W) to features (B, latent)."""
     return _make_network("encoder", config, ENCODERS, in_shape, latent)
 
 
 def make_decoder(config: NetworkConfig, latent: int, out_shape: Shape) -> nn.Module:
-    """The decoder that the settings name, from this latent width to images of this shape."""
+    """Make the decoder that the settings name, from latents (B, latent) to images of a shape (C, H, W)."""
     return _make_network("decoder", config, DECODERS, latent, out_shape)
 
 
 def _make_network(part: str, config: NetworkConfig, built_in: dict[str, str], *positional: Any) -> nn.Module:
-    """A built-in by name, a package's, or a class by import path; all take the same two positional arguments."""
+    """Make the network that a name or an import path stands for; all kinds take two positional arguments."""
     factory = plugins.find(f"pretrain.{part}.name", config.name, built_in, f"pipeline.{part}s")
     arguments: dict[str, Any] = dict(config.args)
     if config.name in built_in and config.name not in ("torchvision", "timm"):
@@ -58,12 +58,12 @@ def _make_network(part: str, config: NetworkConfig, built_in: dict[str, str], *p
         network: nn.Module = factory(*positional, **arguments)
     except PipelineError:
         raise
-    except Exception as error:  # the network is the user's: whatever it raises is what they have to see
+    except Exception as error:  # the network may be the user's, who has to see its error
         shown = plugins.own_traceback(error, __file__)
         raise PipelineError(f"pretrain.{part}: {config.name} failed\n{shown}") from error
     if part == "encoder" and not isinstance(getattr(network, "out_features", None), int):
         raise PipelineError(
-            f"pretrain.encoder: {config.name} has no .out_features; expected how many features it makes"
+            f"pretrain.encoder: {config.name} has no .out_features; expected the number of features that it makes"
         )
     return network
 
@@ -104,12 +104,12 @@ def seed_everything(seed: int) -> None:
 
 @dataclass(frozen=True)
 class Saving:
-    """Where a training is saved, so that it goes on after a kill.
+    """Where a training is saved, so that it can go on after a kill.
 
     Attributes:
-        checkpoint: File that the training is saved to after a round and goes on from if it is there, with the same bits
-            as if nothing had happened; None for none.
-        every: Seconds between two savings, at least.
+        checkpoint: The file that the training is saved to after a round. If it exists, the training goes on from it,
+            and ends with the same bits as without an interruption. None saves nothing.
+        every: The least number of seconds between two savings.
     """
 
     checkpoint: Path | None = None
@@ -174,10 +174,10 @@ def fit(
 
 
 def make_trainer(runtime: RuntimeConfig, max_epochs: int, callbacks: list[pl.Callback]) -> pl.Trainer:
-    """A Trainer that logs, saves and prints nothing by itself.
+    """Make a Trainer that logs, saves and prints nothing by itself.
 
     Raises:
-        PipelineError: The device is not there.
+        PipelineError: If the device is missing.
     """
     try:
         return pl.Trainer(
