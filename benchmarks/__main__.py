@@ -54,7 +54,7 @@ def keep(target: Path, row: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """A line a comparison under the two sides, their ratio, its spread and its goal."""
+    """Return a line a comparison under the two sides, their ratio, its spread and its goal."""
     lines = [f"{'ours':>12} {'other':>12} {'ratio':>7}  {'least to greatest':<17}  {'goal':>5}"]
     for row in rows:
         low, high = row["spread"]

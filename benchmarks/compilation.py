@@ -15,7 +15,7 @@ IMAGES = 25_600  # a hundred whole batches: a rest of another size would be comp
 
 
 def comparisons() -> Iterator[Comparison]:
-    """The default autoencoder and a fully connected VAE."""
+    """Yield the default autoencoder and a fully connected VAE."""
     for name, config in (("default autoencoder", DEFAULT), ("VAE 784-512-16", mlp_vae((512,), 16, 256, epochs=1))):
         yield Comparison(
             f"{name}: compiled, not compiled (images/s after the first epoch)",

@@ -64,7 +64,7 @@ def _measured(work: Callable[[int], float], size: int) -> tuple[float, float]:
 
 
 def exponent(sizes: list[int], figures: list[float]) -> float:
-    """The slope of log(figure) over log(size)."""
+    """Return the slope of log(figure) over log(size)."""
     return float(np.polyfit(np.log(sizes), np.log(figures), 1)[0])
 
 

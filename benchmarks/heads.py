@@ -58,7 +58,7 @@ def _pretrained() -> Pretrained:
 
 
 def cell_seconds(labels: int, settings: TrainConfig | None = None) -> float:
-    """How long the training of a frozen cell takes; data and embeddings are there already, as within a grid."""
+    """Return how long the training of a frozen cell takes; data and embeddings are there already, as within a grid."""
     (plan, examples), pretrained = _draw(labels, settings or TrainConfig(), 0), _pretrained()
     with threads(1):
         return seconds(lambda: train_classifier(plan, examples, pretrained))

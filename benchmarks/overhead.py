@@ -11,7 +11,7 @@ from pipeline.config import PretrainConfig
 
 
 def comparisons() -> Iterator[Comparison]:
-    """The fully connected autoencoder with two batch sizes, and the default one without its corruption."""
+    """Yield the fully connected autoencoder with two batch sizes, and the default one without its corruption."""
     yield _beside_bare("MLP autoencoder, batch 256", mlp_autoencoder(256))
     yield _beside_bare("MLP autoencoder, batch 1024", mlp_autoencoder(1024))
     yield _beside_bare("default autoencoder without corruption", dataclasses.replace(DEFAULT, corruption=0))

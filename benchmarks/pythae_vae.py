@@ -62,7 +62,7 @@ def _train_ours(config: PretrainConfig) -> VAE:
 
 
 def _train_pythae(config: PretrainConfig) -> VAE:
-    """The same networks with the same random start, trained by pythae."""
+    """Return the same networks with the same random start, trained by pythae."""
     from pythae import models as pythae_models
     from pythae.data.datasets import BaseDataset
     from pythae.models.base.base_utils import ModelOutput

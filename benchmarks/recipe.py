@@ -21,7 +21,7 @@ from pipeline.training.trainer import expected_warnings
 
 
 def comparisons() -> Iterator[Comparison]:
-    """A VAE 784-512-16 at batch 256: both in float32 with 0 and 2 workers, and our default precision and batch 1024."""
+    """Yield a VAE 784-512-16 at batch 256, in float32 with 0 and 2 workers, then in our precision at batch 1024."""
     config, images = mlp_vae((512,), 16, 256, epochs=1), training_images()
     large = mlp_vae((512,), 16, 1024, epochs=1)
 

@@ -33,7 +33,7 @@ class Comparison:
 
 
 def alternate(comparison: Comparison, rounds: int) -> dict[str, Any]:
-    """Both sides in turn; a round before the first warms up caches and allocator and does not count.
+    """Return both sides in turn; a round before the first warms up caches and allocator and does not count.
 
     Returns:
         The row of bench.json: the medians of both sides, the median of the ratios round by round, and as their spread
@@ -62,7 +62,7 @@ def rate(count: int, work: Callable[[], object]) -> float:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long it takes, by the clock on the wall."""
+    """Return how long it takes, by the clock on the wall."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started

@@ -10,7 +10,7 @@ from benchmarks.subjects import DEFAULT, train, training_images
 
 
 def comparisons() -> Iterator[Comparison]:
-    """The default autoencoder with and without corruption, and in the precision that "auto" forgoes."""
+    """Yield the default autoencoder with and without corruption, and in the precision that "auto" forgoes."""
     images, plain = training_images(), dataclasses.replace(DEFAULT, corruption=0)
     yield Comparison(
         "default autoencoder: with corruption, without (images/s)",

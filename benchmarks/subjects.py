@@ -30,7 +30,7 @@ def mlp_autoencoder(batch_size: int) -> PretrainConfig:
 
 
 def mlp_vae(widths: tuple[int, ...], latent: int, batch_size: int, epochs: int, seed: int = 0) -> PretrainConfig:
-    """A fully connected VAE."""
+    """Return a fully connected VAE."""
     network = NetworkConfig("mlp", widths)
     return PretrainConfig(
         method="vae",
@@ -47,7 +47,7 @@ def mlp_vae(widths: tuple[int, ...], latent: int, batch_size: int, epochs: int, 
 
 @functools.cache
 def mnist() -> Dataset:
-    """The data set."""
+    """Return the data set."""
     loading.prepare(DataConfig())
     return loading.load(DataConfig())
 
@@ -59,7 +59,7 @@ def training_images() -> Tensor:
 
 
 def new_model(config: PretrainConfig) -> Any:
-    """A model with random weights, the same for the same seed."""
+    """Make a model with random weights, the same for the same seed."""
     seed_everything(config.seed)
     return methods.new_model(
         config, InvariancesConfig(), (1, 28, 28), methods.new_backbone(config, (1, 28, 28)).encoder
@@ -83,7 +83,7 @@ def train(
 
 
 def train_bare(config: PretrainConfig, images: Tensor, precision: Any = "32") -> Pretraining:
-    """The same training of an autoencoder as a loop of plain PyTorch, to the same bits in float32."""
+    """Return the same training of an autoencoder as a loop of plain PyTorch, to the same bits in float32."""
     model: Any = new_model(config).to(memory_format=torch.channels_last)
     epoch = 0
     labels, index = torch.full((len(images),), -1), torch.arange(len(images))

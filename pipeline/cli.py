@@ -77,7 +77,7 @@ def _settings(name: str, words: Sequence[str]) -> tuple[Any, list[Any]]:
 
 
 def _at_home(word: str) -> str:
-    """An argument whose path starts with ~, the user's own folder: shells leave it as it is behind an equals sign."""
+    """Replace ~ at the start of an argument's path by the home folder, as shells do, but not behind an equals sign."""
     option, equals, value = word.partition("=")
     if word.startswith("--") and equals and value.startswith("~/"):
         return f"{option}={Path(value).expanduser()}"

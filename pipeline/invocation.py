@@ -12,12 +12,12 @@ CHECKOUT = Path(__file__).parent.parent  # the project's folder, where the packa
 
 
 def program() -> str:
-    """The words before a stage's name, as the user typed them: ``fewlabels``, or ``python -m pipeline``."""
+    """Return the words before a stage's name, as the user typed them: ``fewlabels``, or ``python -m pipeline``."""
     return PROGRAM if Path(sys.argv[0]).stem == PROGRAM else "python -m pipeline"
 
 
 def command(stage: str, **options: object) -> str:
-    """The command that runs a stage, in the form that the user uses now.
+    """Return the command that runs a stage, in the form that the user uses now.
 
     Args:
         stage: The stage's name.

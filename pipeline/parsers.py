@@ -83,7 +83,7 @@ class _Help(DefaultHelpFormatter):
 
 
 def _explain_methods() -> str:
-    """The built-in pretraining methods, and the settings that each has for itself."""
+    """Return the built-in pretraining methods, and the settings that each has for itself."""
     lines = ["Built-in methods of pretraining (pretrain.method), and what pretrain.args may hold:"]
     for name in methods.BUILT_IN:
         method = methods.find_method(name)

@@ -64,7 +64,7 @@ def find_instance(kind: type[T], setting: str, name: str, built_in: Mapping[str,
 
 
 def source_of(setting: str, name: str, built_in: Mapping[str, str], group: str) -> dict[str, str]:
-    """The SHA-256 of each source file of the object that a setting names, by its name; none for what is built in.
+    """Return the SHA-256 of each source file of the object that a setting names, by file; none for built-in objects.
 
     Takes the arguments of ``find``; see ``source_code.digests``.
 
@@ -81,7 +81,7 @@ def source_of(setting: str, name: str, built_in: Mapping[str, str], group: str) 
 
 
 def import_path(setting: str, name: str, built_in: Mapping[str, str], group: str) -> str:
-    """The import path, "module:object", of the object that a setting names; takes the arguments of ``find``.
+    """Return the import path, "module:object", of the object that a setting names; takes the arguments of ``find``.
 
     Raises:
         PipelineError: If nothing has that name, or two packages add it.

@@ -62,7 +62,7 @@ def _mean_error(group: Sequence[ResultRow]) -> float:
 
 
 def _remedies(name: str, mode: Mode) -> Remedies:
-    """The settings that a mode's training depends on."""
+    """Return the settings that a mode's training depends on."""
     unlabelled = mode.spreads_labels or mode.consistency
     return Remedies(
         longer="train.unlabelled_steps" if unlabelled else "train.length",

@@ -22,7 +22,7 @@ ABLATED = ("finetune", "scratch")  # modes that an ablation trains once more
 
 
 def entries(config: Experiment) -> list[Entry]:
-    """All entries of the grid, in the order of results.csv: by budget, mode, draw and encoder."""
+    """Return all entries of the grid, in the order of results.csv: by budget, mode, draw and encoder."""
     found: list[Entry] = []
     for labels in sorted(config.grid.labels):
         for mode in config.grid.modes:
@@ -34,7 +34,7 @@ def entries(config: Experiment) -> list[Entry]:
 
 
 def ablated(config: Experiment) -> list[Entry]:
-    """The entries that are trained as if no invariances were known; none unless the grid asks for them."""
+    """Return the entries that are trained as if no invariances were known; none unless the grid asks for them."""
     if not config.grid.ablation:
         return []
     return entries(replace(config.without_invariances, grid=replace(config.grid, modes=ABLATED, baselines=False)))
@@ -134,7 +134,7 @@ def _shared(config: Experiment) -> CellInputs:
 
 @functools.lru_cache(maxsize=1)
 def _cell_inputs(config: Experiment, sha256: str) -> CellInputs:
-    """A worker trains many cells of one experiment: it reads data and encoder once.
+    """Return the inputs of the experiment's cells, which a worker reads once for all of them.
 
     A cluster's worker outlives the command: by then the same settings may mean other images, which the checksum tells.
     """

@@ -118,7 +118,7 @@ def compare(model: Deployed, shape: tuple[int, int, int], path: Path) -> float:
 
 @torch.no_grad()
 def _run_program(path: Path, images: torch.Tensor) -> list[npt.NDArray[np.float32]]:
-    """The same outputs as of ``run``, by PyTorch.
+    """Return the same outputs as of ``run``, by PyTorch.
 
     Raises:
         PipelineError: If the program does not take these images.

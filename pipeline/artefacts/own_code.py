@@ -15,12 +15,12 @@ Sources = dict[str, dict[str, str]]
 
 
 def of_data(config: DataConfig) -> Sources:
-    """The source of the data set's function."""
+    """Return the source of the data set's function."""
     return _named("data.dataset", source_of("data.dataset", config.dataset, loading.BUILT_IN, loading.ENTRY_POINTS))
 
 
 def of_encoder(config: PretrainConfig) -> Sources:
-    """The source of the encoder, and of the method that puts it into a backbone."""
+    """Return the source of the encoder, and of the method that puts it into a backbone."""
     name = "pretrain.encoder.name"
     found = _named(name, source_of(name, config.encoder.name, ENCODERS, "pipeline.encoders"))
     method = source_of("pretrain.method", config.method, methods.BUILT_IN, methods.ENTRY_POINTS)
@@ -28,7 +28,7 @@ def of_encoder(config: PretrainConfig) -> Sources:
 
 
 def of_pretraining(config: PretrainConfig) -> Sources:
-    """The source of encoder and method, and of the decoder where the method has one."""
+    """Return the source of encoder and method, and of the decoder where the method has one."""
     found = of_encoder(config)
     if methods.find_method(config.method).decodes:
         name = "pretrain.decoder.name"
@@ -37,7 +37,7 @@ def of_pretraining(config: PretrainConfig) -> Sources:
 
 
 def of_mode(name: str, mode: Mode) -> Sources:
-    """The source of the mode and of its classifier."""
+    """Return the source of the mode and of its classifier."""
     found: dict[str, str] = {}
     if name not in modes.BUILT_IN:
         found |= source_of("mode", name, {}, modes.ENTRY_POINTS)

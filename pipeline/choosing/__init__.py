@@ -80,7 +80,7 @@ class Strategy:
 
 
 def find_strategy(name: str) -> Strategy:
-    """The strategy of this name: a built-in one, an entry point's, or that at the import path "module:OBJECT".
+    """Return the strategy of this name: a built-in one, an entry point's, or that at the import path "module:OBJECT".
 
     Raises:
         PipelineError: If there is none, its module cannot be imported, or it is something else.
@@ -135,7 +135,7 @@ def _broken_contract(pool: Pool, chosen: Choice) -> str:
 
 
 def unlabelled(pool: Pool) -> Indices:
-    """Indices of the images that can be chosen, sorted."""
+    """Return indices of the images that can be chosen, sorted."""
     return np.setdiff1d(np.arange(len(pool.embeddings)), pool.labelled)
 
 

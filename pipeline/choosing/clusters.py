@@ -104,7 +104,7 @@ def _covering_order(clusters: Clusters, covered: Indices, free: Indices) -> Indi
 
 
 def _assign(points: Floats, centres: Floats) -> tuple[Indices, Floats]:
-    """The nearest centre of each point, and the distance to it."""
+    """Return the nearest centre of each point, and the distance to it."""
     squares = (centres**2).sum(1)
     of, distances = [], []
     for start in range(0, len(points), CHUNK):

@@ -21,7 +21,7 @@ def _choose(pool: Pool) -> Choice:
 
 
 def _mean_distances(points: Floats) -> Floats:
-    """The mean distance of each point to its nearest others, shape (N,)."""
+    """Return the mean distance of each point to its nearest others, shape (N,)."""
     from sklearn.metrics import pairwise_distances_chunked
     from threadpoolctl import threadpool_limits
 

@@ -135,7 +135,7 @@ def _tensor(labels: Array) -> Tensor:
 
 
 def _plain_labels(name: str, value: Any) -> Array:
-    """Labels as whole numbers or strings, shape (N,)."""
+    """Return labels as whole numbers or strings, shape (N,)."""
     labels = as_array(name, value, "one label an image")
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
@@ -157,7 +157,7 @@ def _plain_labels(name: str, value: Any) -> Array:
 
 
 def _no_single_labels(name: str, labels: Array) -> PipelineError:
-    """The refusal of labels of shape (N, k): rows of one label each that are easily made one, or of several."""
+    """Return the refusal of labels of shape (N, k): rows of one label each that are easily made one, or of several."""
     found = f"{name}: got {labels.dtype} of shape {labels.shape}; expected one label for each image, shape (N,)"
     if labels.dtype.kind not in "buif" or not np.isin(labels, (0, 1)).all():
         return PipelineError(f"{found}; keep the column that is to be learnt")
@@ -171,7 +171,7 @@ def _no_single_labels(name: str, labels: Array) -> PipelineError:
 
 
 def _encode(parts: Mapping[str, Array], class_names: Sequence[str] | None) -> tuple[tuple[str, ...], dict[str, Array]]:
-    """The names of the classes, and each part's labels as their numbers, -1 for none."""
+    """Return the names of the classes, and each part's labels as their numbers, -1 for none."""
     kinds = {labels.dtype.kind for labels in parts.values()}
     if len(kinds) > 1:
         raise PipelineError("test_labels: numbers in one part and strings in the other; expected the same in both")

@@ -38,7 +38,7 @@ class Brightness:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Brightness:
-        """The inverse of ``as_dict``.
+        """Make a brightness from JSON: the inverse of ``as_dict``.
 
         Raises:
             KeyError, TypeError, ValueError: If it is something else.
@@ -80,7 +80,7 @@ class BrightnessMeter:
 
 
 def measure(images: Images) -> Brightness:
-    """The brightness of images, shape (N, C, H, W); all 0 if there are none."""
+    """Return the brightness of images, shape (N, C, H, W); all 0 if there are none."""
     from pipeline.models.inputs import chunks
 
     if not len(images):

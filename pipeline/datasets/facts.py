@@ -148,7 +148,7 @@ def find_facts(name: str, dataset: Dataset, near: NearCopies) -> Facts:
 
 
 def scale_text(facts: Facts) -> str:
-    """The scale in words, see ``Scale.text``."""
+    """Return the scale in words, see ``Scale.text``."""
     return Scale.from_dict(facts["scale"]).text
 
 
@@ -230,6 +230,6 @@ def _remarks_on_names(names: Sequence[str]) -> Iterator[str]:
 
 
 def list_names(names: Sequence[str]) -> str:
-    """The first names of a list, and how many more there are."""
+    """Return the first names of a list, and how many more there are."""
     shown = ", ".join(names[:5])
     return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"

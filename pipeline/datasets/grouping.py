@@ -46,7 +46,7 @@ def group(parts: Parts, rule: str) -> Parts:
 
 
 def _from_table(path: Path, column: str | None, names: Sequence[str], test_names: Sequence[str]) -> list[str]:
-    """The group of each image; of test images that a table of numbers cannot name, one for each.
+    """Return the group of each image; of test images that a table of numbers cannot name, one for each.
 
     Raises:
         PipelineError: If the table does not fit, or lacks an image.

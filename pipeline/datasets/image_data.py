@@ -135,7 +135,7 @@ class ImageData:
         return index[firsts]
 
     def __getitem__(self, index: torch.Tensor) -> ImageData:
-        """The images at these indices, or where this mask is true, with their labels and names."""
+        """Return the images at these indices, or where this mask is true, with their labels and names."""
         images = self.images.subset(index) if isinstance(self.images, Streamed) else self.images[index]
         names = None
         if self.names is not None:

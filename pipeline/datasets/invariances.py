@@ -56,7 +56,7 @@ class Augmentation(nn.Module):
         self.basis: tuple[Tensor, int, int] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """The batch, changed but for the share that stays clean.
+        """Return the batch, changed but for the share that stays clean.
 
         It is computed in float32: in bfloat16, pixels would be read from a twentieth of a pixel beside.
         """
@@ -78,7 +78,7 @@ class Augmentation(nn.Module):
         return x
 
     def _field(self, x: Tensor) -> Tensor:
-        """Where each pixel is read from: coordinates from -1 to 1, shape (B, H, W, 2)."""
+        """Return where each pixel is read from: coordinates from -1 to 1, shape (B, H, W, 2)."""
         height, width = x.shape[2:]
         if self.basis is None or self.basis[1:] != (height, width) or self.basis[0].device != x.device:
             self.basis = _field_basis(height, width).to(x.device), height, width
@@ -116,7 +116,7 @@ class Augmentation(nn.Module):
         return (brightness * contrast * x + offset).clamp(0, 1)
 
     def _squares(self, x: Tensor) -> Tensor:
-        """A square of random side and place in half of the images, True inside, shape (B, 1, H, W)."""
+        """Return a square of random side and place in half of the images, True inside, shape (B, 1, H, W)."""
         height, width = x.shape[2:]
         half = self.erase / 2 * _share(x) * (_share(x) < 0.5)
         rows = (torch.arange(height, device=x.device).view(height, 1) + 0.5) / height
@@ -125,7 +125,7 @@ class Augmentation(nn.Module):
 
 
 def augmentation(invariances: InvariancesConfig, strength: float, clean_fraction: float = 0.0) -> nn.Module:
-    """The augmentation of a given strength; the identity where nothing is left to change.
+    """Return the augmentation of a given strength; the identity where nothing is left to change.
 
     Args:
         invariances: The changes that leave an image's class as it is.
@@ -137,17 +137,17 @@ def augmentation(invariances: InvariancesConfig, strength: float, clean_fraction
 
 
 def _share(x: Tensor) -> Tensor:
-    """A number for each image, uniform between 0 and 1, shape (B, 1, 1, 1)."""
+    """Return a number for each image, uniform between 0 and 1, shape (B, 1, 1, 1)."""
     return torch.rand(len(x), 1, 1, 1, device=x.device)
 
 
 def _uniform(x: Tensor, limit: float) -> Tensor:
-    """A number for each image, uniform between -limit and limit, shape (B, 1, 1, 1)."""
+    """Return a number for each image, uniform between -limit and limit, shape (B, 1, 1, 1)."""
     return limit * (2 * _share(x) - 1)
 
 
 def _field_basis(height: int, width: int) -> Tensor:
-    """The fields that all others are sums of, shape (3 + control points, H * W).
+    """Return the fields that all others are sums of, shape (3 + control points, H * W).
 
     These are the coordinates x and y from -1 to 1, the constant 1, and the bump around each control point.
     """

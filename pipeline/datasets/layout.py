@@ -43,12 +43,12 @@ class ArrayImages:
         return len(self.source)
 
     def __getitem__(self, index: slice) -> Array:
-        """Some of the images, shape (n, C, H, W), of the type they are stored in."""
+        """Return some of the images, shape (n, C, H, W), of the type they are stored in."""
         images = self.source[index]
         return np.moveaxis(images, 3, 1) if self.channels_last else images.reshape(-1, *self.shape)
 
     def chunks(self) -> Iterator[Array]:
-        """All images in order, a few megabytes at a time."""
+        """Yield all images in order, a few megabytes at a time."""
         count = max(1, CHUNK // (self.source.dtype.itemsize * math.prod(self.shape)))
         return (self[start : start + count] for start in range(0, len(self), count))
 
@@ -92,7 +92,7 @@ def find_layout(name: str, value: Any, shape: Sequence[int] | None = None) -> Ar
 
 
 def as_array(name: str, value: Any, expected: str) -> Array:
-    """An array of one axis or more, of what may be a list of lists.
+    """Return an array of one axis or more, of what may be a list of lists.
 
     Raises:
         PipelineError: If it cannot be made one; the message says what was ``expected``.
@@ -107,7 +107,7 @@ def as_array(name: str, value: Any, expected: str) -> Array:
 
 
 def _row_shape(name: str, pixels: int, shape: Sequence[int] | None) -> Shape:
-    """The shape (C, H, W) of an image in a row of so many pixels."""
+    """Return the shape (C, H, W) of an image in a row of so many pixels."""
     side = round(pixels**0.5)
     sizes = list(shape) if isinstance(shape, Sequence) else [side, side]
     if len(sizes) == 2:
@@ -125,7 +125,7 @@ def _row_shape(name: str, pixels: int, shape: Sequence[int] | None) -> Shape:
 
 
 def find_values(images: ArrayImages, storage: Storage | None = None) -> Values:
-    """The numbers that the images are made of; a file is gone through for that once, which the storage remembers.
+    """Return the type and range of the images' numbers; a file is read once for that, and the storage keeps the result.
 
     Raises:
         PipelineError: If some are NaN or infinite.
@@ -161,7 +161,7 @@ def _find_limits(images: ArrayImages) -> tuple[float, float]:
 
 
 def as_bytes(parts: Sequence[ArrayImages], scale: Scale, storage: Storage | None) -> Tensor | Streamed:
-    """All images of some parts, intensities 0 to 255, shape (N, C, H, W).
+    """Return all images of some parts, intensities 0 to 255, shape (N, C, H, W).
 
     They are in memory, or in files if there is a storage and all of them lie in files.
     """
@@ -182,7 +182,7 @@ def as_bytes(parts: Sequence[ArrayImages], scale: Scale, storage: Storage | None
 
 
 def _kept(part: ArrayImages, scale: Scale, storage: Storage) -> Rows:
-    """A file of the images as bytes: their own if they lie in it like that, else one that is made."""
+    """Return a file of the images as bytes: their own if they lie in it like that, else one that is made."""
     source, shape = part.source, (len(part), *part.shape)
     assert isinstance(source, Rows)
     if part.is_plain(scale):

@@ -154,7 +154,7 @@ def load(config: DataConfig) -> Dataset:
 
 
 def load_with(loader: Loader) -> Dataset:
-    """The same with a loader that was found already.
+    """Load a data set with a loader that was found already.
 
     Raises:
         PipelineError: If the loader failed, or returned something that the contract does not allow.

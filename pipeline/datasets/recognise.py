@@ -81,7 +81,7 @@ def _array_names(path: Path) -> dict[str, str]:
 
 
 def _size(path: Path) -> dict[str, int]:
-    """The side to resize pictures to, unless they have one size that the shipped networks are meant for."""
+    """Return the side to resize pictures to, unless they have one size that the shipped networks are meant for."""
     from PIL import Image
 
     from pipeline.datasets.decoding import FORMATS
@@ -106,7 +106,7 @@ def _spread(files: Sequence[Path], most: int) -> list[Path]:
 
 
 def suggested_name(shown: str) -> str:
-    """A plain name for an experiment on what lies at a path."""
+    """Return a plain name for an experiment on what lies at a path."""
     stem = Path(shown).expanduser().resolve().name.split(".")[0] if Path(shown).exists() else shown.split(":")[0]
     plain = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_-") else "-" for letter in stem)
     return plain.strip("-_") or "images"

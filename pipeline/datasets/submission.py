@@ -29,7 +29,7 @@ class Submission:
     remark: str = ""
 
     def find(self, key: str, names: Sequence[str | int]) -> list[int]:
-        """The image that each row is about.
+        """Return the image that each row is about.
 
         Files go by their names, of which folders and the ending may be left out; rows of an array or a table by their
         names, or by counting from 0 or 1.
@@ -59,7 +59,7 @@ class Submission:
         )
 
     def rows(self, positions: Sequence[int], found: Sequence[Mapping[str, object]]) -> Iterator[dict[str, object]]:
-        """The rows to write.
+        """Yield the rows to write.
 
         Args:
             positions: What ``find`` returned.
@@ -110,7 +110,7 @@ def read_submission(path: str, classes: Sequence[str]) -> Submission:
 
 
 def _check_placeholder(column: str, value: str, classes: Sequence[str]) -> str:
-    """A remark if what the sample holds in place of a class is none of the classifier's; else ""."""
+    """Return a remark if what the sample holds in place of a class is none of the classifier's; else ""."""
     if not value.strip() or value.strip() in classes:
         return ""
     return f"the sample has {column} {value.strip()!r}, which is none of the classes written: {', '.join(classes)}"

@@ -51,7 +51,7 @@ def unlabelled(y: Array) -> npt.NDArray[np.bool_]:
 
 
 def plain_labels(y: Any) -> Any:
-    """Labels in which each missing one is -1, or "" beside strings.
+    """Return labels in which each missing one is -1, or "" beside strings.
 
     Args:
         y: Labels as scikit-learn takes them, or with None or NaN among them, shape (N,) or (N, 1).
@@ -94,7 +94,7 @@ class LabelledScorer:
         self.scoring = scoring
 
     def __call__(self, estimator: Any, X: Any, y: Any, **options: Any) -> float:  # noqa: N803
-        """The score of an estimator on the images that have a label.
+        """Return the score of an estimator on the images that have a label.
 
         Raises:
             ValueError: If none has one.
@@ -179,7 +179,7 @@ def _takes_missing_for_class(values: Mapping[str, Any]) -> bool:
 
 
 def _callers() -> Iterator[FrameType]:
-    """The frames that called whoever asks, the nearest first. Those of another process are not seen."""
+    """Yield the frames of the callers, the nearest first; those of other processes are missing."""
     return (frame for frame, _ in itertools.islice(traceback.walk_stack(None), _FRAMES))
 
 

@@ -126,7 +126,7 @@ class Crossed:
 
 
 def _mean_products(stacked: Floats) -> dict[Direction, tuple[Floats, int]]:
-    """Mean products of the tables' contributions along each set of directions, and their degrees of freedom.
+    """Return mean products of the tables' contributions along each set of directions, and their degrees of freedom.
 
     Args:
         stacked: Shape (tables, draws, encoders, images).

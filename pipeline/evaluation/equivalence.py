@@ -60,7 +60,7 @@ def _interpolation(points: Floats, logs: Floats) -> Floats:
 
 
 def _first(fits: npt.NDArray[np.bool_], points: Floats) -> float:
-    """The first point that fits: 0 if that is the very first, infinity if none does."""
+    """Return the first point that fits: 0 if that is the very first, infinity if none does."""
     if not fits.any():
         return math.inf
     place = int(fits.argmax())
@@ -68,7 +68,7 @@ def _first(fits: npt.NDArray[np.bool_], points: Floats) -> float:
 
 
 def _last(fits: npt.NDArray[np.bool_], points: Floats) -> float:
-    """The last point that fits: infinity if that is the very last, 0 if none does."""
+    """Return the last point that fits: infinity if that is the very last, 0 if none does."""
     if not fits.any():
         return 0.0
     place = len(points) - 1 - int(fits[::-1].argmax())

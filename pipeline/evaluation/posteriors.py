@@ -13,7 +13,7 @@ CHUNK = 500  # points at a time
 
 
 def overlap(mu: Tensor, logvar: Tensor, labels: Tensor, seed: int = 0) -> float:
-    """How often a point drawn from an image's posterior would be taken for an image of another class.
+    """Return how often a point drawn from an image's posterior would be taken for an image of another class.
 
     At a point, a class is as likely as the density that the posteriors of its images have there; the point's own
     posterior is left out, since it knows. 0 where the classes are apart; 1 - 1/classes for balanced classes that
@@ -45,6 +45,6 @@ def overlap(mu: Tensor, logvar: Tensor, labels: Tensor, seed: int = 0) -> float:
 
 
 def _log_density(points: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
-    """The log of each posterior's density at each point, up to a constant: shape (points, posteriors)."""
+    """Return the log of each posterior's density at each point, up to a constant: shape (points, posteriors)."""
     squared = ((points[:, None] - mu).square() * (-logvar).exp()).sum(-1)
     return -0.5 * (squared + logvar.sum(-1))

@@ -48,7 +48,7 @@ def promised_threshold(answers: Answers, max_error: float, level: float = LEVEL)
 
 
 def labels_needed(max_error: float, level: float = LEVEL) -> int:
-    """The least number of labels that can promise an error, all of them answered correctly.
+    """Return the least number of labels that can promise an error, all of them answered correctly.
 
     Examples:
         >>> labels_needed(0.01), labels_needed(0.05)
@@ -58,7 +58,7 @@ def labels_needed(max_error: float, level: float = LEVEL) -> int:
 
 
 def _sizes(total: int, max_error: float, level: float) -> npt.NDArray[np.int64]:
-    """The numbers of answers that are tried: each the least that may have one more wrong, and then all."""
+    """Return the numbers of answers that are tried: each the least that may have one more wrong, and then all."""
     sizes = np.arange(1, total + 1)
     allowed = stats.binom.ppf(1 - level, sizes, max_error) - 1  # the most errors that still prove it; -1: none do
     rises = sizes[np.diff(allowed, prepend=-1) > 0]

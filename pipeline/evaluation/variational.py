@@ -19,7 +19,7 @@ _IMAGES, _DECODED = 100, 2000  # images, and samples of them, at a time: what bo
 
 @torch.no_grad()
 def importance_weighted_bound(model: VAE, images: Images, samples: int, seed: int = 0) -> float:
-    """Mean of log (1/k sum_i p(x, z_i) / q(z_i | x)) over images, in nats (Burda et al. 2016, equation 8).
+    """Return mean of log (1/k sum_i p(x, z_i) / q(z_i | x)) over images, in nats (Burda et al. 2016, equation 8).
 
     With one sample it is the ELBO; it rises with their number k towards log p(x).
 
@@ -45,7 +45,7 @@ def importance_weighted_bound(model: VAE, images: Images, samples: int, seed: in
 def _log_weights(
     model: VAE, clean: Tensor, mu: Tensor, logvar: Tensor, samples: int, generator: torch.Generator
 ) -> Tensor:
-    """The log of p(x, z) / q(z | x) of that many samples of each image's posterior, shape (samples, B)."""
+    """Return the log of p(x, z) / q(z | x) of that many samples of each image's posterior, shape (samples, B)."""
     mu, logvar = mu.expand(samples, *mu.shape), logvar.expand(samples, *logvar.shape)
     z = draw(mu, logvar, generator)
     logits = model.decoder(z.flatten(0, 1)).unflatten(0, (samples, len(clean)))
@@ -82,7 +82,7 @@ class LatentUse:
 
 @torch.no_grad()
 def latent_use(model: VAE, images: Images, seed: int = 0) -> LatentUse:
-    """How the posteriors of clean images use the latent.
+    """Return how the posteriors of clean images use the latent.
 
     Args:
         model: In eval mode.

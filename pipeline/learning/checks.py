@@ -71,7 +71,7 @@ def check_method(name: str, backbone: Backbone, model: Pretraining, images: Imag
 
 
 def _step(model: Pretraining, images: Tensor) -> Tensor | None:
-    """The loss of a step; None where it cannot be had without a trainer, whose loop it asks for."""
+    """Return the loss of a step; None where it cannot be had without a trainer, whose loop it asks for."""
     try:
         return model.training_step((images, torch.full((len(images),), -1)))
     except RuntimeError as error:
@@ -94,7 +94,7 @@ def eval_mode(network: nn.Module) -> Iterator[None]:
 
 @torch.no_grad()
 def _output(part: str, network: nn.Module, inputs: Tensor, expected: tuple[int, ...]) -> Tensor:
-    """The output of a network in eval mode, if it is what was expected."""
+    """Return the output of a network in eval mode, if it is what was expected."""
     shape = tuple(inputs.shape)
     with eval_mode(network):
         output: Tensor = _run(f"pretrain.{part}: given an input of shape {shape}, it", lambda: network(inputs))

@@ -55,7 +55,7 @@ class Plan:
         return self.definition.spreads_labels or self.definition.consistency
 
     def steps(self, budget: int) -> int:
-        """How many steps a training takes that is not stopped early, a multiple of ``train.evaluations``.
+        """Return how many steps a training takes that is not stopped early, a multiple of ``train.evaluations``.
 
         Args:
             budget: Number of labels, those of validation included.
@@ -99,7 +99,7 @@ class Pretrained:
 def split_budget(
     train: TrainConfig, labels: Indices, classes: int, draw: Draw, groups: Indices | None = None
 ) -> list[LabelSplit]:
-    """How a label budget is spent: one split into training and validation, or one for each fold.
+    """Return how a label budget is spent: one split into training and validation, or one for each fold.
 
     Args:
         train: Says which, and how many.

@@ -30,7 +30,7 @@ def _make_model(parts: Parts) -> Autoencoder:
 
 
 def _explain(outcome: JsonObject, settings: JsonObject) -> list[str]:
-    """Which images the two figures are of."""
+    """Return which images the two figures are of."""
     if settings["corruption"] and "holdout_loss" in outcome:
         return ["The left-out images are not corrupted, and BatchNorm's statistics are those of such images."]
     return []

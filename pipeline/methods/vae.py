@@ -81,7 +81,7 @@ def _make_model(parts: Parts) -> VAE:
 
 
 def _examine(settings: Settings, model: VAE, images: Images, folder: Path) -> dict[str, float]:
-    """How likely held-out images are, and how much of the latent they use."""
+    """Return how likely held-out images are, and how much of the latent they use."""
     from pipeline.evaluation.variational import importance_weighted_bound, latent_use
 
     use = latent_use(model, images)
@@ -96,7 +96,7 @@ def _examine(settings: Settings, model: VAE, images: Images, folder: Path) -> di
 
 
 def _evaluate(settings: Settings, model: VAE, images: Images) -> dict[str, float]:
-    """Both bounds on the test images, in nats an image."""
+    """Return both bounds on the test images, in nats an image."""
     from pipeline.evaluation.variational import importance_weighted_bound
     from pipeline.models.vae import evaluate_bound
 
@@ -111,7 +111,7 @@ def _evaluate(settings: Settings, model: VAE, images: Images) -> dict[str, float
 
 
 def _explain(outcome: JsonObject, settings: JsonObject) -> list[str]:
-    """The parts of the bound, and how much of the latent is used; nothing without held-out images."""
+    """Return the parts of the bound, and how much of the latent is used; nothing without held-out images."""
     sentences, own = [], settings["args"]
     if own["beta"] != 1 or own["free_bits"] > 0 or own["kl_warmup"] > 0:
         sentences.append(

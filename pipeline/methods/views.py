@@ -55,7 +55,7 @@ def _make_model(parts: Parts) -> ViewAutoencoder:
 
 
 def _explain(outcome: JsonObject, settings: JsonObject) -> list[str]:
-    """How well clean images are drawn, and how far apart two views are."""
+    """Return how well clean images are drawn, and how far apart two views are."""
     if "holdout_loss" not in outcome:
         return []
     weight = settings["args"]["invariance"]

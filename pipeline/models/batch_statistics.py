@@ -79,7 +79,7 @@ def by_batch(network: nn.Module) -> Iterator[None]:
 
 
 def _moving(network: nn.Module) -> list[_BatchNorm]:
-    """The layers whose statistics follow the training."""
+    """Return the layers whose statistics follow the training."""
     found = (module for module in network.modules() if isinstance(module, _BatchNorm))
     return [layer for layer in found if layer.training and layer.running_mean is not None]
 

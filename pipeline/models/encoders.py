@@ -129,7 +129,7 @@ class PatchEncoder(nn.Module):
         return latents
 
     def _cut(self, x: Tensor) -> Tensor:
-        """The patches of each image in the order of reading, shape (B, patches, C * patch * patch)."""
+        """Return the patches of each image in the order of reading, shape (B, patches, C * patch * patch)."""
         channels, height, width = x.shape[1:]
         side = self.patch
         x = F.pad(x, (0, -width % side, 0, -height % side))

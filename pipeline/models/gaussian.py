@@ -57,7 +57,7 @@ def draw(mu: Tensor, logvar: Tensor, generator: torch.Generator | None = None) -
 
 
 def log_prior_over_posterior(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
-    """The log of N(z; 0, 1) / N(z; mu, sigma^2), summed over the latent dimensions, in nats.
+    """Return the log of N(z; 0, 1) / N(z; mu, sigma^2), summed over the latent dimensions, in nats.
 
     Args:
         z: Shape (..., D).

@@ -57,7 +57,7 @@ class LatentGaussian:
 
 @torch.no_grad()
 def decode(model: Reconstructing, latents: Tensor) -> Tensor:
-    """Images of latents of shape (N, D)."""
+    """Return images of latents of shape (N, D)."""
     return in_blocks(lambda block: model.decode(block.to(model.device)).float().cpu(), latents)
 
 
@@ -74,7 +74,7 @@ def reconstruct(model: Reconstructing, images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def interpolate(model: Reconstructing, first: Tensor, second: Tensor, steps: int) -> Tensor:
-    """Images along the straight line between the latents of two images, for many pairs at once.
+    """Return images along the straight line between the latents of two images, for many pairs at once.
 
     Args:
         model: In eval mode.
@@ -92,7 +92,7 @@ def interpolate(model: Reconstructing, first: Tensor, second: Tensor, steps: int
 
 
 def manifold(model: Reconstructing, latent: LatentGaussian, side: int) -> Tensor:
-    """A grid of images over a latent of two dimensions (Kingma and Welling 2014, figure 4).
+    """Return a grid of images over a latent of two dimensions (Kingma and Welling 2014, figure 4).
 
     The grid's points are equally spaced in probability: the Gaussian's quantile function makes latents of shares
     between 0 and 1, so that the picture shows each region in proportion to how often it is drawn.

@@ -26,7 +26,7 @@ class Bernoulli(nn.Module):
         return images
 
     def log_prob(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The log of p(target | logits) of each image.
+        """Return the log of p(target | logits) of each image.
 
         Args:
             logits: Shape (..., B, C, H, W).
@@ -44,7 +44,7 @@ class Binarised(Bernoulli):
     """Bernoulli over black and white images, drawn anew from the grey levels at each step (Burda et al. 2016)."""
 
     def target(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """A binary sample of the images, shape (B, C, H, W), whose mean they are."""
+        """Return a binary sample of the images, shape (B, C, H, W), whose mean they are."""
         return torch.bernoulli(images, generator=generator)
 
 
@@ -63,7 +63,7 @@ class Gaussian(nn.Module):
         return images
 
     def log_prob(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The log of p(target | logits) of each image, shapes as for ``Bernoulli``."""
+        """Return the log of p(target | logits) of each image, shapes as for ``Bernoulli``."""
         mean = at_least_float32(logits).sigmoid()
         log_scale = soft_clamp(self.log_scale)
         standardised = (target - mean) * (-log_scale).exp()

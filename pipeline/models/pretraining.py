@@ -45,7 +45,7 @@ class Pretraining(pl.LightningModule):
         return latents
 
     def forward(self, images: Tensor) -> Tensor:
-        """The latents of clean images, shape (B, features)."""
+        """Return the latents of clean images, shape (B, features)."""
         return self.embed(images)
 
     def clean_pass(self, images: Tensor) -> object:
@@ -59,7 +59,7 @@ class Pretraining(pl.LightningModule):
         return self(images)
 
     def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """The loss of a batch, a single number.
+        """Return the loss of a batch, a single number.
 
         Args:
             batch: uint8 images or floats in [0, 1], shape (B, C, H, W), and labels that are all -1.
@@ -126,5 +126,5 @@ class Reconstructing(Pretraining):
         return self.decode(self.embed(images))
 
     def parts(self) -> dict[str, nn.Module]:
-        """The decoder."""
+        """Return the decoder."""
         return {"decoder": self.decoder}

@@ -59,7 +59,7 @@ class Schedule:
     warmup: int
 
     def factor(self, step: int) -> float:
-        """The factor of the highest rate at a step, from 0."""
+        """Return the factor of the highest rate at a step, from 0."""
         warmup = min(self.warmup, self.steps // 2)
         if step < warmup:
             return (step + 1) / warmup
@@ -115,7 +115,7 @@ class SideBySide(pl.LightningModule):
         return torch.stack(losses).mean()
 
     def losses(self, x: Tensor, index: Tensor) -> list[Tensor]:
-        """The losses of the classifiers that learn from the batch."""
+        """Return the losses of the classifiers that learn from the batch."""
         found = (cast(FoldLearner, learner).loss(x, index) for learner in self.learners)
         return [loss for loss in found if loss is not None]
 

@@ -28,12 +28,12 @@ class MeanEncoder(nn.Module):
         self.out_features = int(network.out_features) // 2  # type: ignore[arg-type]  # the encoder's contract
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance, each of shape (B, features)."""
+        """Return mean and log-variance, each of shape (B, features)."""
         mu, logvar = self.network(x).chunk(2, dim=1)
         return mu, soft_clamp(logvar)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The mean, shape (B, features)."""
+        """Return the mean, shape (B, features)."""
         return self.posterior(x)[0]
 
 
@@ -100,11 +100,11 @@ class VAE(Reconstructing):
         self.beta, self.kl_warmup, self.free_bits, self.reconstruction = beta, kl_warmup, free_bits, reconstruction
 
     def parts(self) -> dict[str, nn.Module]:
-        """The decoder, and the likelihood, which may have learnt a scale."""
+        """Return the decoder, and the likelihood, which may have learnt a scale."""
         return {**super().parts(), "likelihood": self.likelihood}
 
     def bound(self, clean: Tensor, seen: Tensor, generator: torch.Generator | None = None) -> Bound:
-        """The bound from one sample of each posterior.
+        """Return the bound from one sample of each posterior.
 
         Args:
             clean: What is to be reconstructed, shape (B, C, H, W), in [0, 1].
@@ -116,7 +116,7 @@ class VAE(Reconstructing):
         return Bound(-self.likelihood.log_prob(logits, clean).mean(), kl_from_prior(mu, logvar).mean(0))
 
     def clean_pass(self, images: Tensor) -> object:
-        """The decoder sees samples of the posteriors, as it does where the bound is measured."""
+        """Reconstruct images from samples of the posteriors, as for the measured bound."""
         clean = self.likelihood.target(as_input(images))
         return self.bound(clean, clean)
 
@@ -129,7 +129,7 @@ class VAE(Reconstructing):
         return bound.objective(beta, self.free_bits, self.reconstruction)
 
     def current_beta(self) -> float:
-        """The weight of the KL at this step."""
+        """Return the weight of the KL at this step."""
         if not self.kl_warmup:
             return self.beta
         trainer = self.trainer
@@ -138,7 +138,7 @@ class VAE(Reconstructing):
         return self.beta * min(1.0, trainer.global_step / steps)
 
     def measure(self, images: Tensor) -> dict[str, float]:
-        """The ELBO and its parts, and the loss in full: that is, after any warm-up."""
+        """Return the ELBO and its parts, and the loss in full: that is, after any warm-up."""
         bound = evaluate_bound(self, images)
         return {
             "holdout_loss": float(self._objective(bound, self.beta)),
@@ -150,7 +150,7 @@ class VAE(Reconstructing):
 
 @torch.no_grad()
 def evaluate_bound(model: VAE, images: Images, seed: int = 0) -> Bound:
-    """The bound on clean images under their own random numbers, so that measuring does not change a training.
+    """Return the bound on clean images under their own random numbers, so that measuring does not change a training.
 
     Args:
         model: In eval mode.

@@ -62,11 +62,11 @@ class ViewAutoencoder(Reconstructing):
         self.weights = weights or Weights()
 
     def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """The weighted sum of the four terms; the labels beside the images are not read."""
+        """Return the weighted sum of the four terms; the labels beside the images are not read."""
         return sum(self.terms(as_input(batch[0])).values(), torch.zeros((), device=self.device))
 
     def terms(self, clean: Tensor) -> dict[str, Tensor]:
-        """The weighted terms of the loss of clean images, shape (B, C, H, W), by the names of their weights."""
+        """Return the weighted terms of the loss of clean images, shape (B, C, H, W), by the names of their weights."""
         first, second = (self.encoder(self.corruption(clean)) for _ in range(2))
         drawn = [binary_cross_entropy(self.decoder(latents), clean) for latents in (first, second)]
         a, b = self.projector(first).float(), self.projector(second).float()
@@ -78,7 +78,7 @@ class ViewAutoencoder(Reconstructing):
         }
 
     def measure(self, images: Tensor) -> dict[str, float]:
-        """The loss of held-out images, its agreement, and the reconstruction of images that are not changed."""
+        """Return the loss of held-out images, its agreement, and the reconstruction of images that are not changed."""
         clean = as_input(images)
         with by_batch(self):  # the changed copies are not what the statistics are of
             terms = {name: value.item() for name, value in self.terms(clean).items()}
@@ -90,7 +90,7 @@ class ViewAutoencoder(Reconstructing):
 
 
 def lacking_variance(features: Tensor) -> Tensor:
-    """Mean of what the standard deviations of features, shape (B, D), lack of 1."""
+    """Return the mean shortfall below 1 of the standard deviations of features, shape (B, D)."""
     return F.relu(1 - (features.var(0) + 1e-4).sqrt()).mean()
 
 

@@ -17,7 +17,7 @@ VALUES = 2_000 * 28 * 28 + 600_000  # pixels times channels of an atlas; 2,000 M
 
 
 def thumbnails(images: Pixels) -> Pixels:
-    """Images of shape (N, C, H, W), made smaller where they are large: (N, h, w) if grey, (N, h, w, 3) if in colour.
+    """Reduce large images, shape (N, C, H, W): to (N, h, w) if they are grey, to (N, h, w, 3) if in colour.
 
     Of other numbers of channels than one and three, their mean is shown.
     """
@@ -32,7 +32,7 @@ def thumbnails(images: Pixels) -> Pixels:
 
 
 def room(shape: tuple[int, int, int]) -> int:
-    """How many images of shape (C, H, W) an atlas has room for."""
+    """Return how many images of shape (C, H, W) an atlas has room for."""
     return VALUES // thumbnails(np.zeros((1, *shape), dtype=np.uint8)).size
 
 
@@ -71,7 +71,7 @@ class Atlas:
         return content.getvalue()
 
     def place(self, tile: int) -> str:
-        """Where a tile lies, as a style sheet's background-position."""
+        """Return where a tile lies, as a style sheet's background-position."""
         return " ".join(
             f"{round(100 * step / (count - 1), 3) if count > 1 else 0:g}%"
             for step, count in ((tile % self.columns, self.columns), (tile // self.columns, self.rows))

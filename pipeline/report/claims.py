@@ -92,7 +92,7 @@ def find_pair(comparison: Comparison, labels: int, first: str, second: str) -> P
 
 
 def _turned_round(row: PairedRow) -> PairedRow:
-    """The difference of second minus first."""
+    """Return the difference of second minus first."""
     mean, low, high = row["difference"]["mean"], row["difference"]["low"], row["difference"]["high"]
     return {
         **row,

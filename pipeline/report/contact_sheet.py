@@ -12,7 +12,7 @@ _TILE = 56  # pixels that an image's longer side has at least, so that it can be
 
 
 def write_contact_sheet(path: Path, images: torch.Tensor, columns: int) -> None:
-    """Images of shape (N, C, H, W) in [0, 1], in rows; of other than one or three channels, their mean."""
+    """Write images, shape (N, C, H, W), 0 to 1, in rows; of other than one or three channels, the mean is shown."""
     from torchvision.utils import save_image
 
     if images.shape[1] not in (1, 3):

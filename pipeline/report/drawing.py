@@ -86,12 +86,12 @@ class Picture:
 
 
 def data_uri(png_file: bytes) -> str:
-    """A PNG file as an address that holds it."""
+    """Return a PNG file as an address that holds it."""
     return f"data:image/png;base64,{base64.b64encode(png_file).decode()}"
 
 
 def color_variable(color: str) -> str:
-    """A colour of the palettes as style sheets take it: the theme's, or as it is outside the page."""
+    """Return a colour of the palettes as style sheets take it: the theme's, or as it is outside the page."""
     name = _NAMES.get(color.lower())
     return f"var(--{name}, {color.lower()})" if name else color
 
@@ -150,7 +150,7 @@ def scatter_classes(axes: Axes, points: Floats, labels: npt.NDArray[np.int64]) -
 
 
 def svg(figure: Figure, alt: str) -> Picture:
-    """The figure as lines, which stay sharp at any size and take font and colours from the page around them."""
+    """Return the figure as lines, which stay sharp at any size and take font and colours from the page around them."""
     figure.set_facecolor("none")
     for axes in figure.axes:
         axes.set_facecolor("none")
@@ -169,7 +169,7 @@ def svg(figure: Figure, alt: str) -> Picture:
 
 
 def png(figure: Figure, alt: str) -> Picture:
-    """The figure as pixels, for images and for many points."""
+    """Return the figure as pixels, for images and for many points."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=180, metadata={"Software": None})
     return Picture(content.getvalue(), "image/png", alt)

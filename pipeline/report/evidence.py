@@ -119,7 +119,7 @@ class Evidence:
         return self.config.pretrain.seed
 
     def draws(self, labels: int, mode: str) -> list[MeasuredCell]:
-        """All cells of a mode at a budget, by draw and encoder."""
+        """Return all cells of a mode at a budget, by draw and encoder."""
         return [cell for cell in self.cells if (cell.labels, cell.mode) == (labels, mode)]
 
     def errors(self, labels: int, mode: str) -> npt.NDArray[np.bool_]:
@@ -188,7 +188,7 @@ def _losses(pretrained: Path | None) -> dict[str, list[float]]:
 
 
 def _manifest(folder: Path, stage: str) -> Manifest[Any]:
-    """The manifest, after every file of the artefact was checked against it."""
+    """Return the manifest, after every file of the artefact was checked against it."""
     return open_artefact(folder, f"run `{command(stage)}` again")
 
 

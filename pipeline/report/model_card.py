@@ -16,7 +16,7 @@ LEVEL = 0.95
 
 
 def write(description: Description, summary: SummaryRow | None, onnx: str | None) -> str:
-    """The card as Markdown; names that come from the data are escaped.
+    """Return the card as Markdown; names that come from the data are escaped.
 
     Args:
         description: The classifier, as an export describes it.

@@ -37,7 +37,7 @@ def write(config: Experiment) -> Path:
 
 
 def _inputs(config: Experiment, pretrained: Path | None, verdicts: list[Path]) -> Inputs:
-    """All that the pages are made from: settings, data, results, cells, encoder, studies, and the code that sets them.
+    """Return all that the pages are made from: settings, data, results, cells, encoder, studies, and the source.
 
     A manifest's checksum stands for all files of its folder.
     """
@@ -69,7 +69,7 @@ def _verdicts(config: Experiment) -> list[Path]:
 
 
 def _rank(study: str) -> tuple[int, str]:
-    """A study's place on the page: those of the package in their order, then the user's own by name."""
+    """Return a study's place on the page: those of the package in their order, then the user's own by name."""
     own = list(STUDIES)
     return (own.index(study), "") if study in own else (len(own), study)
 

@@ -61,7 +61,7 @@ def _make(config: Experiment, card: Card, folder: Path) -> dict[str, Any]:
 
 
 def _contact_sheet(train: ImageData) -> torch.Tensor:
-    """The first images of each class in a row, those without a label in the last; black where there are no more."""
+    """Return the first images of each class in a row, those without a label in the last, and black for missing ones."""
     import torch
 
     present = [*range(len(train.class_names)), *([-1] if (train.labels < 0).any() else [])]
@@ -82,7 +82,7 @@ def _near_copies(card: Card) -> torch.Tensor:
 
 
 def _augmented(config: Experiment, train: ImageData) -> torch.Tensor:
-    """Images of as many classes as there are, each beside copies of it as training sees them, in rows."""
+    """Return images of as many classes as there are, each beside copies of it as training sees them, in rows."""
     import torch
 
     from pipeline.datasets.invariances import augmentation
@@ -100,7 +100,7 @@ def _augmented(config: Experiment, train: ImageData) -> torch.Tensor:
 
 
 def _text(card: Card, folder: Path) -> str:
-    """The card, for a terminal."""
+    """Return the card, for a terminal."""
     facts = card.facts
     width = max((len(name) for name in facts["classes"]), default=5)
     channels, height, side = facts["shape"]

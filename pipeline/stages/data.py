@@ -27,7 +27,7 @@ def run(config: Experiment) -> Path:
 
 
 def describe(card: Facts) -> str:
-    """The card in a few lines, with what its owner had better know."""
+    """Return the card in a few lines, with what its owner had better know."""
     size = " x ".join(map(str, card["shape"]))
     left_out = [
         f"{card['left_out_because_in_test']} left out because the test set holds them too",

@@ -115,7 +115,7 @@ def _find_encoder(config: Experiment, choice: Choice) -> _Encoder:
 
 
 def _open(config: Experiment, images: str, how: Reading, used: _Encoder) -> Images:
-    """The images that are meant. Whoever asks for the test images is written down."""
+    """Return the images that are meant. Whoever asks for the test images is written down."""
     if images not in (TRAIN, TEST):
         return open_images(Path(images), how)
     dataset = data_card.load_dataset(config)
@@ -136,7 +136,7 @@ def _open(config: Experiment, images: str, how: Reading, used: _Encoder) -> Imag
 
 
 def _embed(config: Experiment, used: _Encoder, source: Images, images: str) -> Latents:
-    """The latents of all images, shape (N, features); those that pretraining has computed are read."""
+    """Return the latents of all images, shape (N, features); those that pretraining has computed are read."""
     import torch
     from tqdm import tqdm
 

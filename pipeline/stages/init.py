@@ -96,7 +96,7 @@ def _examine(config: DataConfig) -> Card:
 
 
 def config_text(name: str, target: Path, config: DataConfig, facts: Facts) -> str:
-    """The config, as YAML with comments.
+    """Return the config, as YAML with comments.
 
     Args:
         name: The experiment's name.
@@ -135,5 +135,5 @@ def suggested_epochs(images: int) -> int:
 
 
 def _with_config(stage: str, target: Path) -> str:
-    """The command that runs a stage with this config."""
+    """Return the command that runs a stage with this config."""
     return command(stage, config=target)

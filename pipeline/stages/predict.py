@@ -110,7 +110,7 @@ def _check_shares(coverage: float | None, max_error: float | None, submission: s
 
 
 def _columns(classes: list[str]) -> dict[str, str]:
-    """The column of each class's probability."""
+    """Return the column of each class's probability."""
     if len(set(classes)) < len(classes):
         raise PipelineError(f"classes: two of {', '.join(classes)} have the same name; give each its own")
     return {name: f"p_{name}" for name in classes}
@@ -157,7 +157,7 @@ def _classify(config: Experiment, model: Deployed, source: Images) -> _Seen:
 def _rows(
     source: Images, seen: _Seen, columns: dict[str, str], decided: npt.NDArray[np.bool_] | None
 ) -> Iterator[dict[str, Any]]:
-    """A row for each image, in order."""
+    """Yield a row for each image, in order."""
     classes = list(columns)
     for number, name in enumerate(source.names):
         probabilities = dict(zip(columns.values(), seen.probabilities[number], strict=True))
@@ -171,7 +171,7 @@ def _rows(
 
 
 def _promised_threshold(judged: Judged, max_error: float) -> float:
-    """The probability above which the classifier decides by itself."""
+    """Return the probability above which the classifier decides by itself."""
     import numpy as np
 
     from pipeline.evaluation.calibration import Answers

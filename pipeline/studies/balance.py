@@ -133,7 +133,7 @@ def _draw(points: Points) -> dict[str, Picture]:
 
 
 def _plane(mu: Any) -> Any:
-    """The first two dimensions, shape (N, 2); a latent of one makes a line."""
+    """Return the first two dimensions, shape (N, 2); a latent of one makes a line."""
     return np.pad(mu, ((0, 0), (0, max(0, 2 - mu.shape[1]))))[:, :2]
 
 

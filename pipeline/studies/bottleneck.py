@@ -58,7 +58,7 @@ class _Map:
         self.widths = sorted({width for _, width in self.place.values()})
 
     def by_seed(self, name: str, depth: int | None = None, width: int | None = None) -> list[float]:
-        """A number by seed, averaged over the arms of this depth and width; None stands for all."""
+        """Return a number by seed, averaged over the arms of this depth and width; None stands for all."""
         chosen = [arm for arm, (d, w) in self.place.items() if depth in (None, d) and width in (None, w)]
         means: list[float] = np.mean([self.points.values(arm, name) for arm in chosen], axis=0).tolist()
         return means
@@ -113,7 +113,7 @@ def _wider(arms: _Map) -> Finding:
 
 
 def _best_region(arms: _Map, labels: int) -> Finding:
-    """The width is chosen by validation labels, so that looking for the best does not flatter it."""
+    """Return the best width by validation labels, so that its test error is not too low for having been chosen."""
     name = f"frozen_{labels}_e_out"
     validation = {width: np.mean(arms.by_seed(f"frozen_{labels}_e_val", width=width)) for width in arms.widths}
     best = min(validation, key=lambda width: validation[width])

@@ -81,7 +81,7 @@ def _sources(subject: Subject) -> dict[str, LatentGaussian]:
 
 
 def _remoteness(subject: Subject, latent: LatentGaussian) -> float:
-    """How much farther from the nearest training code a sampled latent lies than the code of an unseen image does.
+    """Compare the distances of sampled latents and of codes of unseen images to the nearest training codes.
 
     The ratio of the two medians.
     """

@@ -9,7 +9,7 @@ EXAMPLES = 10  # images, one a class
 
 
 def budgets(points: Points) -> tuple[int, int]:
-    """The smallest and the largest label budget of the grid."""
+    """Return the smallest and the largest label budget of the grid."""
     labels = next(iter(points.settings.values())).grid.labels
     return min(labels), max(labels)
 
@@ -25,7 +25,7 @@ def squared_error(subject: Subject) -> float:
 
 
 def examples(subject: Subject) -> tuple[Floats, Floats]:
-    """A held-out image of each class and its reconstruction, each of shape (classes, C, H, W)."""
+    """Return a held-out image of each class and its reconstruction, each of shape (classes, C, H, W)."""
     from pipeline.models.generation import reconstruct
     from pipeline.models.inputs import as_input
 

@@ -83,7 +83,7 @@ class ForeignEncoder(nn.Module):
 
     @torch.no_grad()
     def _width(self) -> int:
-        """How many features it makes of an image of this size; the weights stay as they are."""
+        """Return how many features it makes of an image of this size; the weights stay as they are."""
         self.eval()
         width = self(torch.zeros(1, COLOUR, *self.size)).shape[1]
         self.train()
@@ -93,7 +93,7 @@ class ForeignEncoder(nn.Module):
 def torchvision_encoder(
     in_shape: Shape, latent: int, model: str = "resnet18", pretrained: bool = False, size: int | None = None
 ) -> ForeignEncoder:
-    """A classifier of torchvision without its last layer.
+    """Return a classifier of torchvision without its last layer.
 
     Args:
         in_shape: (C, H, W) of the images; one channel or three.
@@ -128,7 +128,7 @@ def torchvision_encoder(
 def timm_encoder(
     in_shape: Shape, latent: int, model: str = "resnet18", pretrained: bool = False, size: int | None = None
 ) -> ForeignEncoder:
-    """A network of timm without its classifier; arguments as of ``torchvision_encoder``, ``model`` a name of timm's.
+    """Make a network of timm without its classifier; ``model`` is its name there, see ``torchvision_encoder``.
 
     Raises:
         PipelineError: If timm is not installed, there is no such network, or it does not take such images.
@@ -175,7 +175,7 @@ def load_weights(network: nn.Module) -> None:
 
 
 def _encoder(found: _Found, in_shape: Shape, size: int | None) -> ForeignEncoder:
-    """The encoder for images of a shape, scaled to a size: as asked, or as the weights had it, or not at all."""
+    """Return the encoder for images of a shape, scaled to a size: as asked, or as the weights had it, or not at all."""
     if in_shape[0] not in (GREY, COLOUR):
         raise PipelineError(
             f"pretrain.encoder: {found.model} takes images of 1 or 3 channels, and these have {in_shape[0]}"

@@ -136,7 +136,7 @@ def _load_files(
 
 
 def _listed(path: Path, label: Label, known: list[str], needs_labels: bool) -> _Listed:
-    """Which files a table names, each once, and their labels."""
+    """Return which files a table names, each once, and their labels."""
     table = read_label_table(path, label, needs_labels)
     positions = find_images(table, known)
     rows = rows_by_image(table, positions)

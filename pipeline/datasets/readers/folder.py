@@ -81,5 +81,5 @@ def read_pictures(
 
 
 def _shown(path: Path) -> str:
-    """A path as text that can be written; bytes that are no UTF-8 are written as hexadecimal numbers."""
+    """Return a path as text that can be written; bytes that are no UTF-8 are written as hexadecimal numbers."""
     return path.as_posix().encode(errors="backslashreplace").decode()

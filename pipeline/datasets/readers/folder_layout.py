@@ -83,7 +83,7 @@ def find_layout(base: Path, named: Mapping[str, str | None]) -> Layout:
 
 
 def part_of(name: str) -> str | None:
-    """The part that a folder's name tells of: "train" for seg_train, TrainingSet and Train; None for other names.
+    """Return the part that a folder's name means, such as "train" for seg_train and TrainingSet; None for others.
 
     >>> [part_of(name) for name in ("seg_train", "TestSet", "VAL", "unlabeled", "training", "invalid", "strain")]
     ['train', 'test', 'validation', 'unlabelled', 'train', None, None]
@@ -108,7 +108,7 @@ def _find_named(tree: PictureTree, part: str, name: str) -> PictureTree:
 
 
 def _unwrap(tree: PictureTree, part: str | None) -> PictureTree:
-    """The folder that the classes lie in: this one, or the only one in it, or its ``images`` beside annotations."""
+    """Return the folder that holds the classes: this one, the only one in it, or its ``images`` beside annotations."""
     if tree.files:
         return tree
     folders = tree.folders
@@ -122,7 +122,7 @@ def _unwrap(tree: PictureTree, part: str | None) -> PictureTree:
 
 
 def _find_parts(root: PictureTree, given: Mapping[str, PictureTree]) -> dict[str, PictureTree]:
-    """The folder of each part; that of ``train`` is the root if the classes lie there."""
+    """Return the folder of each part; that of ``train`` is the root if the classes lie there."""
     parts = dict(given)
     if parts.get("train") is root:
         return parts
@@ -178,7 +178,7 @@ def _refuse_unclear(root: PictureTree, parts: Mapping[str, PictureTree]) -> None
 
 
 def _classes_in(parts: Mapping[str, PictureTree], part: str) -> list[PictureTree]:
-    """The class folders of a part; none if there is no such part.
+    """Return the class folders of a part; none if there is no such part.
 
     Raises:
         PipelineError: If the part has pictures without a label, or no folder of pictures.
@@ -200,7 +200,7 @@ def _classes_in(parts: Mapping[str, PictureTree], part: str) -> list[PictureTree
 
 
 def _class_folders(parts: Mapping[str, PictureTree]) -> list[PictureTree]:
-    """The class folders of the training set; none if its pictures have no labels.
+    """Return the class folders of the training set; none if its pictures have no labels.
 
     Raises:
         PipelineError: If there is one alone.
@@ -245,7 +245,7 @@ def _labelled(classes: Sequence[PictureTree]) -> Labelled:
 
 
 def _spelt_alike(layout: Layout) -> Layout:
-    """The same with a test class spelt as in training, if they differ in case alone: Cat and cat."""
+    """Return the folders with test classes spelt as in training, if they differ in case alone: Cat and cat."""
     names = {name for _, name in layout.train}
     spelling = {name.casefold(): name for name in sorted(names)}
     test = [(file, name if name in names else spelling.get(name.casefold(), name)) for file, name in layout.test]

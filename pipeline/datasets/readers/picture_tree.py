@@ -51,11 +51,11 @@ class PictureTree:
             yield from folder.walk()
 
     def all_files(self) -> list[Path]:
-        """The pictures at any depth, in the order of their paths."""
+        """Return the pictures at any depth, in the order of their paths."""
         return sorted(file for folder in self.walk() for file in folder.files)
 
     def all_others(self) -> Counter[str]:
-        """How many files that are not read lie at any depth, by their ending."""
+        """Return how many files that are not read lie at any depth, by their ending."""
         return sum((folder.others for folder in self.walk()), Counter())
 
     def holds_texts_alone(self) -> bool:
@@ -74,7 +74,7 @@ def read_tree(path: Path) -> PictureTree:
 
 
 def show_counts(found: Counter[str]) -> str:
-    """How many there are of each kind, most first, such as "3 .txt, 1 .svg"."""
+    """Return how many there are of each kind, most first, such as "3 .txt, 1 .svg"."""
     return ", ".join(f"{n} {kind or 'without an ending'}" for kind, n in found.most_common(8))
 
 

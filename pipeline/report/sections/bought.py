@@ -132,7 +132,7 @@ def _draw_panel(axes: Axes, budget: BoughtBudget) -> None:
 
 
 def _limits(gain: IntervalRecord) -> tuple[float, float]:
-    """The interval in percentage points; the mean alone where there is none."""
+    """Return the interval in percentage points; the mean alone where there is none."""
     low, high = gain["low"], gain["high"]
     if low is None or high is None:
         return 100 * gain["mean"], 100 * gain["mean"]

@@ -95,7 +95,7 @@ def _limits(limits: Sequence[float]) -> str:
 
 
 def _link(row: SummaryRow) -> str:
-    """Where the row's name leads: to the mode's card, or, for a baseline, to its row among all cells."""
+    """Return where the row's name leads: to the mode's card, or, for a baseline, to its row among all cells."""
     if row["mode"] in MODES:
         return mode_anchor(row["labels"], row["mode"])
     return cell_anchor(row["labels"], row["mode"], 0)

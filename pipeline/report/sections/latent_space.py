@@ -122,7 +122,7 @@ def script_json(data: Any) -> Markup:
 
 @styled
 def _draw(projection: Projection, truth: Counts) -> tuple[Picture, list[list[float]]]:
-    """The picture, and where the points lie in its own units."""
+    """Return the picture, and where the points lie in its own units."""
     drawing = Drawing(figsize=(6.2, 5.4), dpi=_POINTS_AN_INCH, layout="constrained")
     axes = drawing.add_subplot()
     scatter_classes(axes, projection.points, truth)

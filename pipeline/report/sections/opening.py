@@ -86,7 +86,7 @@ def _repetitions(row: SummaryRow) -> str:
 
 
 def _against(comparison: Comparison, best: SummaryRow, rival: SummaryRow) -> str:
-    """How much less the best mode errs than a rival, and whether chance could have done it."""
+    """Return how much less the best mode errs than a rival, and whether chance could have done it."""
     rate = f"{rival['mode']} errs on {percent(rival['e_out']['mean'])} %"
     paired = find_pair(comparison, best["labels"], rival["mode"], best["mode"])
     if paired is None:
@@ -104,7 +104,7 @@ def _against(comparison: Comparison, best: SummaryRow, rival: SummaryRow) -> str
 
 
 def _verdict(paired: PairedRow) -> str:
-    """A difference counts only where interval and test agree; few draws cannot make the test agree."""
+    """Whether interval and test both find a difference; with few draws, the test never does."""
     if not excludes_zero(paired["difference"]):
         return "the data do not separate the two"
     if paired["p_value"] <= SIGNIFICANCE:
@@ -235,7 +235,7 @@ def _series(summary: Sequence[SummaryRow], mode: str, quantity: Quantity) -> tup
 
 
 def _legend_by_column(drawing: Drawing, axes: Axes, columns: Sequence[Sequence[str]], last_line: Sequence[str]) -> None:
-    """A legend with a mode a column, at most four of them side by side, and the baselines below.
+    """Draw a legend with one column for each mode, at most four side by side, and the baselines below.
 
     Matplotlib fills a legend column by column.
     """

@@ -100,7 +100,7 @@ def _losses(losses: dict[str, list[float]]) -> Picture:
 
 
 def _reconstruct(config: Experiment, train: ImageData) -> dict[str, Floats]:
-    """An image of each class, held out of pretraining if some are: as it is, corrupted, and reconstructed from that."""
+    """Draw an image of each class, if possible a held-out one: as it is, corrupted, and reconstructed from that."""
     import torch
 
     from pipeline.models.inputs import as_input
@@ -135,7 +135,7 @@ class Manifold:
 
 
 def _generated(config: Experiment, shape: tuple[int, int, int]) -> list[Block]:
-    """Images of latents that no image was encoded to: drawn from the prior, and all over the plane."""
+    """Return images of latents that no image was encoded to: drawn from the prior, and all over the plane."""
     blocks: list[Block] = []
     if find_method(config.pretrain.method).has_prior:
         alt = f"{SAMPLED} images that the decoder makes of latents drawn from the prior."
@@ -148,7 +148,7 @@ def _generated(config: Experiment, shape: tuple[int, int, int]) -> list[Block]:
 
 
 def _draw_samples(config: Experiment, shape: tuple[int, int, int]) -> Atlas:
-    """Images of latents drawn from the prior."""
+    """Return images of latents drawn from the prior."""
     import torch
 
     from pipeline.models import generation

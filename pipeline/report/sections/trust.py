@@ -99,7 +99,7 @@ def _table(evidence: Evidence, firsts: Sequence[_First]) -> Table:
 
 
 def _off_by(draws: Sequence[MeasuredCell]) -> tuple[str, str]:
-    """The calibration error over the draws, before the temperature is applied and after."""
+    """Return the calibration error over the draws, before the temperature is applied and after."""
     before = mean_interval([cell.calibration_error["before"] for cell in draws])
     after = mean_interval([cell.calibration_error["after"] for cell in draws])
     return with_half_width(interval_record(before)), with_half_width(interval_record(after))
@@ -124,7 +124,7 @@ def _kept(answers: CellAnswers, max_error: float) -> str:
 
 @styled
 def _reliability(firsts: Sequence[_First]) -> Picture:
-    """The share of right answers against the probability they were given with; hollow before the temperature."""
+    """Return the share of right answers against the probability they were given with; hollow before the temperature."""
     drawing = Drawing(figsize=(4.4, 3.8), layout="constrained")
     axes = drawing.add_subplot()
     axes.plot([0, 100], [0, 100], color=GREY, linewidth=0.8)
@@ -150,7 +150,7 @@ def _percentages(answers: Answers) -> tuple[Floats, Floats]:
 
 @styled
 def _risk(firsts: Sequence[_First]) -> Picture:
-    """The error among the images that the classifier decides, against their share."""
+    """Return the error among the images that the classifier decides, against their share."""
     drawing = Drawing(figsize=(4.4, 3.8), layout="constrained")
     axes = drawing.add_subplot()
     said = []

@@ -94,7 +94,7 @@ def _table(worths: Sequence[_Worth], budgets: Sequence[int], level: float) -> Ta
 
 
 def _in_words(labels: float, budgets: Sequence[int]) -> str:
-    """A number of labels, or on which side of the measured budgets it lies."""
+    """Return a number of labels, or on which side of the measured budgets it lies."""
     if labels == 0:
         return f"under {min(budgets)}"
     return f"over {max(budgets)}" if math.isinf(labels) else f"{labels:.0f}"
