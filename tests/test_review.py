@@ -12,9 +12,10 @@ import torch
 from sklearn.datasets import load_digits
 
 from pipeline.artefacts.suspects import find_suspects
+from pipeline.config import DataConfig
 from pipeline.datasets.arrays import from_arrays
 from pipeline.datasets.image_data import ImageData
-from pipeline.datasets.loading import bind, load_with
+from pipeline.datasets.loading import bind, load, load_with
 from pipeline.datasets.streamed import Storage
 from pipeline.errors import PipelineError
 from pipeline.evaluation.label_errors import find_doubts
@@ -101,6 +102,23 @@ def test_a_label_is_judged_by_images_of_other_groups() -> None:
     embeddings[1], groups[1] = embeddings[3] * 1.5, 3
     labels[[1, 3]] = 0
     assert {doubt.place for doubt in find_doubts(embeddings, labels, groups).found} == {1, 3}
+
+
+def test_streamed_images_are_reviewed_as_those_in_memory(tmp_path: Path) -> None:
+    images = RNG.integers(0, 256, (90, 16, 16), dtype=np.uint8)
+    labels = np.arange(90) % 2
+    images[5], labels[5] = images[2], 1
+    images[9] = images[4] // 2 + 40
+    for prefix, part in {"": slice(80), "test_": slice(80, None)}.items():
+        np.save(tmp_path / f"{prefix}images.npy", images[part])
+        np.save(tmp_path / f"{prefix}labels.npy", labels[part])
+    embeddings = torch.from_numpy(RNG.normal(size=(80, 4)) + labels[:80, None] * 8).float()
+    args = {"path": str(tmp_path)}
+    streamed = load(DataConfig("numpy", str(tmp_path / "raw"), args, "always"))
+    assert streamed.train.is_streamed
+    found = find_suspects(streamed, embeddings)
+    assert found == find_suspects(load(DataConfig("numpy", str(tmp_path / "raw"), args, "never")), embeddings)
+    assert [each.copy is not None for each in found.found[:2]] == [True, True]
 
 
 def test_copies_with_different_labels_come_first() -> None:

@@ -96,14 +96,17 @@ def _given(dataset: Dataset) -> Integers:
 
 def _copies(train: ImageData, labelled: Integers, given: Integers) -> list[tuple[int, int]]:
     """Return pairs of training images with labels that are the same image, or nearly."""
+    import torch
+
     from pipeline.datasets.checksums import content_hashes
     from pipeline.datasets.near_copies import find_near_copies_within
 
     unused = np.flatnonzero((given >= 0) & (train.labels.numpy() < 0))  # they equal one whose label is used
-    firsts = dict(zip(content_hashes(train.images[labelled]).tolist(), labelled.tolist(), strict=True))
-    hashes = content_hashes(train.images[unused]).tolist()
+    used = train[torch.from_numpy(labelled)].images
+    firsts = dict(zip(content_hashes(used).tolist(), labelled.tolist(), strict=True))
+    hashes = content_hashes(train[torch.from_numpy(unused)].images).tolist()
     exact = [(image, firsts[digest]) for image, digest in zip(unused.tolist(), hashes, strict=True)]
-    near = find_near_copies_within(train.images[labelled], LOOKED_AT).pairs
+    near = find_near_copies_within(used, LOOKED_AT).pairs
     return exact + [(int(labelled[one]), int(labelled[other])) for one, other in near]
 
 

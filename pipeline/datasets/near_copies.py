@@ -83,8 +83,8 @@ def _find(train: Images, test: Images, most: int, is_same: bool) -> NearCopies:
     chosen = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))[:most].sort().values
     if not len(chosen) or len(train) < min(STANDS_OUT) or min(test.shape[2:]) < LEAST_SIDE:
         return NearCopies(0, [])
-    images = test[chosen]
-    queries = torch.cat([_describe(images), _describe(images.flip(3))])
+    pieces = [test[part] for part in torch.split(chosen, CHUNK)]
+    queries = torch.cat([_describe(images) for images in pieces] + [_describe(images.flip(3)) for images in pieces])
     likeness, nearest = _nearest(queries, train, chosen.repeat(2) if is_same else None)
     rows = (likeness > LEAST).nonzero().flatten()
     rows = rows[_stand_out(queries[rows], 1 - likeness[rows], train)]
