@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -96,3 +97,15 @@ def test_without_labels_more_than_there_are_and_a_second_round_are_refused(
     )
     assert tiny("suggest", *data, "--round=2") != 0
     assert "round: 2 goes on from labels, and no image has one" in capsys.readouterr().err
+
+
+def test_an_image_that_nobody_can_tell_is_not_asked_about_again(tiny: Run, runs: Path, tmp_path: Path) -> None:
+    data = nameless(tmp_path)
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,label\n" + "".join(f"{n},{CLASSES[n] if n % 2 else ''}\n" for n in range(290)))
+    assert tiny("suggest", *data, f"--data.labels={labels}", "--round=2", "--labels=11") == 2
+    assert tiny("suggest", *data, f"--data.labels={labels}", "--round=2", "--labels=10") == 0
+    assert {int(row["id"]) for row in table(runs)} == set(range(290, 300))
+    [page] = runs.glob("tiny/suggest-*/label.html")
+    kept = json.loads(page.read_text().split('id="data">')[1].split("</script>")[0])["kept"]
+    assert dict(kept) == {str(n): str(CLASSES[n]) if n % 2 else "" for n in range(290)}

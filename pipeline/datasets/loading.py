@@ -33,7 +33,7 @@ from pipeline.datasets.copies import find_copies
 from pipeline.datasets.files import existing_file
 from pipeline.datasets.grouping import Groups, group
 from pipeline.datasets.image_data import Dataset, GivenLabels, ImageData, Parts
-from pipeline.datasets.relabelling import name_rows, relabel
+from pipeline.datasets.relabelling import left_open, name_rows, relabel
 from pipeline.datasets.streamed import Storage
 from pipeline.errors import PipelineError
 
@@ -173,13 +173,20 @@ def load_with(loader: Loader) -> Dataset:
 def load_labels(config: DataConfig) -> dict[str, str]:
     """Load the class of each labelled training image, by the image's name, before any test set is held out of them.
 
+    Returns:
+        The names of the classes; "" for an image that ``data.labels`` names without a label, because a person could not
+        tell.
+
     Raises:
         PipelineError: If the data set or its labels cannot be read.
     """
     parts = _read(find_loader(config))
     train = parts if isinstance(parts, ImageData) else parts[0]
     pairs = zip(train.names or (), train.labels.tolist(), strict=True)
-    return {name: train.class_names[code] for name, code in pairs if code >= 0}
+    labels = {name: train.class_names[code] for name, code in pairs if code >= 0}
+    if config.labels:
+        labels |= dict.fromkeys(left_open(parts, existing_file(config.labels, "data.labels")), "")
+    return labels
 
 
 def _read(loader: Loader) -> Parts:

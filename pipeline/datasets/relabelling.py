@@ -61,6 +61,20 @@ def relabel(parts: Parts, path: Path) -> Parts:
     return train, replace(test, labels=torch.from_numpy(labels[len(train) :]), class_names=classes)
 
 
+def left_open(parts: Parts, path: Path) -> list[str]:
+    """List the images that a labels file names without a label: a person has seen them, and could not tell.
+
+    Args:
+        parts: The training images and, if there is an official test set, the test images; all have names.
+        path: A table of labels that ``relabel`` takes for these images.
+    """
+    table = read_label_table(path)
+    known = [name for part in ([parts] if isinstance(parts, ImageData) else parts) for name in part.names or ()]
+    rows = rows_by_image(table, find_images(table, known))
+    assert table.labels is not None
+    return [known[position] for position, row in rows.items() if str(table.labels[row]) in ("-1", "")]
+
+
 def _classes(table: LabelTable, given: list[str], source: tuple[str, ...], is_fixed: bool) -> tuple[str, ...]:
     """Return the classes: those of the data set that are used, in its order, or else those of the table.
 

@@ -50,8 +50,9 @@ class LabelRequest:
         items: The images, each name once.
         may_add_classes: Whether the person may name further classes; not where the classes of an official test set are
             all that there can be.
-        kept: Labels that other images have already, by name: ``data.labels`` stands in place of all labels of a source,
-            so they go into the new file as they are. Those of images on the page are passed over.
+        kept: Labels that other images have already, by name, "" for one that a person could not tell: ``data.labels``
+            stands in place of all labels of a source, so they go into the new file as they are. Those of images on the
+            page are passed over.
     """
 
     title: str

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from pipeline.artefacts import data_card, data_source, encoder
 from pipeline.config import Experiment
+from pipeline.datasets import loading
 from pipeline.datasets.text_table import guarded
 from pipeline.errors import PipelineError
 from pipeline.store import disk
@@ -119,7 +120,8 @@ def _make(config: Experiment, dataset: Dataset, count: int, folder: Path) -> Out
     if items:
         title = f"{len(items)} labels of {config.name} to review"
         classes, may_add = dataset.train.class_names, dataset.held_out
-        write_page(folder, LabelRequest(title, classes, items, ADVICE, may_add, labels_so_far(dataset)))
+        kept = loading.load_labels(config.data) if config.data.labels else labels_so_far(dataset)
+        write_page(folder, LabelRequest(title, classes, items, ADVICE, may_add, kept))
     return {
         "labels": suspects.labels,
         "judged": suspects.judged,

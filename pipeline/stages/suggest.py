@@ -73,13 +73,16 @@ class _Known:
     """The labels that there are.
 
     Attributes:
-        labels: The class of each labelled image by the image's name, those of test images that were held out included.
+        labels: The class of each labelled image by the image's name, those of test images that were held out included;
+            "" for an image that a person could not tell.
+        open: Indices of the training images that a person could not tell, which are not asked about again, shape (m,).
         index: Indices of the training images among them, shape (n,).
         classes: Names of the classes, in their order.
         codes: The number of the class of each image at ``index``, shape (n,).
     """
 
     labels: dict[str, str]
+    open: Indices
     index: Indices
     classes: tuple[str, ...]
     codes: Indices
@@ -134,21 +137,22 @@ def _known(config: Experiment, dataset: Dataset, request: _Request) -> _Known:
 
     train = dataset.train
     labels = loading.load_labels(config.data) if config.data.labels else labels_so_far(dataset)
-    index = np.array([place for place, name in enumerate(train.names or ()) if name in labels], dtype=np.int64)
+    names = train.names or ()
+    index = np.array([place for place, name in enumerate(names) if labels.get(name)], dtype=np.int64)
+    unknown = np.array([place for place, name in enumerate(names) if labels.get(name) == ""], dtype=np.int64)
     if request.round == 1 and len(index) == len(train):
         print("suggest: every image has a label already; they are chosen from as if none had")
         labels, index = {}, index[:0]
-    left = len(train) - len(index)
+    left = len(train) - len(index) - len(unknown)
     require(request.labels <= left, "labels", request.labels, f"at most {left}, the number of images without a label")
     if request.round > 1 and not len(index):
         raise PipelineError(
             f"round: {request.round} goes on from labels, and no image has one; name those of the round before as "
             "data.labels"
         )
-    names = train.names or ()
-    classes = tuple(dict.fromkeys([*train.class_names, *sorted(set(labels.values()))]))
+    classes = tuple(dict.fromkeys([*train.class_names, *sorted({*labels.values()} - {""})]))
     codes = np.array([classes.index(labels[names[place]]) for place in index], dtype=np.int64)
-    return _Known(labels, index, classes, codes)
+    return _Known(labels, unknown, index, classes, codes)
 
 
 def _artefact(config: Experiment, dataset: Dataset, known: _Known, request: _Request) -> Artefact[Outcome]:
@@ -182,7 +186,8 @@ def _make(config: Experiment, dataset: Dataset, known: _Known, request: _Request
     with threads(config.runtime.threads):
         embeddings = encoder.load(config).embeddings
         generator = np.random.default_rng([request.seed, request.round])
-        pool = Pool(embeddings.numpy(), known.index, request.labels, generator, probabilities)
+        asked = np.union1d(known.index, known.open)
+        pool = Pool(embeddings.numpy(), asked, request.labels, generator, probabilities)
         choice = choosing.choose(request.strategy, pool)
         proposals = [""] * request.labels
         if probabilities is not None:
@@ -192,7 +197,7 @@ def _make(config: Experiment, dataset: Dataset, known: _Known, request: _Request
     title = f"{len(items)} images of {config.name} to label"
     write_page(folder, LabelRequest(title, known.classes, items, ADVICE, dataset.held_out, known.labels))
     labelled = len(known.index)
-    return {"images": len(dataset.train) - labelled, "labelled": labelled, "suggested": len(items)}
+    return {"images": len(dataset.train) - len(asked), "labelled": labelled, "suggested": len(items)}
 
 
 def _spread(config: Experiment, known: _Known) -> Floats:
