@@ -18,6 +18,7 @@ TOPICS = {
     "overhead": "the Trainer beside a bare loop of PyTorch",
     "recipe": "ours beside the usual Lightning recipe with torchvision and a DataLoader",
     "pythae_vae": "our VAE beside pythae's (pip install pythae)",
+    "time_to_quality": "trainings of a VAE to a given ELBO: ours, pythae, Lightning + torchvision",
     "steps": "corruption and precision of the default pretraining",
     "heads": "embedding; heads that are fitted to convergence beside scikit-learn's",
     "compilation": "torch.compile beside none",
@@ -54,16 +55,12 @@ def keep(target: Path, row: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Return a line a comparison under the two sides, their ratio, its spread and its goal."""
-    lines = [f"{'ours':>12} {'other':>12} {'ratio':>7}  {'least to greatest':<17}  {'goal':>5}"]
+    """Return a table in Markdown: a line a comparison, with both sides, their ratio, its spread and its goal."""
+    lines = ["| what is compared | ours | other | ratio (least to greatest) | goal |", "|---|---:|---:|---:|---:|"]
     for row in rows:
         low, high = row["spread"]
-        goal = f"{row['goal']:>5}" if row["goal"] else ""
-        spread = f"{low:.2f} to {high:.2f}"
-        lines.append(
-            f"{row['ours']:>12,.2f} {row['other']:>12,.2f} {row['ratio']:>7.2f}  {spread:<17}  {goal}".rstrip()
-        )
-        lines.append(f"    {row['what']}")
+        ratio = f"{row['ratio']:.2f} ({low:.2f} to {high:.2f})"
+        lines.append(f"| {row['what']} | {row['ours']:,.2f} | {row['other']:,.2f} | {ratio} | {row['goal'] or ''} |")
     return "\n".join(lines)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from benchmarks.sides import Comparison
 from benchmarks.subjects import DEFAULT, mlp_vae, train, training_images
 from pipeline.config import PretrainConfig
+from pipeline.models.pretraining import Pretraining
 
 IMAGES = 25_600  # a hundred whole batches: a rest of another size would be compiled anew
 
@@ -44,7 +45,7 @@ def _epoch_ends(config: PretrainConfig, compiled: bool, epochs: int) -> list[flo
     """When the training began and when each epoch ended."""
     moments = [time.perf_counter()]
 
-    def note() -> dict[str, float]:
+    def note(model: Pretraining) -> dict[str, float]:
         moments.append(time.perf_counter())
         return {}
 

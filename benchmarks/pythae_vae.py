@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import io
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -35,14 +35,14 @@ def comparisons() -> Iterator[Comparison]:
         yield Comparison(
             f"VAE {name}, float32: ours, pythae (images/s)",
             functools.partial(_rate, _train_ours, config),
-            functools.partial(_rate, _train_pythae, config),
+            functools.partial(_rate, train_pythae, config),
             goal=2,
         )
     longer = dataclasses.replace(classic, epochs=10)
     yield Comparison(
         "VAE 784-400-20, 10 epochs: ours, pythae (negative ELBO of the test images, nats: less is better)",
         functools.partial(_negative_elbo, _train_ours, longer),
-        functools.partial(_negative_elbo, _train_pythae, longer),
+        functools.partial(_negative_elbo, train_pythae, longer),
         timed=False,
     )
 
@@ -61,13 +61,11 @@ def _train_ours(config: PretrainConfig) -> VAE:
     return model
 
 
-def _train_pythae(config: PretrainConfig) -> VAE:
-    """Return the same networks with the same random start, trained by pythae."""
+def new_pair(config: PretrainConfig) -> tuple[VAE, Any]:
+    """Return our model with random weights, and pythae's model of the same networks, which trains them."""
     from pythae import models as pythae_models
-    from pythae.data.datasets import BaseDataset
     from pythae.models.base.base_utils import ModelOutput
     from pythae.models.nn import BaseDecoder, BaseEncoder
-    from pythae.trainers import BaseTrainer, BaseTrainerConfig
 
     model: VAE = new_model(config)
 
@@ -93,6 +91,21 @@ def _train_pythae(config: PretrainConfig) -> VAE:
         Encoder(),
         Decoder(),
     )
+    return model, theirs
+
+
+def train_pythae(config: PretrainConfig, callbacks: Sequence[Any] = (), pair: tuple[VAE, Any] | None = None) -> VAE:
+    """Let pythae train the networks, as it does in its examples: Adam at a constant 1e-3.
+
+    Args:
+        config: Layers, epochs, size of batches and seed.
+        callbacks: Callbacks of pythae.
+        pair: From ``new_pair``; None makes it.
+    """
+    from pythae.data.datasets import BaseDataset
+    from pythae.trainers import BaseTrainer, BaseTrainerConfig
+
+    model, theirs = pair or new_pair(config)
     pixels = training_images().float() / 255
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
         trainer = BaseTrainer(
@@ -107,6 +120,7 @@ def _train_pythae(config: PretrainConfig) -> VAE:
                 seed=config.seed,
                 no_cuda=True,
             ),
+            callbacks=list(callbacks),
         )
         trainer.train()
     return model.eval()

@@ -71,14 +71,14 @@ def train(
     images: Tensor,
     precision: Any = "32",
     compiled: bool = False,
-    measure: Callable[[], dict[str, float]] = dict,
+    measure: Callable[[Pretraining], dict[str, float]] = lambda model: {},
 ) -> Pretraining:
     """Pretrain as the pipeline does, without holding images out."""
     model: Pretraining = new_model(config)
     labels, index = torch.full((len(images),), -1), torch.arange(len(images))
     data = InMemoryData(images, labels, index, config.batch_size, config.seed)
     runtime = RuntimeConfig(precision=precision, progress=False, compile=compiled)
-    fit(model, data, runtime, Rounds(config.epochs), measure)
+    fit(model, data, runtime, Rounds(config.epochs), lambda: measure(model))
     return model.eval()
 
 

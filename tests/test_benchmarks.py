@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as bench
+from benchmarks import time_to_quality
 from benchmarks.growth import exponent
 from benchmarks.sides import Comparison, alternate
 from benchmarks.subjects import DEFAULT, train, train_bare
@@ -41,6 +42,16 @@ def test_rows_that_are_not_measured_anew_are_kept(tmp_path: Path, monkeypatch: p
         comparison = Comparison(what, lambda ours=ours: ours, lambda: 1.0, timed=False)  # type: ignore[misc]
         bench.keep(target, alternate(comparison, 1))
     assert [(row["what"], row["ours"]) for row in json.loads(target.read_text())] == [("a", 3.0), ("b", 2.0)]
+
+
+def test_the_clock_to_a_quality_stands_still_while_it_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, found = iter([100.0, 110.0, 150.0, 155.0, 200.0]), iter([120.0, 104.0])
+    monkeypatch.setattr("benchmarks.time_to_quality.time.perf_counter", lambda: next(now))
+    monkeypatch.setattr(time_to_quality, "negative_elbo", lambda model: next(found))
+    clock, model = time_to_quality.Clock(), torch.nn.Identity()
+    assert not clock.measure(model)  # type: ignore[arg-type]
+    assert clock.measure(model)  # type: ignore[arg-type]
+    assert clock.reached == 15  # of the 55 until then, 40 were measuring
 
 
 @pytest.mark.slow

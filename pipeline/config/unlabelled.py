@@ -16,7 +16,7 @@ class GraphConfig:
     Attributes:
         neighbours: Number of nearest neighbours, by the distance of embeddings, that each image is joined with.
         search: exact computes the distances between all images, in a time that grows with the square of their number;
-            approximate finds at least 99 % of the neighbours in far less (extra [large]); auto is exact up to 100,000
+            approximate finds at least 99.5 % of the neighbours in far less (extra [large]); auto is exact up to 100,000
             images, and approximate beyond.
         alpha: Share of its scores that an image takes from its neighbours, the rest from its own label if it has one;
             the nearer to 1, the farther labels reach (Zhou et al. 2004).
