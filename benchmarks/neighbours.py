@@ -136,6 +136,7 @@ def read(source: Path) -> Floats:
 
 def extrapolated(points: list[Point]) -> dict[str, float]:
     """Return the seconds at 10^7 images by a power law, with its exponents, and the memory by a line."""
+    points = sorted(points, key=lambda p: p.images)
     sizes = [p.images for p in points]
     each, constant = np.polyfit(sizes, [p.peak_mib for p in points], 1)
     far = {"peak_mib": float(each * FAR + constant)}
