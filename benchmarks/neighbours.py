@@ -45,7 +45,7 @@ FAR = 10_000_000
 
 @dataclass(frozen=True)
 class Point:
-    """What one size took: wall and processor seconds of the search, of the graph's weights and of one spreading."""
+    """The measurements of one size: wall and processor seconds of the search, wall seconds of the rest."""
 
     images: int
     search: float
