@@ -56,7 +56,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TaskResult:
     """The outcome of a task.
 
     Attributes:
@@ -119,12 +119,12 @@ def check(config: Experiment) -> None:
             pass
 
 
-def _attempt(task: Task, home: Path, folder: Path) -> Outcome:
+def _attempt(task: Task, home: Path, folder: Path) -> TaskResult:
     """Do one task in a worker, from where the command was given."""
     if task.subtasks:
         _failure(task, home, folder)  # what it leaves undone, its parts do
     failures = [_failure(subtask, home, folder) for subtask in task.counted]
-    return Outcome(len(failures), tuple(failure for failure in failures if failure is not None))
+    return TaskResult(len(failures), tuple(failure for failure in failures if failure is not None))
 
 
 def _failure(task: Task, home: Path, folder: Path) -> str | None:
@@ -149,7 +149,7 @@ def _folders(config: Experiment) -> tuple[Path, Path]:
 # --- processes of this machine --------------------------------------------------------------------------------
 
 
-def _on_processes(config: Experiment, tasks: Sequence[Task]) -> Iterator[Outcome]:
+def _on_processes(config: Experiment, tasks: Sequence[Task]) -> Iterator[TaskResult]:
     from joblib import Parallel, delayed
 
     parallel = Parallel(n_jobs=config.grid.jobs or -1, return_as="generator_unordered")
@@ -181,10 +181,10 @@ class Cluster(NamedTuple):
 
     submit: Callable[..., Any]
     wait: Callable[[list[Any]], Iterable[Any]]
-    result: Callable[[Any], Outcome]
+    result: Callable[[Any], TaskResult]
 
 
-def _on_cluster(config: Experiment, tasks: Sequence[Task]) -> Iterator[Outcome]:
+def _on_cluster(config: Experiment, tasks: Sequence[Task]) -> Iterator[TaskResult]:
     _require_extra(config)
     folders, queue = _folders(config), iter(tasks)
     with _CLUSTERS[config.runtime.backend](config) as cluster:
@@ -197,7 +197,9 @@ def _on_cluster(config: Experiment, tasks: Sequence[Task]) -> Iterator[Outcome]:
                     outcome = cluster.result(future)
                 except Exception as error:  # workers died of this task, again and again
                     said = f"{type(error).__name__}: {str(error).strip()}"
-                    outcome = Outcome(len(task.counted), tuple(f"{subtask.name}: {said}" for subtask in task.counted))
+                    outcome = TaskResult(
+                        len(task.counted), tuple(f"{subtask.name}: {said}" for subtask in task.counted)
+                    )
                 yield outcome
 
 
@@ -258,7 +260,7 @@ def _ray(config: Experiment) -> Iterator[Cluster]:
         ray.shutdown()
 
 
-def _call(function: Callable[..., Outcome], *arguments: Any) -> Outcome:
+def _call(function: Callable[..., TaskResult], *arguments: Any) -> TaskResult:
     return function(*arguments)
 
 

@@ -84,7 +84,7 @@ def test_an_installed_package_is_held_against_what_it_was_installed_with(
 def test_a_check_that_dies_does_not_take_the_others_with_it(
     tiny: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def die(config: object) -> doctor.Finding:
+    def die(config: object) -> doctor.CheckResult:
         raise ImportError("libcudart.so.13: cannot open shared object file")
 
     monkeypatch.setitem(doctor.CHECKS, "torchvision", die)

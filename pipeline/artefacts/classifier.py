@@ -33,7 +33,7 @@ OPTIONS: dict[str, tuple[Any, Any, str]] = {
 
 
 @dataclass(frozen=True)
-class Choice:
+class ClassifierChoice:
     """The options by which a user names a classifier, or chooses one among the cells of the experiment.
 
     Attributes:
@@ -58,7 +58,7 @@ class Choice:
         return self.mode in (None, cell.mode) and self.labels in (None, cell.labels) and self.seed in (None, cell.seed)
 
 
-def find(config: Experiment, choice: Choice) -> Path:
+def find(config: Experiment, choice: ClassifierChoice) -> Path:
     """Return the folder of the classifier that the user has named or chosen.
 
     Raises:
@@ -73,7 +73,7 @@ def find(config: Experiment, choice: Choice) -> Path:
     return Cell(config, choice.mode, choice.labels, choice.seed).artefact().check()
 
 
-def _best(config: Experiment, choice: Choice) -> Path:
+def _best(config: Experiment, choice: ClassifierChoice) -> Path:
     """Return the folder of the best cell, by validation, among those of the largest budget that fit.
 
     Validation errors of different budgets are counted on different numbers of images, and cannot be compared.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pipeline.config import JsonObject
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +39,7 @@ class Brightness:
     constant: int
 
     @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> Brightness:
+    def from_dict(cls, content: JsonObject) -> Brightness:
         """Make a brightness from JSON: the inverse of ``as_dict``.
 
         Raises:
@@ -46,7 +48,7 @@ class Brightness:
         low, high, mean, spread = (float(content[name]) for name in ("low", "high", "mean", "spread"))
         return cls(low, high, mean, spread, int(content["constant"]))
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """Plain JSON, which ``from_dict`` reads."""
         return asdict(self)
 

@@ -6,8 +6,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
+from pipeline.config import JsonObject
 from pipeline.datasets.brightness import compare_brightness, measure
 from pipeline.datasets.image_data import Dataset
 from pipeline.datasets.scale import BYTES, DIM, GIVE_WHITE, Scale, Values
@@ -61,9 +62,9 @@ class Facts(TypedDict):
     sha256: str
     images_sha256: str
     shape: list[int]
-    scale: dict[str, Any]
-    decoding: dict[str, Any] | None
-    brightness: dict[str, Any]
+    scale: JsonObject
+    decoding: JsonObject | None
+    brightness: JsonObject
     range: list[float]
     mean: float
     classes: list[str]

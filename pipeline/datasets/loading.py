@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import plugins
-from pipeline.config import DataConfig
+from pipeline.config import DataConfig, JsonObject
 from pipeline.datasets.arrays import as_image_data
 from pipeline.datasets.copies import find_copies
 from pipeline.datasets.files import existing_file
@@ -76,7 +76,7 @@ class Loader:
 
     name: str
     function: Callable[..., Any]
-    arguments: dict[str, Any]
+    arguments: JsonObject
     storage: Storage
     white: float | None = None
     labels: str = ""
@@ -117,7 +117,7 @@ def find_loader(config: DataConfig) -> Loader:
     return replace(loader, labels=config.labels, groups=config.groups)
 
 
-def bind(name: str, function: Any, storage: Storage, args: dict[str, Any]) -> Loader:
+def bind(name: str, function: Any, storage: Storage, args: JsonObject) -> Loader:
     """Make a loader of a function, which gets ``root`` and ``storage`` if it has parameters of these names.
 
     An argument ``white`` that the function does not take says which value is white in the arrays that it returns.
@@ -129,7 +129,7 @@ def bind(name: str, function: Any, storage: Storage, args: dict[str, Any]) -> Lo
         raise PipelineError(f"data.dataset: {name!r} is a {type(function).__name__}; expected a function")
     signature = inspect.signature(function)
     ours = {"root": storage.root, "storage": storage}
-    arguments: dict[str, Any] = {n: value for n, value in ours.items() if n in signature.parameters} | args
+    arguments: JsonObject = {n: value for n, value in ours.items() if n in signature.parameters} | args
     white = None if "white" in signature.parameters else arguments.pop("white", None)
     try:
         signature.bind(**arguments)

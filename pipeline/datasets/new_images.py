@@ -59,7 +59,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Images:
+class NewImages:
     """Images that are read one batch at a time.
 
     Attributes:
@@ -76,7 +76,7 @@ class Images:
     notes: list[str]
 
 
-def open_images(path: Path, reading: Reading) -> Images:
+def open_images(path: Path, reading: Reading) -> NewImages:
     """Find the images at a path and check that a classifier can take them.
 
     Args:
@@ -105,7 +105,7 @@ def open_images(path: Path, reading: Reading) -> Images:
 # --- pictures -------------------------------------------------------------------------------------------------
 
 
-def _open_folder(path: Path, reading: Reading) -> Images:
+def _open_folder(path: Path, reading: Reading) -> NewImages:
     tree = read_tree(path)
     files, others = tree.all_files(), tree.all_others()
     if not files:
@@ -116,7 +116,7 @@ def _open_folder(path: Path, reading: Reading) -> Images:
     return _open_pictures(files, names, reading, notes if others else [])
 
 
-def _open_pictures(files: list[Path], names: list[str], reading: Reading, notes: list[str]) -> Images:
+def _open_pictures(files: list[Path], names: list[str], reading: Reading, notes: list[str]) -> NewImages:
     from PIL import Image
 
     foreign = [name for name in names if not name.isprintable()]  # neither printable nor UTF-8
@@ -153,7 +153,7 @@ def _open_pictures(files: list[Path], names: list[str], reading: Reading, notes:
             )
         return torch.from_numpy(scale.to_bytes(pixels))
 
-    return Images("file", names, read, notes)
+    return NewImages("file", names, read, notes)
 
 
 def _find_decoding(reading: Reading) -> tuple[Decoding, Scale]:
@@ -167,9 +167,9 @@ def _find_decoding(reading: Reading) -> tuple[Decoding, Scale]:
 # --- arrays ---------------------------------------------------------------------------------------------------
 
 
-def _open_array(path: Path, array: Any, reading: Reading) -> Images:
+def _open_array(path: Path, array: Any, reading: Reading) -> NewImages:
     images = find_layout(f"images: {path}", array, reading.shape)
-    return Images("index", range(len(images)), *_reader(images, reading))
+    return NewImages("index", range(len(images)), *_reader(images, reading))
 
 
 def _reader(images: ArrayImages, reading: Reading) -> tuple[Callable[[int, int], torch.Tensor], list[str]]:
@@ -209,7 +209,7 @@ def _load_idx(path: Path) -> Array:
 # --- CSV ------------------------------------------------------------------------------------------------------
 
 
-def _open_table(path: Path, reading: Reading) -> Images:
+def _open_table(path: Path, reading: Reading) -> NewImages:
     if names_files(path, None):
         return _open_listed(path, reading)
     rows = read_pixel_rows(path, None, math.prod(reading.shape), needs_labels=False)
@@ -217,10 +217,10 @@ def _open_table(path: Path, reading: Reading) -> Images:
     read, notes = _reader(images, reading)
     if rows.labels is not None:
         notes.append(f"the labels in {path} are not used")
-    return Images("index", rows.names, read, [*rows.notes, *notes])
+    return NewImages("index", rows.names, read, [*rows.notes, *notes])
 
 
-def _open_listed(path: Path, reading: Reading) -> Images:
+def _open_listed(path: Path, reading: Reading) -> NewImages:
     """Open the pictures that a table names."""
     files = read_tree(path.parent).all_files()
     known = [file.relative_to(path.parent).as_posix() for file in files]

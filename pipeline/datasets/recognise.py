@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from pipeline.config import DataConfig
+from pipeline.config import DataConfig, JsonObject
 from pipeline.datasets.files import existing
 from pipeline.datasets.loading import BUILT_IN
 from pipeline.errors import PipelineError
@@ -38,7 +37,7 @@ def recognise(shown: str) -> DataConfig:
         return DataConfig(shown)
     found = existing(shown, "path")
     name = _reader_of_folder(found) if found.is_dir() else _reader_of_file(found)
-    arguments: dict[str, Any] = {"path": shown}
+    arguments: JsonObject = {"path": shown}
     if name == "folder":
         arguments |= _size(found)
     if name == "numpy":

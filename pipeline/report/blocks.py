@@ -63,7 +63,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Gallery:
+class PictureRow:
     """Pictures without captions, side by side; the HTML page alone shows them."""
 
     kind: ClassVar = "gallery"
@@ -138,7 +138,7 @@ class Folded:
     blocks: Sequence[Block]
 
 
-Block = Text | Heading | Bullets | Terms | Code | Figure | Gallery | Table | Custom | Beside | Folded
+Block = Text | Heading | Bullets | Terms | Code | Figure | PictureRow | Table | Custom | Beside | Folded
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.artefacts import data_card
-from pipeline.config import Experiment
+from pipeline.config import Experiment, JsonObject
 from pipeline.datasets import loading
 from pipeline.datasets.facts import scale_text
 from pipeline.errors import PipelineError
@@ -47,7 +47,7 @@ def run(config: Experiment) -> Path:
     return folder
 
 
-def _make(config: Experiment, card: Card, folder: Path) -> dict[str, Any]:
+def _make(config: Experiment, card: Card, folder: Path) -> JsonObject:
     from pipeline.models.inputs import as_input
     from pipeline.report.contact_sheet import write_contact_sheet
 

@@ -31,7 +31,7 @@ class UnhealthyError(PipelineError):
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """The outcome of a check.
 
     Attributes:
@@ -62,19 +62,19 @@ def run(config: Experiment) -> Path:
     return config.folder
 
 
-def _attempt(check: Callable[[Experiment], Finding], config: Experiment) -> Finding:
+def _attempt(check: Callable[[Experiment], CheckResult], config: Experiment) -> CheckResult:
     try:
         return check(config)
     except PipelineError as error:
-        return Finding("cannot be used", str(error))
+        return CheckResult("cannot be used", str(error))
     except Exception as error:  # whatever a broken installation raises; the other checks go on
-        return Finding(f"{type(error).__name__}: {error}", extras.reinstall())
+        return CheckResult(f"{type(error).__name__}: {error}", extras.reinstall())
 
 
 # --- the checks -----------------------------------------------------------------------------------------------
 
 
-def _packages(config: Experiment) -> Finding:
+def _packages(config: Experiment) -> CheckResult:
     """Compare the installed versions with those that pyproject.toml asks for."""
     from packaging.requirements import Requirement
 
@@ -84,9 +84,9 @@ def _packages(config: Experiment) -> Finding:
         if not requirement.specifier.contains(installed, prereleases=True):
             wrong.append(f"{requirement.name} {installed} (needs {requirement.specifier})")
     if wrong:
-        return Finding(", ".join(wrong), extras.reinstall())
+        return CheckResult(", ".join(wrong), extras.reinstall())
     main = ", ".join(f"{name} {provenance.version(name)}" for name in ("torch", "pytorch-lightning", "numpy"))
-    return Finding(f"Python {sys.version.split()[0]}, {main}; all {len(needed)} packages are recent enough")
+    return CheckResult(f"Python {sys.version.split()[0]}, {main}; all {len(needed)} packages are recent enough")
 
 
 def _requirements() -> list[str]:
@@ -98,26 +98,26 @@ def _requirements() -> list[str]:
     return [line for line in metadata.requires(extras.DISTRIBUTION) or [] if "extra ==" not in line]
 
 
-def _extras(config: Experiment) -> Finding:
+def _extras(config: Experiment) -> CheckResult:
     """List the extras; one that is missing is no fault, since whoever needs it is told then."""
     states = []
     for extra in extras.EXTRAS:
         absent = extras.missing(extra)
         states.append(f"{extra} is not installed ({extras.install(extra)})" if absent else f"{extra} is installed")
-    return Finding("; ".join(states))
+    return CheckResult("; ".join(states))
 
 
-def _torchvision(config: Experiment) -> Finding:
+def _torchvision(config: Experiment) -> CheckResult:
     import torchvision
 
     if _torchvision_repair.in_effect():
-        return Finding(
+        return CheckResult(
             f"{torchvision.__version__}, repaired: its operators do not fit this torch; none of them is used here"
         )
-    return Finding(f"{torchvision.__version__}, as installed; no repair is needed")
+    return CheckResult(f"{torchvision.__version__}, as installed; no repair is needed")
 
 
-def _device(config: Experiment) -> Finding:
+def _device(config: Experiment) -> CheckResult:
     import torch
 
     from pipeline.training.trainer import make_trainer
@@ -126,35 +126,37 @@ def _device(config: Experiment) -> Finding:
     found = [f"{os.cpu_count()} CPU cores"]
     found += [f"GPU {torch.cuda.get_device_name(number)}" for number in range(torch.cuda.device_count())]
     found += ["MPS"] * torch.backends.mps.is_available()
-    return Finding(f"{', '.join(found)}; runtime.accelerator {config.runtime.accelerator} takes {chosen}")
+    return CheckResult(f"{', '.join(found)}; runtime.accelerator {config.runtime.accelerator} takes {chosen}")
 
 
-def _precision(config: Experiment) -> Finding:
-    return Finding(explain_precision(config.runtime))
+def _precision(config: Experiment) -> CheckResult:
+    return CheckResult(explain_precision(config.runtime))
 
 
-def _data(config: Experiment) -> Finding:
+def _data(config: Experiment) -> CheckResult:
     """Compare the images with the checksum that stage data wrote down."""
     loader = loading.find_loader(config.data)
     if data_source.last(config) is None:
-        return Finding(
+        return CheckResult(
             f"{config.data.dataset} ({loader.function.__module__}) is not prepared yet; `{command('data')}` does it"
         )
     dataset = loading.load(config.data)
     if dataset.sha256 != data_card.load(config)["sha256"]:
-        return Finding(f"{config.data.dataset} is not what stage data saw", f"restore it, or run `{command('data')}`")
-    return Finding(f"{config.data.dataset}, SHA-256 {dataset.sha256[:16]}... as stage data saw it")
+        return CheckResult(
+            f"{config.data.dataset} is not what stage data saw", f"restore it, or run `{command('data')}`"
+        )
+    return CheckResult(f"{config.data.dataset}, SHA-256 {dataset.sha256[:16]}... as stage data saw it")
 
 
-def _bundle(config: Experiment) -> Finding:
+def _bundle(config: Experiment) -> CheckResult:
     from pipeline.datasets.readers import mnist
 
     for name in mnist.SHA256:
         mnist.unpack(name)
-    return Finding(f"{len(mnist.SHA256)} MNIST archives, SHA-256 as they should be")
+    return CheckResult(f"{len(mnist.SHA256)} MNIST archives, SHA-256 as they should be")
 
 
-def _writable(folder: Path) -> Finding:
+def _writable(folder: Path) -> CheckResult:
     """Make a file and remove it again; permissions alone do not tell, on a full or read-only disk."""
     nearest = _nearest(folder)
     try:
@@ -162,19 +164,19 @@ def _writable(folder: Path) -> Finding:
             file.write(b"x")
             file.flush()
     except OSError as error:
-        return Finding(f"{nearest}: {error.strerror or error}", "make it writable, or choose another folder")
-    return Finding(
+        return CheckResult(f"{nearest}: {error.strerror or error}", "make it writable, or choose another folder")
+    return CheckResult(
         f"{folder} can be written to" if folder == nearest else f"{folder} can be made in {nearest.absolute()}"
     )
 
 
-def _disk(config: Experiment) -> Finding:
+def _disk(config: Experiment) -> CheckResult:
     nearest = _nearest(Path(config.runs))
     free = shutil.disk_usage(nearest).free
     found = f"{free / 2**30:.1f} GiB free at {nearest.absolute()}"
     if free < NEEDED:
-        return Finding(found, f"free {NEEDED / 2**30:.0f} GiB, or choose another folder with --runs")
-    return Finding(found)
+        return CheckResult(found, f"free {NEEDED / 2**30:.0f} GiB, or choose another folder with --runs")
+    return CheckResult(found)
 
 
 def _nearest(folder: Path) -> Path:
@@ -182,7 +184,7 @@ def _nearest(folder: Path) -> Path:
     return next(path for path in (folder, *folder.absolute().parents) if path.exists())
 
 
-CHECKS: dict[str, Callable[[Experiment], Finding]] = {
+CHECKS: dict[str, Callable[[Experiment], CheckResult]] = {
     "packages": _packages,
     "extras": _extras,
     "torchvision": _torchvision,

@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from pipeline.artefacts import classifier, data_card, encoder
 from pipeline.artefacts.cell_files import source_names
-from pipeline.artefacts.classifier import Choice
+from pipeline.artefacts.classifier import ClassifierChoice
 from pipeline.artefacts.description import reading
 from pipeline.config import Experiment
-from pipeline.datasets.new_images import Images, Reading, open_images
+from pipeline.datasets.new_images import NewImages, Reading, open_images
 from pipeline.errors import PipelineError
 from pipeline.store import disk, test_access
 
@@ -32,7 +32,7 @@ Latents = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Options(Choice):
+class Options(ClassifierChoice):
     """The options of the command, beside those by which a classifier is chosen.
 
     Attributes:
@@ -87,7 +87,7 @@ class _Encoder:
     """The encoder that is meant.
 
     Attributes:
-        backbone: Images to standardised latents, in eval mode.
+        backbone: NewImages to standardised latents, in eval mode.
         reading: How its training's images were read.
         fingerprint: The fingerprint of the cell or of the pretraining that it comes from.
         name: The name of the cell's folder, or "pretrained".
@@ -101,7 +101,7 @@ class _Encoder:
     home: Path
 
 
-def _find_encoder(config: Experiment, choice: Choice) -> _Encoder:
+def _find_encoder(config: Experiment, choice: ClassifierChoice) -> _Encoder:
     """Return the encoder of the classifier that the user has named, or the pretrained one if none is named."""
     if choice.is_made:
         folder = classifier.find(config, choice)
@@ -114,7 +114,7 @@ def _find_encoder(config: Experiment, choice: Choice) -> _Encoder:
     return _Encoder(backbone, how, encoder.artefact(config).fingerprint, PRETRAINED, config.folder)
 
 
-def _open(config: Experiment, images: str, how: Reading, used: _Encoder) -> Images:
+def _open(config: Experiment, images: str, how: Reading, used: _Encoder) -> NewImages:
     """Return the images that are meant. Whoever asks for the test images is written down."""
     if images not in (TRAIN, TEST):
         return open_images(Path(images), how)
@@ -129,13 +129,13 @@ def _open(config: Experiment, images: str, how: Reading, used: _Encoder) -> Imag
         raise PipelineError(f"images: {config.data.dataset} has no {images} images; name others")
     if images == TEST:
         test_access.log(config.folder, f"embed/{used.name}", used.fingerprint, dataset.sha256)
-    return Images("name", source_names(part), lambda start, stop: part.images[start:stop], [])
+    return NewImages("name", source_names(part), lambda start, stop: part.images[start:stop], [])
 
 
 # --- latents and their files ----------------------------------------------------------------------------------
 
 
-def _embed(config: Experiment, used: _Encoder, source: Images, images: str) -> Latents:
+def _embed(config: Experiment, used: _Encoder, source: NewImages, images: str) -> Latents:
     """Return the latents of all images, shape (N, features); those that pretraining has computed are read."""
     import torch
     from tqdm import tqdm
@@ -155,7 +155,7 @@ def _embed(config: Experiment, used: _Encoder, source: Images, images: str) -> L
     return latents
 
 
-def _write(folder: Path, source: Images, latents: Latents) -> None:
+def _write(folder: Path, source: NewImages, latents: Latents) -> None:
     columns = [f"z{number}" for number in range(latents.shape[1])]
 
     def rows() -> Iterator[dict[str, object]]:
@@ -167,7 +167,7 @@ def _write(folder: Path, source: Images, latents: Latents) -> None:
     disk.write_together(folder, {LATENTS: array.getvalue(), TABLE: disk.as_csv(rows())})
 
 
-def _write_page(folder: Path, used: _Encoder, source: Images, latents: Latents, wanted: Images) -> str:
+def _write_page(folder: Path, used: _Encoder, source: NewImages, latents: Latents, wanted: NewImages) -> str:
     """Write the page of a picture's nearest neighbours, and return the name of the nearest."""
     import torch
     from sklearn.neighbors import NearestNeighbors

@@ -9,7 +9,7 @@ from typing import TypedDict
 
 from pipeline import extras
 from pipeline.artefacts import classifier, comparison
-from pipeline.artefacts.classifier import Choice
+from pipeline.artefacts.classifier import ClassifierChoice
 from pipeline.artefacts.description import Description, input_shape
 from pipeline.artefacts.results import SummaryRow
 from pipeline.config import Experiment
@@ -27,7 +27,7 @@ class Outcome(TypedDict):
 
 
 @dataclass(frozen=True)
-class Options(Choice):
+class Options(ClassifierChoice):
     """The options of the command, beside those by which a classifier is chosen.
 
     Attributes:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pipeline.config import DataConfig, GridConfig
+from pipeline.config import DataConfig, GridConfig, JsonObject
 from pipeline.datasets.facts import Facts
 from pipeline.datasets.recognise import recognise, suggested_name
 from pipeline.errors import PipelineError
@@ -46,7 +46,7 @@ grid:
 """
 
 
-def run(paths: list[str], name: str, out: str, args: dict[str, Any]) -> Path:
+def run(paths: list[str], name: str, out: str, args: JsonObject) -> Path:
     """Load the data set, describe it, and write a config that fits it; return the config's path.
 
     Args:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts import classifier
-from pipeline.artefacts.classifier import Choice
+from pipeline.artefacts.classifier import ClassifierChoice
 from pipeline.artefacts.description import Judged, reading
 from pipeline.config import Experiment
 from pipeline.datasets.brightness import Brightness, BrightnessMeter, compare_brightness
-from pipeline.datasets.new_images import WHITE, Images, open_images
+from pipeline.datasets.new_images import WHITE, NewImages, open_images
 from pipeline.datasets.submission import read_submission
 from pipeline.errors import PipelineError, require
 from pipeline.invocation import command
@@ -30,7 +30,7 @@ CLASSIFIER, PERSON = "classifier", "person"
 
 
 @dataclass(frozen=True)
-class Options(Choice):
+class Options(ClassifierChoice):
     """The options of the command, beside those by which a classifier is chosen.
 
     Attributes:
@@ -134,7 +134,7 @@ class _Seen:
     brightness: Brightness
 
 
-def _classify(config: Experiment, model: Deployed, source: Images) -> _Seen:
+def _classify(config: Experiment, model: Deployed, source: NewImages) -> _Seen:
     import torch
     from tqdm import tqdm
 
@@ -155,7 +155,7 @@ def _classify(config: Experiment, model: Deployed, source: Images) -> _Seen:
 
 
 def _rows(
-    source: Images, seen: _Seen, columns: dict[str, str], decided: npt.NDArray[np.bool_] | None
+    source: NewImages, seen: _Seen, columns: dict[str, str], decided: npt.NDArray[np.bool_] | None
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each image, in order."""
     classes = list(columns)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pipeline.config import JsonObject
 from pipeline.errors import PipelineError
 from pipeline.store import regular_files
 from pipeline.store.fingerprints import digest
@@ -17,27 +18,27 @@ UNREADABLE = (PipelineError, OSError, ValueError, KeyError, TypeError, Attribute
 _SEAL = "sha256"  # the key of the digest of everything else in the file
 
 
-def seal(content: Mapping[str, Any]) -> dict[str, Any]:
+def seal(content: Mapping[str, Any]) -> JsonObject:
     """Return JSON content with its own SHA-256 added as the key "sha256", which the content must not have."""
     assert _SEAL not in content
     return {**content, _SEAL: digest(dict(content))}
 
 
-def unseal(path: Path) -> dict[str, Any]:
+def unseal(path: Path) -> JsonObject:
     """Read a sealed file and return its content, which has a ``fingerprint`` and ``files``, without the seal.
 
     Raises:
         PipelineError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError: If the file is missing,
             is no regular file, or is not as it was written; these are all of ``UNREADABLE``.
     """
-    content: dict[str, Any] = json.loads(regular_files.read_text(path))
+    content: JsonObject = json.loads(regular_files.read_text(path))
     if content.pop(_SEAL) != digest(content) or not isinstance(content["fingerprint"], str):
         raise ValueError("its SHA-256 is not the one that it holds")
     content["files"].items()
     return content
 
 
-def read_sealed(path: Path, remedy: str) -> dict[str, Any]:
+def read_sealed(path: Path, remedy: str) -> JsonObject:
     """Read a sealed file as ``unseal`` does.
 
     Raises:

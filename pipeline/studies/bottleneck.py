@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from pipeline.config import JsonObject
 from pipeline.report.drawing import Picture, image_rows
 from pipeline.studies import charts
 from pipeline.studies.definition import (
@@ -28,7 +27,7 @@ CLAIM = (
 )
 
 
-def _arms() -> dict[str, dict[str, Any]]:
+def _arms() -> dict[str, JsonObject]:
     """Three depths by four widths of the latent, each named after what it is."""
     arms = {}
     for depth in (1, 2, 3):

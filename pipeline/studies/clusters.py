@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from pipeline.config import JsonObject
 from pipeline.report.drawing import Picture
 from pipeline.studies import charts
 from pipeline.studies.definition import Finding, Measured, Points, Study, Subject, above, difference, points_of
 
 CLAIM = "Without any label, an autoencoder learns to group the digits in its latent space."
-ARMS: dict[str, dict[str, Any]] = {
+ARMS: dict[str, JsonObject] = {
     "autoencoder": {},
     "denoising": {"pretrain": {"corruption": 1.0}},
     "vae": {"pretrain": {"method": "vae"}},

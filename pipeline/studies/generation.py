@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.config import JsonObject
 from pipeline.evaluation.crossed import Interval
 from pipeline.methods import find_method
 from pipeline.report.drawing import Picture
@@ -19,7 +20,7 @@ CLAIM = (
     "An autoencoder maps images to scattered points, and what it decodes from anywhere else is mostly no digit; a "
     "variational autoencoder's samples are digits."
 )
-CLASSIC: dict[str, Any] = {
+CLASSIC: JsonObject = {
     "latent": 20,
     "encoder": {"name": "mlp", "widths": [400]},
     "decoder": {"name": "mlp", "widths": [400]},

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
+from pipeline.config import JsonObject
 from pipeline.evaluation.crossed import Interval
 from pipeline.report.drawing import Picture
 from pipeline.studies import charts
@@ -17,7 +17,7 @@ CLAIM = (
     "A frozen encoder has the larger E_in and the smaller gap to E_out; fine-tuning has the smaller E_in and the "
     "larger gap, and early stopping recovers what training to the end loses."
 )
-ARMS: dict[str, dict[str, Any]] = {
+ARMS: dict[str, JsonObject] = {
     "default": {},
     "plain": {  # a small autoencoder without corruption, whose 20 features a head cannot fit perfectly
         "pretrain": {

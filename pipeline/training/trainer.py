@@ -69,7 +69,7 @@ def _make_network(part: str, config: NetworkConfig, built_in: dict[str, str], *p
 
 
 def find_device(runtime: RuntimeConfig) -> torch.device:
-    """Return the device for computations outside of trainings: the first CUDA device if trainings use it, or the CPU."""
+    """Return the device for computations outside of trainings: the first CUDA device, if they use it, or the CPU."""
     return torch.device("cuda" if _on_gpu(runtime) else "cpu")
 
 

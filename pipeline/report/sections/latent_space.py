@@ -12,6 +12,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure as Drawing
 
 from pipeline.artefacts import latent_map
+from pipeline.config import JsonObject
 from pipeline.report.atlas import Atlas, room, thumbnails
 from pipeline.report.blocks import Custom, Section, Text
 from pipeline.report.drawing import Floats, Picture, class_look, color_variable, scatter_classes, styled, svg
@@ -82,7 +83,7 @@ def _caption(shown: int, images: int, explained: float) -> str:
     return text
 
 
-def map_values(evidence: Evidence, shown: Counts, projections: Sequence[Projection], atlas: Atlas) -> dict[str, Any]:
+def map_values(evidence: Evidence, shown: Counts, projections: Sequence[Projection], atlas: Atlas) -> JsonObject:
     """Draw the map and collect what the template and its script need.
 
     Args:

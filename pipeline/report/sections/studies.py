@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.report.blocks import Block, Column, Gallery, Heading, Section, Table, Text
+from pipeline.report.blocks import Block, Column, Heading, PictureRow, Section, Table, Text
 from pipeline.report.drawing import png_picture
 from pipeline.report.evidence import Evidence
 from pipeline.studies.verdict import Verdict
@@ -32,7 +32,7 @@ def _one_study(folder: Path, verdict: Verdict) -> list[Block]:
     return [
         Heading(f"{verdict['title']}: {outcome}"),
         Text(verdict["claim"]),
-        Gallery(pictures),
+        PictureRow(pictures),
         _findings_table(verdict, f"{folder.parent.name}/{folder.name}"),
     ]
 
