@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from pipeline.config import DataConfig
 from pipeline.datasets.arrays import from_arrays
@@ -25,6 +27,7 @@ from pipeline.labelling.page import write_page
 from pipeline.labelling.pictures import embed
 from pipeline.labelling.request import Item, LabelRequest, labels_so_far
 from tests.browser import Browser, find_program
+from tests.conftest import Run
 
 PROGRAM = find_program()
 in_a_browser = pytest.mark.skipif(PROGRAM is None, reason="no Chromium on the path")
@@ -53,9 +56,9 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 class Page:
     """A page that is open, and what a person does on it."""
 
-    def __init__(self, browser: Browser, folder: Path, wanted: LabelRequest) -> None:
+    def __init__(self, browser: Browser, folder: Path, wanted: LabelRequest | Path) -> None:
         self.browser, self.folder = browser, folder
-        self.path = write_page(folder, wanted)
+        self.path = wanted if isinstance(wanted, Path) else write_page(folder, wanted)
         browser.said.clear()
         browser.requested.clear()
         browser.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
@@ -340,6 +343,29 @@ def test_a_review_keeps_a_label_or_takes_the_other_one(opened: Browser, tmp_path
     assert page.download().read_text() == "file,label\n0.png,cat\n1.png,dog\n2.png,\n3.png,cat\n"
     page.name_class("fox")
     assert "there is no class fox in the test set" in page.message
+
+
+@in_a_browser
+def test_what_a_person_answers_is_what_is_trained_on(opened: Browser, tiny: Run, runs: Path, tmp_path: Path) -> None:
+    images, truth = load_digits(return_X_y=True)
+    images = images.reshape(-1, 8, 8).astype(np.uint8)
+    np.savez(tmp_path / "x.npz", images=images[:300], test_images=images[300:400], test_labels=truth[300:400])
+    data = ("--data.dataset=numpy", f"--data.args.path={tmp_path / 'x.npz'}", "--data.args.white=16")
+    assert tiny("suggest", *data, "--labels=12") == 0
+    [path] = runs.glob("tiny/suggest-*/label.html")
+    page = Page(opened, tmp_path, path)
+    assert opened.evaluate("classes()") == list("0123456789")
+    for name in opened.evaluate("order.map((item) => item.name)"):
+        page.press("1234567890"[truth[int(name)]])
+    assert opened.evaluate("$('said').textContent") == "Every image has an answer. Download labels.csv."
+    labels = f"--data.labels={page.download()}"
+    for stage in ("data", "review"):
+        assert tiny(stage, *data, labels) == 0
+    card = max(runs.glob("tiny/data-*/card.json"), key=lambda path: path.stat().st_mtime)
+    assert sum(json.loads(card.read_text())["train_per_class"]) == 12
+    found = load(DataConfig("numpy", args={"path": str(tmp_path / "x.npz")}, labels=str(tmp_path / "labels.csv")))
+    assert labels_so_far(found) == {name: str(truth[int(name)]) for name in page.answers}
+    assert opened.said == []
 
 
 # --- without a browser ----------------------------------------------------------------------------------------

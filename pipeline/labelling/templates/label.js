@@ -92,7 +92,7 @@ function update() {
   offer("take", current.proposal, "Take");
   $("undo").disabled = !state.past.length;
   if (state.forgets) {
-    warn("This browser does not let the page remember anything: what you answer is lost when the page is closed. Download labels.csv before you leave, and import it to go on.");
+    warn("This browser does not let the page remember anything: download labels.csv before you close it, and import that to go on.");
   }
 }
 
