@@ -23,7 +23,7 @@ CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 
 COLUMNS = [
     *("dataset", "pretraining", "mode", "labels", "seed", "sampling", "encoder", "n_train", "n_val", "n_test"),
-    *("e_in", "e_val", "e_out", "unit", "kept", "last", "seconds", "cell"),
+    *("e_in", "e_val", "e_out", "balanced_error", "macro_f1", "unit", "kept", "last", "seconds", "cell"),
 ]
 
 

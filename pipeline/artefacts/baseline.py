@@ -76,6 +76,7 @@ class Baseline:
 def _make(baseline: Baseline, shared: CellInputs, folder: Path) -> Metrics:
     from pipeline.datasets.leakage import check_disjoint
     from pipeline.evaluation.baselines import predict
+    from pipeline.evaluation.per_class import measure_classes
     from pipeline.models.inputs import chunks
 
     started = time.monotonic()
@@ -99,6 +100,7 @@ def _make(baseline: Baseline, shared: CellInputs, folder: Path) -> Metrics:
         "e_in": _count(predictions.train, labels),
         "e_val": None,
         "e_out": _count(predictions.test, test.labels.numpy()),
+        "classes": measure_classes(test.labels.numpy(), predictions.test, len(test.class_names)),
         "kept": None,
         "last": None,
         "seconds": round(time.monotonic() - started, 3),

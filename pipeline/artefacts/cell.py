@@ -187,6 +187,7 @@ def unseen(config: Experiment, labels: torch.Tensor, split: LabelSplit) -> npt.N
 
 def _measure_and_save(cell: Cell, shared: CellInputs, trained: Trained, seconds: float, folder: Path) -> Metrics:
     """Measure the classifier, whose training took the given seconds, and write its files."""
+    from pipeline.evaluation.per_class import measure_classes
     from pipeline.training.trainer import threads
 
     started = time.monotonic()
@@ -204,6 +205,9 @@ def _measure_and_save(cell: Cell, shared: CellInputs, trained: Trained, seconds:
         "e_in": _split_metrics(errors["train"]),
         "e_val": _split_metrics(errors["val"]),
         "e_out": _split_metrics(errors["test"]),
+        "classes": measure_classes(
+            shared.dataset.test.labels.numpy(), errors["test"].predictions.numpy(), len(shared.dataset.test.class_names)
+        ),
         "confusion": errors["test"].confusion.tolist(),
         "unit": unit,
         "kept": result.row[unit],

@@ -144,6 +144,13 @@ def read_mistakes(folder: Path) -> npt.NDArray[np.bool_]:
     return wrong
 
 
+def read_truth(folder: Path) -> Classes:
+    """Return the class of each test image that a trained cell, or a baseline, was measured on, shape (test images,)."""
+    with np.load(folder / PREDICTIONS, allow_pickle=False) as stored:
+        truth: Classes = stored["test_label"].astype(np.int64)
+    return truth
+
+
 def read_answers(folder: Path) -> CellAnswers:
     """Read how sure a trained cell was of its answers, and whether they were right."""
     from pipeline.evaluation.calibration import Answers

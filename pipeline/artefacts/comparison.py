@@ -115,6 +115,7 @@ def write(config: Experiment) -> Comparison:
         PipelineError: If an entry is missing or was changed, or the folder cannot be written.
     """
     from pipeline.artefacts.arm_health import examine_arms
+    from pipeline.evaluation.per_class import unevenness
 
     grid = entries(config)
     groups = _grouped(config, grid)
@@ -126,6 +127,7 @@ def write(config: Experiment) -> Comparison:
         "draws": config.grid.draws,
         "encoders": config.grid.encoders,
         "margin": config.grid.margin / 100,
+        "unevenness": unevenness(groups[0].truth),
         "summary": [_summary(group) for group in groups],
         "paired": _paired(groups, config.grid.margin / 100),
         "flags": examine_arms(config.folder, [group.rows for group in groups]),
@@ -144,11 +146,13 @@ class _Group:
     Attributes:
         rows: The cells' lines of results.csv, by draw and encoder.
         e_in: E_in of each cell, shape (draws, encoders, 1): every draw has training images of its own.
+        truth: The class of each test image, shape (test images,).
         wrong: Whether each test image was taken for a wrong class, shape (draws, encoders, test images).
     """
 
     rows: list[ResultRow]
     e_in: npt.NDArray[np.float64]
+    truth: npt.NDArray[np.int64]
     wrong: npt.NDArray[np.bool_]
 
     @property
@@ -181,7 +185,10 @@ def _group(config: Experiment, own: Sequence[Entry]) -> _Group:
     encoders = len(rows) // config.grid.draws
     wrong = np.stack([cell_files.read_mistakes(config.folder / row["cell"]) for row in rows])
     e_in = np.array([row["e_in"] for row in rows])
-    return _Group(rows, e_in.reshape(-1, encoders, 1), wrong.reshape(config.grid.draws, encoders, wrong.shape[1]))
+    truth = cell_files.read_truth(config.folder / rows[0]["cell"])
+    return _Group(
+        rows, e_in.reshape(-1, encoders, 1), truth, wrong.reshape(config.grid.draws, encoders, wrong.shape[1])
+    )
 
 
 def _row(config: Experiment, entry: Entry) -> ResultRow:
@@ -203,6 +210,8 @@ def _row(config: Experiment, entry: Entry) -> ResultRow:
         "e_in": metrics["e_in"]["error"],
         "e_val": e_val["error"] if e_val else "",
         "e_out": metrics["e_out"]["error"],
+        "balanced_error": metrics["classes"]["balanced_error"],
+        "macro_f1": metrics["classes"]["macro_f1"],
         "unit": metrics.get("unit", ""),
         "kept": metrics["kept"],
         "last": metrics["last"],
@@ -212,6 +221,7 @@ def _row(config: Experiment, entry: Entry) -> ResultRow:
 
 
 def _summary(group: _Group) -> SummaryRow:
+    from pipeline.evaluation.per_class import balancing_weights
     from pipeline.evaluation.statistics import clopper_pearson, hoeffding
 
     first, draws = group.rows[0], len(group.e_in)
@@ -226,6 +236,7 @@ def _summary(group: _Group) -> SummaryRow:
         "e_in": _interval(group.e_in),
         "e_out": _interval(group.wrong),
         "gap": _interval(group.wrong - group.e_in),
+        "balanced": _interval(group.wrong * balancing_weights(group.truth)),
         "one_run": {
             "cell": first["cell"],
             "errors": errors,

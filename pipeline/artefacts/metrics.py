@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
+
+if TYPE_CHECKING:
+    from pipeline.evaluation.per_class import ClassMetrics
 
 
 class SplitMetrics(TypedDict):
@@ -49,6 +52,7 @@ class Metrics(TypedDict):
         e_val: The errors on the labels by which the measurement to keep was selected; None for a baseline, which trains
             on all labels.
         e_out: The errors on the test images.
+        classes: The measures of the classes on the test images.
         confusion: The counts on the test images, one row for each true class and one column for each predicted class;
             missing for a baseline.
         temperature: The number that logits are divided by before they become probabilities; missing for a baseline.
@@ -72,6 +76,7 @@ class Metrics(TypedDict):
     e_in: SplitMetrics
     e_val: SplitMetrics | None
     e_out: SplitMetrics
+    classes: ClassMetrics
     confusion: NotRequired[list[list[int]]]
     temperature: NotRequired[float]
     calibration_error: NotRequired[CalibrationMetrics]

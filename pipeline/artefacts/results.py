@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from pipeline.evaluation.crossed import Interval
     from pipeline.evaluation.statistics import PairedDifference
 
+UNEVEN = 1.5  # times as many images of the largest class as of the smallest, from which on classes are called uneven
+
 Quantity = Literal["e_in", "e_out"]  # errors whose paired differences are told
 
 
@@ -55,6 +57,7 @@ class SummaryRow(TypedDict):
         e_in: Error on the labels trained on, 0 to 1.
         e_out: Error on the test images, 0 to 1.
         gap: E_out minus E_in.
+        balanced: The balanced error on the test images, in which every class counts the same.
         one_run: What the first draw alone says.
     """
 
@@ -67,6 +70,7 @@ class SummaryRow(TypedDict):
     e_in: IntervalRecord
     e_out: IntervalRecord
     gap: IntervalRecord
+    balanced: IntervalRecord
     one_run: OneRun
 
 
@@ -155,6 +159,7 @@ class Comparison(TypedDict):
         draws: Number of draws of each mode.
         encoders: Number of pretrained encoders.
         margin: Difference up to which two modes count as equally good, as a share.
+        unevenness: How many times as many images the test set's largest class has as its smallest.
         summary: A row a budget and mode, in the order of results.csv.
         paired: A row a budget, pair of modes and error.
         flags: Reasons not to trust single results.
@@ -169,6 +174,7 @@ class Comparison(TypedDict):
     draws: int
     encoders: int
     margin: float
+    unevenness: float
     summary: list[SummaryRow]
     paired: list[PairedRow]
     flags: list[FlagRow]
@@ -202,6 +208,8 @@ class ResultRow(TypedDict):
     e_in: float
     e_val: float | str
     e_out: float
+    balanced_error: float
+    macro_f1: float
     unit: str
     kept: float | None
     last: float | None

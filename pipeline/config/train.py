@@ -46,6 +46,8 @@ class TrainConfig:
         weight_decay: Weight decay of AdamW, for encoder and head.
         label_smoothing: Share of a label that is spread evenly over all classes, 0 to 1; not used for labels that were
             spread over a graph, which are probabilities already.
+        class_weights: "balanced" lets every class count the same in the loss of every mode, however many of the labels
+            are its own; "none" lets every label count the same.
         ema_decay: Share of its value that the EMA of the weights keeps at each step; 0 keeps the weights themselves.
         l2: Strengths of the L2 penalty that a head on a frozen encoder is fitted with, in units of the cross-entropy of
             one label; the validation labels choose among them.
@@ -78,6 +80,7 @@ class TrainConfig:
     warmup: int = 50
     weight_decay: float = 1.0
     label_smoothing: float = 0.1
+    class_weights: Literal["none", "balanced"] = "none"
     ema_decay: float = 0.99
     l2: tuple[float, ...] = (1.0, 3.0, 10.0, 30.0, 100.0)
     augment: float = 1.0

@@ -20,6 +20,8 @@ class GraphConfig:
             images, and approximate beyond.
         alpha: Share of its scores that an image takes from its neighbours, the rest from its own label if it has one;
             the nearer to 1, the farther labels reach (Zhou et al. 2004).
+        prior: How much each class spreads: "uniform", all the same, whatever the labels; "labels", as much as its share
+            of the labels; "estimated", as much as its share of all images, estimated from what spreads.
         head_widths: Hidden layers of the head that learns the spread labels; with all images to learn from it can have
             some even where the labels are few.
         batch_size: Number of images in each step of the training on spread labels.
@@ -31,6 +33,7 @@ class GraphConfig:
     neighbours: int = 10
     search: Literal["auto", "exact", "approximate"] = "auto"
     alpha: float = 0.99
+    prior: Literal["uniform", "labels", "estimated"] = "uniform"
     head_widths: tuple[int, ...] = (256,)
     batch_size: int = 256
     views: int = 0

@@ -19,14 +19,15 @@ Flags = npt.NDArray[np.bool_]
 
 BINS = 15  # of equal width, as in Guo et al. 2017
 RANGE = (0.05, 20.0)  # of temperatures
+SPREAD = 0.5  # standard deviation of the prior; of 0.25, 0.5 and 1 the best on MNIST with 20 labels
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """Find the number by which logits are divided, so that their probabilities are right as often as they say.
 
     It is the one with the least cross-entropy (Guo et al. 2017, arXiv 1706.04599). The order of an image's classes
-    stays as it is. Every label counts as if one more image had been seen with any class: a few images that are all
-    classified correctly would otherwise promise certainty, as Platt 1999 remarks.
+    stays as it is. The logarithm of the temperature has a normal prior around 0, which counts where labels are few: a
+    few images that are all classified correctly would otherwise promise certainty.
 
     Args:
         logits: The logits of images that the classifier did not learn from, shape (n, classes).
@@ -36,14 +37,15 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
         Above 1 for a classifier that is surer than it is right, below 1 for one that is too modest.
 
     Examples:
-        >>> logits = torch.tensor([[6.0, 0.0], [6.0, 0.0], [6.0, 0.0], [6.0, 0.0]])  # sure, and right in half of them
-        >>> fit_temperature(logits, torch.tensor([0, 1, 0, 1])) > 10
+        >>> logits = torch.tensor([[6.0, 0.0]]).repeat(100, 1)  # sure of every image, and right in half of them
+        >>> fit_temperature(logits, torch.arange(100) % 2) > 5
         True
     """
-    logits, doubt = logits.double(), 1 / (len(labels) + 1)
+    logits = logits.double()
 
     def loss(exponent: float) -> float:
-        return float(F.cross_entropy(logits / math.exp(exponent), labels, label_smoothing=doubt))
+        total = float(F.cross_entropy(logits / math.exp(exponent), labels, reduction="sum"))
+        return total + (exponent / SPREAD) ** 2 / 2
 
     low, high = map(math.log, RANGE)
     return math.exp(float(minimize_scalar(loss, bounds=(low, high), method="bounded").x))

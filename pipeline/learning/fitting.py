@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from scipy import sparse
+from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
 
 from pipeline import plugins
@@ -131,11 +132,13 @@ class Fitting:
         assert self.pretrained is not None
         embeddings = self.pretrained.embeddings
         if self.graph is not None:
-            classifiers = [self._learner(network, self._rates) for network in networks]
+            classifiers = [self._learner(network, self._rates(network)) for network in networks]
             phase = Phase(classifiers, embeddings, self._spread, self.plan.train.graph.batch_size)
             return self._fit(phase, networks, again, checkpoint)
         # a head that is fitted to convergence needs no rates, and no label smoothing, which is a penalty as l2 is
-        classifiers = [self._learner(network, Rates()) for network in networks]
+        classifiers = [
+            self._learner(network, Rates(class_weights=self._class_weights(network.split))) for network in networks
+        ]
         labels = self.examples.labels
         lessons = [(embeddings[network.split.train], labels[network.split.train]) for network in networks]
         strengths = self.plan.train.l2 if again is None else [again.row["l2"]]
@@ -162,7 +165,7 @@ class Fitting:
         else:
             own = self._own_class(Classifier)
             classifiers = [
-                own(network.backbone, network.head, True, self._augment, self._rates) for network in networks
+                own(network.backbone, network.head, True, self._augment, self._rates(network)) for network in networks
             ]
             phase = Phase(classifiers, images, self._given, train.batch_size)
         return self._fit(phase, networks, again, checkpoint)
@@ -175,12 +178,27 @@ class Fitting:
         train = self.plan.train
         return augmentation(self.plan.invariances, train.augment, train.clean_fraction)
 
-    @property
-    def _rates(self) -> Rates:
+    def _rates(self, network: Network) -> Rates:
+        """Return how the weights of a network move."""
         train, fit = self.plan.train, self.plan.settings
         return Rates(
-            fit.head_lr, fit.encoder_lr, train.weight_decay, fit.layer_decay, train.ema_decay, train.label_smoothing
+            fit.head_lr,
+            fit.encoder_lr,
+            train.weight_decay,
+            fit.layer_decay,
+            train.ema_decay,
+            train.label_smoothing,
+            self._class_weights(network.split),
         )
+
+    def _class_weights(self, split: LabelSplit) -> tuple[float, ...]:
+        """Return the factor of each class in the loss; a class without a label to train on has 1."""
+        if self.plan.train.class_weights == "none":
+            return ()
+        known, weights = self.examples.labels.numpy()[split.train], np.ones(self.examples.classes)
+        present = np.unique(known)
+        weights[present] = compute_class_weight("balanced", classes=present, y=known)
+        return tuple(weights.tolist())
 
     def _learner(self, network: Network, rates: Rates) -> Classifier:
         """Make the classifier that trains a head on embeddings; the mode's own class unless that needs images."""
@@ -195,7 +213,7 @@ class Fitting:
             network.backbone,
             network.head,
             self._augment,
-            self._rates,
+            self._rates(network),
             Labelled(self.examples.images[known], self.examples.labels[known], plan.train.batch_size),
             Unlabelled(augmentation(plan.invariances, settings.weak), rule, settings.weight),
         )
@@ -226,7 +244,8 @@ class Fitting:
     def _spread(self, split: LabelSplit) -> tuple[Tensor, Indices]:
         """Return the spread labels of all images, as probabilities, and the indices of the pool."""
         known = self.examples.labels.numpy()[split.train]
-        scores = spread(self.graph, split.train, known, self.examples.classes, self.plan.train.graph.alpha)
+        settings = self.plan.train.graph
+        scores = spread(self.graph, split.train, known, self.examples.classes, settings.alpha, settings.prior)
         return soft_labels(scores, split.train, known), self._pool(split)
 
     def _unread(self, split: LabelSplit) -> tuple[Tensor, Indices]:

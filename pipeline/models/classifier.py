@@ -90,6 +90,7 @@ class Rates:
         ema_decay: Share of its value that the exponential moving average (EMA) of the weights keeps at each step, less
             in the first ones; 0 for no average.
         label_smoothing: Share of a given label that is spread evenly over all classes.
+        class_weights: The factor of each class in the cross-entropy; none gives all classes the same.
     """
 
     head_lr: float = 0.0
@@ -98,6 +99,7 @@ class Rates:
     layer_decay: float = 1.0
     ema_decay: float = 0.0
     label_smoothing: float = 0.0
+    class_weights: tuple[float, ...] = ()
 
 
 class Classifier(nn.Module):
@@ -161,8 +163,19 @@ class Classifier(nn.Module):
             x: uint8 images, floats in [0, 1], or embeddings, shape (B, ...).
             labels: Classes, shape (B,), or weighed probabilities of them, shape (B, classes), which are not smoothed.
         """
-        smoothing = 0.0 if labels.is_floating_point() else self.rates.label_smoothing
-        return F.cross_entropy(self._logits(self.augment(as_input(x))), labels, label_smoothing=smoothing)
+        return self.cross_entropy(self._logits(self.augment(as_input(x))), labels)
+
+    def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy with the class weights and the label smoothing that the rates name.
+
+        Args:
+            logits: Shape (B, classes).
+            labels: Classes, shape (B,), or weighed probabilities of them, shape (B, classes), which are not smoothed.
+        """
+        rates = self.rates
+        weight = logits.new_tensor(rates.class_weights) if rates.class_weights else None
+        smoothing = 0.0 if labels.is_floating_point() else rates.label_smoothing
+        return F.cross_entropy(logits, labels, weight, label_smoothing=smoothing)
 
     def groups(self) -> list[dict[str, Any]]:
         """The optimiser's groups: the head and, if it is trained, the backbone, by layers where their rates differ."""

@@ -132,9 +132,9 @@ class ConsistencyClassifier(Classifier):
         images, known = self._draw()
         unlabelled = as_input(x)
         logits = self._logits(self.augment(torch.cat([images, unlabelled])))
-        supervised = F.cross_entropy(logits[: len(images)], known, label_smoothing=self.rates.label_smoothing)
+        supervised = self.cross_entropy(logits[: len(images)], known)
         pseudo_labels = self.rule(self._teach(unlabelled), labels).float()
-        return supervised + self.weight * F.cross_entropy(logits[len(images) :], pseudo_labels)
+        return supervised + self.weight * self.cross_entropy(logits[len(images) :], pseudo_labels)
 
     def _draw(self) -> tuple[Tensor, Tensor]:
         """Some of the labelled images, and their labels."""

@@ -6,6 +6,8 @@ NumPy and SciPy arrays; no label but those handed in is looked at.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from scipy import sparse
@@ -15,6 +17,9 @@ from torch import Tensor
 from pipeline.models.neighbours import Floats, Indices
 
 SMALLEST = 1e-9  # distance: equal images have none, and it is divided by
+Prior = Literal["uniform", "labels", "estimated"]
+ROUNDS = 100  # of EM
+
 TOLERANCE, ITERATIONS = 1e-6, 1000  # of conjugate gradients
 
 
@@ -41,7 +46,9 @@ def similarity_graph(indices: Indices, distances: Floats) -> sparse.csr_matrix:
     return ((directed + directed.T) / 2).tocsr()
 
 
-def spread(graph: sparse.csr_matrix, index: Indices, labels: Indices, classes: int, alpha: float) -> Floats:
+def spread(
+    graph: sparse.csr_matrix, index: Indices, labels: Indices, classes: int, alpha: float, prior: Prior = "uniform"
+) -> Floats:
     """Class scores of all examples from the labels of a few (label spreading, Zhou et al. 2004).
 
     Each example takes the share alpha of its scores from its neighbours and the rest from its own label:
@@ -53,20 +60,58 @@ def spread(graph: sparse.csr_matrix, index: Indices, labels: Indices, classes: i
         labels: Their classes, shape (n,).
         classes: Number of classes.
         alpha: Above 0 and below 1; the nearer to 1, the farther labels reach.
+        prior: How much each class puts in: "uniform", all the same; "labels", as much as its share of the labels, so
+            that each label counts the same; "estimated", as much as its estimated share of all examples, see
+            ``estimate_prior``.
 
     Returns:
         Shape (N, classes).
     """
     total = graph.shape[0]
     sources = np.zeros((total, classes))
-    # each class puts in the same amount, whatever the draw gave it: the prior is uniform
-    sources[index, labels] = (1 - alpha) / np.bincount(labels, minlength=classes)[labels]
+    counts = np.bincount(labels, minlength=classes)
+    sources[index, labels] = (1 - alpha) / counts[labels]  # each class puts in the same amount
     degree = np.maximum(np.asarray(graph.sum(1)).ravel(), np.finfo(float).tiny)
     root = sparse.diags(1 / np.sqrt(degree))
     normal = root @ graph @ root
     operator = LinearOperator((total, total), matvec=lambda x: x - alpha * (normal @ x), dtype=np.float64)
     columns = [cg(operator, column, rtol=TOLERANCE, maxiter=ITERATIONS)[0] for column in sources.T]
-    return np.stack(columns, axis=1)
+    scores = np.stack(columns, axis=1)
+    if prior == "uniform":
+        return scores
+    # what a class puts in is a factor of its scores, for they are solved for column by column
+    shares = counts / counts.sum() if prior == "labels" else estimate_prior(scores)
+    return np.asarray(scores * shares * classes)
+
+
+def estimate_prior(scores: Floats) -> Floats:
+    """Estimate each class's share of all examples by maximum likelihood, taking its scores for its density.
+
+    That is the EM algorithm of Saerens, Latinne and Decaestecker 2002 (Adjusting the Outputs of a Classifier to New a
+    Priori Probabilities), from equal shares.
+
+    Args:
+        scores: Scores that the classes have put in the same amount for, shape (N, classes).
+
+    Returns:
+        Shape (classes,), which sums to 1; 0 for a class without a label.
+
+    Examples:
+        >>> scores = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+        >>> estimate_prior(scores)
+        array([0.75, 0.25])
+    """
+    densities = np.maximum(scores, 0)
+    densities = densities / np.maximum(densities.sum(0), np.finfo(float).tiny)
+    prior = np.full(scores.shape[1], 1 / scores.shape[1])
+    for _ in range(ROUNDS):
+        shares = densities * prior
+        total = shares.sum(1, keepdims=True)
+        shares = (shares / np.where(total > 0, total, 1))[total[:, 0] > 0]
+        if not len(shares):
+            return prior
+        prior = shares.mean(0)
+    return np.asarray(prior)
 
 
 def probabilities(scores: Floats) -> Floats:

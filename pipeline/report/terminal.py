@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import textwrap
 
-from pipeline.artefacts.results import Compared, Comparison, PairedRow, flags_of
+from pipeline.artefacts.results import UNEVEN, Compared, Comparison, PairedRow, flags_of
 from pipeline.report.formats import count_draws, percent, probability, with_half_width
 
 WIDTH = 100
@@ -16,21 +16,31 @@ _KIND = {"grid": "other grid", "protocol": "not paired", "treatment": "compared"
 
 def comparison_table(comparison: Comparison) -> str:
     """Mean E_in, E_out and gap by budget and mode, then the paired differences."""
+    uneven = comparison["unevenness"] >= UNEVEN
+    last = "balanced E_out" if uneven else "one cell's E_out, 95 %"
     lines = [
         f"{comparison['dataset']}, {comparison['pretraining']}: error in %, mean over {_repetitions(comparison)}",
         f"± half of the 95 % interval, which counts {_counted(comparison)}",
         "",
-        f"{'labels':>6}  {'mode':<14} {'E_in':>14} {'E_out':>14} {'gap':>14}   one cell's E_out, 95 %",
+        f"{'labels':>6}  {'mode':<14} {'E_in':>14} {'E_out':>14} {'gap':>14}   {last}",
     ]
     previous = None
     for row in comparison["summary"]:
         if previous not in (None, row["labels"]):
             lines.append("")
         previous = row["labels"]
-        low, high = row["one_run"]["clopper_pearson"]
         numbers = " ".join(f"{with_half_width(each):>14}" for each in (row["e_in"], row["e_out"], row["gap"]))
         mark = "!" if flags_of(comparison, row["labels"], row["mode"]) else " "
-        lines.append(f"{row['labels']:>6}{mark} {row['mode']:<14} {numbers}   {percent(low)} to {percent(high)}")
+        low, high = row["one_run"]["clopper_pearson"]
+        last = with_half_width(row["balanced"]) if uneven else f"{percent(low)} to {percent(high)}"
+        lines.append(f"{row['labels']:>6}{mark} {row['mode']:<14} {numbers}   {last}")
+    if uneven:
+        lines += [
+            "",
+            "balanced: every class counts the same, as the largest has "
+            f"{comparison['unevenness']:.1f} times as many test",
+            "images as the smallest",
+        ]
     if comparison["paired"]:
         lines += [
             "",

@@ -12,6 +12,7 @@ from pipeline.report.blocks import Section
 from pipeline.report.evidence import Evidence
 from pipeline.report.sections.bought import bought
 from pipeline.report.sections.cells import every_cell
+from pipeline.report.sections.classes import which_classes
 from pipeline.report.sections.comparison import comparison
 from pipeline.report.sections.differences import differences
 from pipeline.report.sections.labels import labels_spent
@@ -29,6 +30,7 @@ SECTIONS: tuple[Callable[[Evidence], Section | None], ...] = (
     worth,
     differences,
     mode_by_mode,
+    which_classes,
     trust,
     latent_space,
     pretraining,
