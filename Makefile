@@ -31,7 +31,8 @@ CHOSEN = $(if $(CELL),--cell "$(CELL)")
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-STUDIES := $(basename $(notdir $(wildcard configs/studies/*.yaml)))
+# the study of methods takes hours
+STUDIES := $(filter-out methods,$(basename $(notdir $(wildcard configs/studies/*.yaml))))
 STUDY_CONFIG = configs/studies/$(STUDY).yaml
 
 .PHONY: all install init check-dataset data pretrain sample train compare report label-efficiency vae study studies predict embed export suggest review reproduce compare-runs doctor test test-slow audit bench lint format clean help

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import math
 from collections.abc import Sequence
@@ -50,9 +51,15 @@ CORNER = {
 }
 
 
+# two of the shipped methods, for two modes
+FEW = {arm: find_study("methods").arms[arm] for arm in ("autoencoder", "random")}
+
+
 def arguments(name: str, runs: Path) -> list[str]:
     labels = "[500]" if name == "generation" else "[50,100]"
     arms = [f"--study.arms={json.dumps(CORNER)}"] if name == "bottleneck" else []
+    if name == "methods":
+        arms = ["--name=studies", f"--study.arms={json.dumps(FEW)}", "--grid.modes=[frozen,propagate]"]
     return [f"--config={CONFIGS / name}.yaml", *QUICK, f"--runs={runs}", f"--grid.labels={labels}", *arms]
 
 
@@ -115,6 +122,38 @@ def test_a_study_leaves_a_verdict_its_numbers_and_pictures(name: str, studied: P
     for picture in verdict["pictures"]:
         assert (folder / picture["file"]).read_bytes().startswith(b"\x89PNG")
         assert picture["alt"]
+
+
+def test_the_study_of_methods_writes_every_cell_and_what_its_rules_lose(studied: Path) -> None:
+    folder = studied / "studies" / "methods"
+    with (folder / "cells.csv").open() as file:
+        cells = list(csv.DictReader(file))
+    assert list(cells[0]) == ["dataset", "method", "mode", "labels", "seed", "e_out"]
+    assert len(cells) == 2 * 2 * 2 * 2  # methods, seeds, modes, budgets
+    assert {cell["dataset"] for cell in cells} == {"digits"}
+    with (folder / "results.csv").open() as file:
+        rows = {(row["arm"], row["seed"]): row for row in csv.DictReader(file)}
+    for cell in cells:
+        row = rows[cell["method"], cell["seed"]]
+        assert cell["e_out"] == row[f"{cell['mode']}_{cell['labels']}_e_out"]
+    rules = json.loads((folder / "verdict.json").read_text())["findings"][-3:]
+    for finding, score in zip(rules, ("e_val", "probe", "rank"), strict=True):
+        loss = _loss_of_rule(rows, score)
+        assert f"{100 * loss:.2f} ±" in finding["measured"]
+
+
+def _loss_of_rule(rows: dict[tuple[str, str], dict[str, str]], score: str) -> float:
+    """The error of what a rule chooses above that of the best method in hindsight, counted anew and plainly."""
+    losses = []
+    for mode, labels in itertools.product(("frozen", "propagate"), (50, 100)):
+        errors = {key: float(row[f"{mode}_{labels}_e_out"]) for key, row in rows.items()}
+        best = min(("autoencoder", "random"), key=lambda arm: errors[arm, "0"] + errors[arm, "1"])
+        names = {"e_val": f"{mode}_{labels}_e_val", "probe": f"probe_{labels}", "rank": "rank"}
+        for seed in "01":
+            scores = {arm: float(rows[arm, seed][names[score]]) for arm in ("autoencoder", "random")}
+            pick = max if score == "rank" else min
+            losses.append(errors[pick(scores, key=lambda arm: scores[arm]), seed] - errors[best, seed])
+    return sum(losses) / len(losses)
 
 
 def test_a_finished_study_is_not_made_again_and_a_broken_one_is(

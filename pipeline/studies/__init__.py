@@ -22,6 +22,7 @@ STUDIES = {
     "generation": "decoded samples of an autoencoder and a VAE, judged by an independent classifier",
     "balance": "a VAE with reconstruction only, KL only, both",
     "overfit": "E_in and the error on unseen images by epoch, frozen and fine-tuned",
+    "methods": "which pretraining method serves which mode, and which rule finds it",
     "clusters": "k-means and Gaussian mixtures on latent spaces that saw no label",
 }
 

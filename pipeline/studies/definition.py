@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pipeline.report.drawing import Picture
 
 Arrays = dict[str, npt.NDArray[Any]]
+Table = list[dict[str, object]]  # rows of the same columns
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,10 @@ def _draw_nothing(points: Points) -> dict[str, Picture]:
     return {}
 
 
+def _tabulate_nothing(points: Points) -> dict[str, Table]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Study:
     """A claim of the theory, and how it is tested.
@@ -174,6 +179,7 @@ class Study:
         measure: Returns the numbers of one arm under one seed.
         conclude: Returns what the numbers of all points say.
         draw: Returns pictures by file name without its ending; none if there is nothing to show.
+        tables: Returns tables by file name that are written beside results.csv; none if that says it all.
         any_arms: Whether the config may name any arms; otherwise ``conclude`` refers to those above by name.
         judged: Whether a judge is needed: the experiment's own network from scratch, on the grid's largest budget.
         track_unseen_error: Whether its cells watch unseen images, see ``Cell``.
@@ -195,6 +201,7 @@ class Study:
     measure: Callable[[Subject], Measured]
     conclude: Callable[[Points], list[Finding]]
     draw: Callable[[Points], dict[str, Picture]] = _draw_nothing
+    tables: Callable[[Points], dict[str, Table]] = _tabulate_nothing
     any_arms: bool = False
     judged: bool = False
     track_unseen_error: bool = False

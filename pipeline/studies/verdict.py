@@ -110,6 +110,7 @@ def write(config: Experiment, planned: Sequence[points.Point]) -> Verdict:
         "provenance": provenance.collect(),
     }
     files: dict[str, bytes | str] = {name: picture.content for name, picture in pictures.items()}
+    files |= {name: disk.as_csv(table) for name, table in study.tables(measured).items()}
     files[RESULTS] = disk.as_csv(_rows(measured))
     return record(study_folder(config)).write(_fingerprint(planned), verdict, files)
 

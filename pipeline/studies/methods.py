@@ -1,0 +1,231 @@
+"""Which pretraining method serves which mode, and which rule finds it without labels or within the budget?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.report.drawing import Floats, Picture
+from pipeline.studies import charts
+from pipeline.studies.definition import (
+    Finding,
+    Measured,
+    Points,
+    Study,
+    Subject,
+    Table,
+    below,
+    difference,
+    points_of,
+    show,
+)
+
+CLAIM = (
+    "Which pretraining method is best depends on the mode and on the number of labels; a rule that sees the budget's "
+    "labels alone, or none, finds it."
+)
+DEFAULT = "autoencoder"
+ARMS: dict[str, dict[str, Any]] = {
+    DEFAULT: {},
+    "plain": {"pretrain": {"corruption": 0}},
+    "views": {"pretrain": {"method": "views"}},
+    "vae": {"pretrain": {"method": "vae"}},
+    "masked": {"pretrain": {"method": "masked", "encoder": {"name": "patches", "widths": [64, 128, 32]}}},
+    "random": {"pretrain": {"method": "none"}},
+}
+RANKED = 10_000  # images whose features are looked at for their rank
+FOLDS = 5
+NEAR = 0.005  # share of the test images that a rule may lose against the best in hindsight
+
+
+# --- what is measured -----------------------------------------------------------------------------------------
+
+
+def _measure(subject: Subject) -> Measured:
+    values = {"rank": effective_rank(subject.embeddings[:RANKED].numpy())}
+    values |= {f"probe_{labels}": _probe_error(subject, labels) for labels in subject.config.grid.labels}
+    return Measured(values)
+
+
+def effective_rank(features: Floats) -> float:
+    """The number of directions that features use, from 1 to their width.
+
+    It is exp(entropy) of the singular values' shares: RankMe of Garrido et al. 2023, https://arxiv.org/abs/2210.02885.
+
+    Args:
+        features: Shape (N, features).
+
+    Examples:
+        >>> round(effective_rank(np.eye(3)), 3)
+        3.0
+        >>> round(effective_rank(np.ones((5, 3))), 3)
+        1.0
+    """
+    singular = np.linalg.svd(features.astype(np.float64), compute_uv=False)
+    shares = singular / singular.sum()
+    shares = shares[shares > 1e-12]
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def _probe_error(subject: Subject, labels: int) -> float:
+    """The cross-validated error of logistic regression from the frozen features of a budget's images to their labels.
+
+    Unlike the error on what is left out for validation, it is counted on every label of the budget.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from threadpoolctl import threadpool_limits
+
+    from pipeline.datasets.splits import Draw, union
+    from pipeline.learning.plan import split_budget
+
+    train, config = subject.dataset.train, subject.config
+    truth = train.labels.numpy()
+    draw = Draw(labels, subject.seed, config.grid.sampling)
+    split = union(split_budget(config.train, truth, len(train.class_names), draw, train.groups))
+    drawn = np.union1d(split.train, split.val)
+    features, targets = subject.embeddings[drawn].numpy(), truth[drawn]
+    folds = min(FOLDS, int(np.bincount(targets)[np.unique(targets)].min()))
+    if folds < 2:  # a class has a single label: no fold could both learn and test it
+        return 1.0
+    with threadpool_limits(1):
+        model = LogisticRegression(C=0.1, max_iter=1000)
+        answers = cross_val_predict(model, features, targets, cv=StratifiedKFold(folds, shuffle=True, random_state=0))
+    return float((answers != targets).mean())
+
+
+# --- rules that choose a method -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A mode at a budget, for which a method is to be chosen.
+
+    Attributes:
+        mode: The mode's name.
+        labels: The label budget.
+    """
+
+    mode: str
+    labels: int
+
+    def name(self, quantity: str) -> str:
+        """What a point calls the quantity e_in, e_val or e_out of such a cell."""
+        return f"{self.mode}_{self.labels}_{quantity}"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A way to choose a method.
+
+    Attributes:
+        text: What it looks at, for sentences.
+        score: The name of the number, among those of a point, by which it judges; the least is chosen.
+        sign: -1 where the greatest is chosen.
+    """
+
+    text: str
+    score: Callable[[Cells], str]
+    sign: int = 1
+
+
+RULES = (
+    Rule("the error on the budget's validation labels", lambda cells: cells.name("e_val")),
+    Rule("a linear probe, cross-validated on the budget's labels", lambda cells: f"probe_{cells.labels}"),
+    Rule("the rank of the features, which needs no label", lambda cells: "rank", -1),
+)
+
+
+def _cells(points: Points) -> list[Cells]:
+    """Every mode at every budget of the grid."""
+    grid = next(iter(points.settings.values())).grid
+    return [Cells(mode, labels) for labels in grid.labels for mode in grid.modes]
+
+
+def _errors(points: Points, cells: Cells, quantity: str = "e_out") -> Floats:
+    """Error rates, shape (methods, seeds)."""
+    return np.array([points.values(arm, cells.name(quantity)) for arm in points.arms])
+
+
+def _chosen(points: Points, rule: Rule, cells: Cells) -> Floats:
+    """The error on the test images of the method that the rule chooses under each seed, shape (seeds,)."""
+    scores = np.array([points.values(arm, rule.score(cells)) for arm in points.arms])
+    errors = _errors(points, cells)
+    best = (rule.sign * scores).argmin(0)  # at equal scores the first method, which is the default
+    chosen: Floats = errors[best, np.arange(errors.shape[1])]
+    return chosen
+
+
+# --- what the numbers say -------------------------------------------------------------------------------------
+
+
+def _conclude(points: Points) -> list[Finding]:
+    return [*(_best(points, cells) for cells in _cells(points)), *(_judge(points, rule) for rule in RULES)]
+
+
+def _best(points: Points, cells: Cells) -> Finding:
+    """The method is chosen by validation labels of all seeds, so that looking for the best does not flatter it."""
+    default = points.arms[0]
+    chosen = points.arms[_errors(points, cells, "e_val").mean(1).argmin()]
+    gain = points.difference(chosen, default, cells.name("e_out"))
+    listed = "; ".join(f"{arm} {show(points.interval(arm, cells.name('e_out')), '%', 100)}" for arm in points.arms)
+    told = f"{chosen} errs by {points_of(gain)} more than {default}" if chosen != default else f"{default} is chosen"
+    return Finding(
+        f"{cells.mode} with {cells.labels} labels: another method than {default} is worth taking.",
+        f"The method with the least mean error on validation labels, minus {default}, on the test images: the interval "
+        "over seeds lies below 0.",
+        f"E_out: {listed}. By validation labels, {told}.",
+        chosen != default and below(gain),
+    )
+
+
+def _judge(points: Points, rule: Rule) -> Finding:
+    every = _cells(points)
+    chosen = np.mean([_chosen(points, rule, cells) for cells in every], axis=0)
+    hindsight = np.mean([min(_errors(points, cells), key=np.mean) for cells in every], axis=0)
+    default = np.mean([_errors(points, cells)[0] for cells in every], axis=0)
+    loss, gain = difference(chosen, hindsight), difference(chosen, default)
+    return Finding(
+        f"To choose by {rule.text} is nearly as good as to know the best method.",
+        f"E_out of the method chosen under each seed, minus that of the method that is best in hindsight, mean over "
+        f"modes and budgets: the upper end of the interval over seeds is below {100 * NEAR:g} points.",
+        f"By {rule.text}: {points_of(loss)} above the best in hindsight, {points_of(gain)} above {points.arms[0]} "
+        "everywhere.",
+        loss.high is not None and loss.high < NEAR,
+    )
+
+
+def _draw(points: Points) -> dict[str, Picture]:
+    panels = {
+        f"{cells.mode}, {cells.labels} labels: E_out, %": {
+            arm: points.interval(arm, cells.name("e_out")) for arm in points.arms
+        }
+        for cells in _cells(points)
+    }
+    return {"errors": charts.bars(panels)}
+
+
+def _tables(points: Points) -> dict[str, Table]:
+    """Every cell by itself, so that the tables of several data sets can be put together."""
+    data = next(iter(points.settings.values())).data
+    dataset = Path(str(data.args["path"])).stem if "path" in data.args else data.dataset  # a reader's name tells little
+    rows: Table = [
+        {
+            "dataset": dataset,
+            "method": point.arm,
+            "mode": cells.mode,
+            "labels": cells.labels,
+            "seed": point.seed,
+            "e_out": point.values[cells.name("e_out")],
+        }
+        for point in points.points
+        for cells in _cells(points)
+    ]
+    return {"cells.csv": rows}
+
+
+STUDY = Study("Methods: which for what", CLAIM, ARMS, _measure, _conclude, _draw, _tables, any_arms=True)
