@@ -8,6 +8,10 @@ from pipeline.artefacts import data_card
 from pipeline.config import Experiment
 from pipeline.datasets import loading
 from pipeline.datasets.facts import Facts, scale_text
+from pipeline.learning.memory import estimate_pretraining
+
+MUCH = 2e9  # bytes of memory from which on pretraining gets a remark
+SMALL = 64  # pixels a side that most pictures can do with
 
 
 def run(config: Experiment) -> Path:
@@ -18,12 +22,30 @@ def run(config: Experiment) -> Path:
     """
     loading.prepare(config.data)
     built = data_card.build(config)
-    print(describe(data_card.load(config)))
+    card = data_card.load(config)
+    print(describe(card))
+    if remark := _remark_on_memory(config, card):
+        print(f"  remark: {remark}")
     if built.is_other:
         print(f"the data have changed ({built.changes}): what depends on them is made again")
     elif built.changes:
         print(f"files have changed ({built.changes}), but the data are the same: nothing is made again")
     return built.folder
+
+
+def _remark_on_memory(config: Experiment, card: Facts) -> str:
+    """A remark if pretraining on these images would take much memory, with the remedy; else ""."""
+    channels, height, width = card["shape"]
+    needed, small = (
+        estimate_pretraining(config.pretrain, config.invariances, shape, card["train"])
+        for shape in ((channels, height, width), (channels, SMALL, SMALL))
+    )
+    if needed is None or small is None or needed < MUCH or small > needed / 2:
+        return ""
+    return (
+        f"pretraining on {height} x {width} pixels takes about {needed / 1e9:.1f} GB of memory: make the images "
+        f"smaller, of {SMALL} x {SMALL} it is {small / 1e9:.1f} GB (data.args.size {SMALL}, where the reader has it)"
+    )
 
 
 def describe(card: Facts) -> str:

@@ -114,7 +114,7 @@ class Cells:
     labels: int
 
     def name(self, quantity: str) -> str:
-        """What a point calls the quantity e_in, e_val or e_out of such a cell."""
+        """Return what a point calls the quantity e_in, e_val or e_out of such a cell."""
         return f"{self.mode}_{self.labels}_{quantity}"
 
 
