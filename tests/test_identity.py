@@ -22,6 +22,7 @@ from pipeline.config import DataConfig, Experiment
 from pipeline.datasets import loading
 from pipeline.source_code import digests
 from pipeline.store.file_states import files_below, opened_files
+from pipeline.store.sealed import seal
 
 SMALL = (
     "--pretrain.epochs=1",
@@ -389,3 +390,16 @@ def test_no_argument_is_taken_for_a_path_that_it_is_not(tmp_path: Path, monkeypa
 
 def any_data(**arguments: Any) -> None:
     """A data set that takes any arguments."""
+
+
+def test_a_record_of_another_version_is_refused_with_a_remedy_that_works(tmp_path: Path, do: Do) -> None:
+    digits = "--data.dataset=digits"
+    assert do("data", digits)[0] == 0
+    [path] = (tmp_path / "runs" / "first").glob("source-*.json")
+    record = json.loads(path.read_text())
+    older = {name: value for name, value in record.items() if name not in ("states", "sha256")}
+    path.write_text(json.dumps(seal(older)))
+    status, said = do("pretrain", digits)
+    assert status != 0
+    assert "another version" in said
+    assert do("data", digits)[0] == do("pretrain", digits)[0] == 0

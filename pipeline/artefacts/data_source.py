@@ -54,7 +54,15 @@ def read(config: Experiment) -> Source:
 
 @functools.lru_cache(maxsize=8)  # each cell of a grid asks for it, and it takes long if there are many files
 def _read(record: Record[Source], stamp: int) -> Source:
-    return record.read()
+    return _complete(record)
+
+
+def _complete(record: Record[Source]) -> Source:
+    """Read a record that has all that belongs to one, which one that an earlier version wrote may lack."""
+    source = record.read()
+    if not Source.__required_keys__ <= source.keys():
+        raise PipelineError(f"{record.path} was written by another version of the project; {record.remedy}")
+    return source
 
 
 def find(config: Experiment) -> Source | None:
@@ -76,7 +84,7 @@ def last(config: Experiment) -> Source | None:
 def _beside(config: Experiment) -> Iterator[Source]:
     for folder in sorted(config.folder.parent.glob("*/")):
         with contextlib.suppress(PipelineError):
-            yield _record(config, folder).read()
+            yield _complete(_record(config, folder))
 
 
 def forget(config: Experiment) -> None:
