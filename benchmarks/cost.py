@@ -1,4 +1,4 @@
-"""The cost of a grid: a model of the seconds of a cell, fitted to a results.csv and held against rows it has not seen.
+"""The cost of a grid: a model of the seconds of a cell, fitted to a results.csv and tested on rows it has not seen.
 
     python -m benchmarks.cost docs/label_efficiency.csv
 
@@ -38,7 +38,13 @@ class Fit(NamedTuple):
 
 
 def fit(rows: list[dict[str, str]]) -> dict[str, Fit]:
-    """Fit the model of each mode of a results.csv, without the classical baselines."""
+    """Fit the model of each mode of a results.csv, without the classical baselines.
+
+    Raises:
+        SystemExit: If there are not two label budgets, the larger of which can be predicted.
+    """
+    if len({row["labels"] for row in rows}) < 2:
+        raise SystemExit("labels: there is one budget only; expected two or more, of which the largest is predicted")
     cells = defaultdict(list)
     for row in rows:
         if row["mode"] in MODES:

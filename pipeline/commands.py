@@ -62,11 +62,15 @@ _MODES = "; ".join(f"{name}: {mode.summary}" for name, mode in modes.BUILT_IN.it
 STAGES = {
     "init": Stage(
         init.run,
-        "write a config for a data set that it is shown: reader, shape, label budgets that fit",
+        "write a config for a data set of yours: the reader, the shape, and label budgets that fit",
         {
             "name": (str, "", "the experiment's name; empty: the path's"),
-            "out": (str, "", "file to write, which must not exist; empty: <name>.yaml in the working directory"),
-            "args": (dict[str, Any], {}, "arguments of the reader that it cannot find out, such as --args.white 16"),
+            "out": (str, "", "file to write, which must not exist yet; empty: <name>.yaml in the working directory"),
+            "args": (
+                dict[str, Any],
+                {},
+                "arguments of the reader that the files do not tell, such as --args.white 16",
+            ),
         },
         operands=("path", "images in a folder or a file, or the name of a data set"),
     ),
@@ -77,8 +81,8 @@ STAGES = {
         sample.run,
         "draw samples, reconstructions and interpolations from the pretrained latent space; of a VAE, measure the ELBO",
         {
-            "count": (int, 100, "images to sample"),
-            "seed": (int, 0, "of the sampled latents"),
+            "count": (int, 100, "number of images to sample"),
+            "seed": (int, 0, "seed of the sampled latents"),
         },
     ),
     "train": Stage(
@@ -86,13 +90,13 @@ STAGES = {
         "train one classifier on a labelled subset (one cell)",
         {
             "mode": (str, "frozen", _MODES),
-            "labels": (int, 100, "label budget, validation included"),
-            "seed": (int, 0, "which draw of the labelled subset"),
+            "labels": (int, 100, "label budget, including validation"),
+            "seed": (int, 0, "number of the draw of the labelled subset, from 0"),
         },
     ),
     "compare": Stage(compare.run, "train the grid of modes x labels x draws and compare E_in with E_out"),
-    "study": Stage(study.run, f"put a claim of the theory to the test; study.name is one of: {_STUDIES}"),
-    "report": Stage(report.run, "write report.html and report.md from what compare found"),
+    "study": Stage(study.run, f"test a claim about autoencoders; study.name is one of: {_STUDIES}"),
+    "report": Stage(report.run, "write report.html and report.md from the comparison"),
     "all": Stage(all_stages.run, "the main job: data, pretrain, compare and report"),
 }
 
@@ -110,14 +114,18 @@ TOOLS = {
         "classify images of yours with a trained classifier; class and probabilities as CSV",
         {
             "images": (str, "", f"{KINDS}; gzipped or not"),
-            "coverage": (float | None, None, "share of the images that it decides, the least sure left to a person"),
+            "coverage": (
+                float | None,
+                None,
+                "share of the images that it decides; the least certain ones are left to a person",
+            ),
             "max-error": (
                 float | None,
                 None,
-                "share of wrong answers that is promised of those it decides; it leaves the others to a person",
+                "largest share of wrong answers among the images that it decides; others are left to a person",
             ),
             **_READING,
-            "submission": (str, "", "a competition's sample submission: its columns and rows are what is written"),
+            "submission": (str, "", "a competition's sample submission, whose columns and rows are written"),
             "out": (str, "", "CSV file to write; empty: runs/<name>/predictions/<images>-<cell>.csv"),
             **classifier.OPTIONS,
         },
@@ -125,7 +133,7 @@ TOOLS = {
     ),
     "embed": Stage(
         embed.run,
-        "latents of any images, as .npy and CSV, by the pretrained encoder or that of a classifier; images like one",
+        "write the latents of any images as .npy and CSV; find the images that are most like a given one",
         {
             "images": (str, embed.TRAIN, f"{embed.TRAIN} or {embed.TEST}, the experiment's own; or {KINDS}"),
             "like": (str, "", "a picture whose nearest neighbours among the images are shown as a page"),
@@ -144,7 +152,7 @@ TOOLS = {
                 True,
                 "write ONNX and a program of PyTorch, too, and compare both with the original",
             ),
-            "out": (str, "", "folder to make, which must not exist; empty: runs/<name>/export-<cell>-*/"),
+            "out": (str, "", "folder to make, which must not exist yet; empty: runs/<name>/export-<cell>-*/"),
             **classifier.OPTIONS,
         },
         takes=export.Options,
@@ -153,16 +161,20 @@ TOOLS = {
         suggest.run,
         "choose the images that are worth a label most; a table, and a page to label them on",
         {
-            "labels": (int, 40, "how many images to choose"),
-            "round": (int, 1, "which round of labelling; from the second on, data.labels names the labels so far"),
+            "labels": (int, 40, "number of images to choose"),
+            "round": (
+                int,
+                1,
+                "number of the round, from 1; from the second on, data.labels names the labels so far",
+            ),
             "strategy": (str, choosing.NAMES[0], f"{_STRATEGIES}; or the import path 'module:OBJECT' of your own"),
-            "seed": (int, 0, "of what is random in the choice"),
+            "seed": (int, 0, "seed of the choice"),
         },
     ),
     "review": Stage(
         review.run,
         "find labels that are probably wrong; a page to correct them on, which saves labels.csv",
-        {"count": (int, 50, "labels to show at most, the most doubtful first")},
+        {"count": (int, 50, "largest number of labels to show, the most doubtful first")},
     ),
     "reproduce": Stage(
         reproduce.run,

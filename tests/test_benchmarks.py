@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 from pathlib import Path
@@ -10,11 +11,13 @@ import pytest
 import torch
 
 from benchmarks import __main__ as bench
-from benchmarks import time_to_quality
+from benchmarks import cost, time_to_quality
 from benchmarks.growth import exponent
 from benchmarks.sides import Comparison, alternate
 from benchmarks.subjects import DEFAULT, train, train_bare
+from pipeline.artefacts.results import ResultRow
 from pipeline.errors import PipelineError
+from pipeline.modes import MODES
 
 
 def test_the_bare_loop_trains_the_same_network_to_the_same_bits() -> None:
@@ -82,3 +85,14 @@ def test_without_a_compiler_compiling_is_refused(monkeypatch: pytest.MonkeyPatch
         pytest.raises(PipelineError, match=r"runtime\.compile: .*No working C\+\+ compiler.*set it to false"),
     ):
         train(DEFAULT, torch.zeros(64, 1, 28, 28, dtype=torch.uint8), compiled=True)
+
+
+def test_the_cost_of_the_published_grid_is_told_by_mode_from_todays_columns() -> None:
+    with (Path(__file__).parent.parent / "docs" / "label_efficiency.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert set(rows[0]) <= set(ResultRow.__annotations__)
+    fits = cost.fit(rows)
+    assert set(fits) == {row["mode"] for row in rows} & set(MODES)
+    assert all(found.measured > 0 and found.predicted > 0 for found in fits.values())
+    with pytest.raises(SystemExit, match="one budget only"):
+        cost.fit(rows[:1])

@@ -214,7 +214,7 @@ def test_files_in_a_test_table_and_in_none(tmp_path: Path) -> None:
     dataset = read(tmp_path / "train.csv", images=str(tmp_path / "all"), **more)
     assert (len(dataset.train), len(dataset.test)) == (45, 10)
     assert dataset.train.labels.tolist() == [*LABELS[:40].tolist(), *[-1] * 5]
-    assert dataset.train.notes == (f"5 pictures in {tmp_path}/all are in no table and were passed over",)
+    assert dataset.train.notes == (f"5 pictures in {tmp_path}/all are in no table and were ignored",)
 
 
 @pytest.mark.parametrize(

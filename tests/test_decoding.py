@@ -268,9 +268,7 @@ def test_broken_pictures_are_named_all_at_once_or_left_out(streaming: Any, tmp_p
     with pytest.raises(PipelineError) as caught:
         load(DataConfig("folder", str(tmp_path), {"path": str(base)}, streaming))
     message = str(caught.value)
-    assert message.startswith(
-        "23 of 43 files cannot be read as a picture; repair them, take them away, or leave them out"
-    )
+    assert message.startswith("23 of 43 files cannot be read as a picture; repair them, remove them, or leave them out")
     assert "data.args.skip_broken true" in message
     assert message.count("/broken") == 20
     assert "broken00.png: its content is none of PNG, JPEG" in message

@@ -73,7 +73,7 @@ def test_masks_beside_images_are_no_classes(about: str, tmp_path: Path) -> None:
     assert classes_of(dataset) == ("glioma", "notumor")
     assert len(dataset.train) + len(dataset.test) == 12
     [note] = find_layout(tmp_path, {}).notes
-    assert f"12 pictures were passed over, since it is not clear what they are: 6 {tmp_path}/{about}/glioma" in note
+    assert f"12 pictures were ignored, since it is not clear what they are: 6 {tmp_path}/{about}/glioma" in note
 
 
 @pytest.mark.parametrize("name", ["train", "images", "masks", "valid", "labels"])

@@ -64,7 +64,7 @@ def test_weights_that_cannot_be_downloaded_are_explained(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(models.ResNet18_Weights, "get_state_dict", unreachable)
     encoder = torchvision_encoder((1, 8, 8), 5, "resnet18", pretrained=True, size=32)
-    with pytest.raises(PipelineError, match=r"(?s)the weights cannot be had .*no route to host.*copy the file"):
+    with pytest.raises(PipelineError, match=r"(?s)no download of the weights .*no route to host.*copy the file"):
         load_weights(encoder)
 
 

@@ -102,7 +102,7 @@ def test_check_dataset_shows_pairs(tiny: Run, tmp_path: Path, capsys: pytest.Cap
     card = json.loads((folder / "card.json").read_text())
     assert card["near_copies"] >= 36
     assert (
-        f"remark: {card['near_copies']} of 40 test images looked at are nearly a training image"
+        f"remark: {card['near_copies']} of 40 test images examined are nearly a training image"
         in capsys.readouterr().out
     )
     with Image.open(folder / "near_copies.png") as sheet:

@@ -97,7 +97,7 @@ def test_masks_beside_pictures_are_passed_over_and_counted(tmp_path: Path, capsy
     Image.fromarray(BYTES[0] // 2).save(tmp_path / "p" / "benign" / "gas_mask.png")  # a picture of its own
     said = look("folder", pictures(tmp_path / "p", save), capsys)
     assert "48 training and 13 test images" in said
-    assert "60 files of kinds that are not read were passed over: 60 masks of pictures beside them" in said
+    assert "60 files of other kinds were ignored: 60 masks of pictures beside them" in said
 
 
 def test_pages_that_are_not_read_are_counted(tmp_path: Path, capsys: Say) -> None:

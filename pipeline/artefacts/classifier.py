@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 WEIGHTS, DESCRIPTION = "weights.safetensors", "description.json"
 
 OPTIONS: dict[str, tuple[Any, Any, str]] = {
-    "cell": (str, "", "folder of a trained cell or of an export; empty: choose by the three options below"),
+    "cell": (str, "", "folder of a trained cell or of an export; empty: choose by mode, labels and seed"),
     "mode": (str | None, None, f"one of {', '.join(BUILT_IN)}, or a mode of your own; null: any"),
     "labels": (int | None, None, "label budget; null: the largest"),
-    "seed": (int | None, None, "which draw; null: any. Of the cells that are left, the best by validation is taken"),
+    "seed": (int | None, None, "number of the draw; null: any. Of all cells that fit, the best by validation is taken"),
 }
 
 

@@ -97,7 +97,7 @@ class BrokenPictureError(PipelineError):
     """
 
     def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"{name} cannot be read as a picture ({reason}); repair it or take it away")
+        super().__init__(f"{name} cannot be read as a picture ({reason}); repair it or remove it")
         self.reason = reason
 
 

@@ -175,7 +175,7 @@ def _remarks_on_copies(facts: Facts) -> Iterator[str]:
 
 def _remark_on_near_copies(near: NearCopies) -> str:
     return (
-        f"{len(near.pairs)} of {near.examined} test images looked at are nearly a training image (resized, "
+        f"{len(near.pairs)} of {near.examined} test images examined are nearly a training image (resized, "
         "recompressed, mirrored?): E_out would be too low. check-dataset shows them; data.groups keeps what belongs "
         "together on one side"
     )

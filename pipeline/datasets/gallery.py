@@ -211,7 +211,7 @@ def list_broken(gallery: Gallery, broken: Mapping[int, str], remedy: str) -> str
     if len(broken) > SHOWN:
         lines.append(f"  and {len(broken) - SHOWN} more")
     files = f"{len(broken)} of {len(gallery)} files cannot be read as a picture"
-    return "\n".join([f"{files}; repair them, take them away, or leave them out with {remedy}:", *lines])
+    return "\n".join([f"{files}; repair them, remove them, or leave them out with {remedy}:", *lines])
 
 
 def note_broken(gallery: Gallery, broken: Mapping[int, str]) -> str:

@@ -145,7 +145,7 @@ def find_scale(parts: Mapping[str, Values], white: float | None = None, setting:
         if found is None and own.low >= 0:
             raise PipelineError(
                 f"{name}: {own.text}, and nothing tells which value is white; expected bytes, floats from 0 to 1, or "
-                f"numbers up to 255. If {_show(values.high)} is white, say so with {setting} {_show(values.high)}; or "
+                f"numbers up to 255. If {_show(values.high)} is white, set {setting} {_show(values.high)}; or "
                 "scale the images"
             )
         if found is None or not own.reach(found):

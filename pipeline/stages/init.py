@@ -63,7 +63,7 @@ def run(paths: list[str], name: str, out: str, args: JsonObject) -> Path:
     name = name or suggested_name(paths[0])
     target = Path(out or f"{name}.yaml")
     if target.exists():
-        raise PipelineError(f"out: {target} exists already; name another file with --out, or take it away")
+        raise PipelineError(f"out: {target} exists already; name another file with --out, or remove it")
     config = recognise(paths[0])
     config = replace(config, args=config.args | args)
     card = _examine(config)

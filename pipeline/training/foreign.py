@@ -167,7 +167,7 @@ def load_weights(network: nn.Module) -> None:
                 module.network.load_state_dict({name: found[name] for name in own})
             except (OSError, RuntimeError, KeyError) as error:
                 raise PipelineError(
-                    f"pretrain.encoder.args.pretrained: the weights cannot be had ({type(error).__name__}: {error}); "
+                    f"pretrain.encoder.args.pretrained: no download of the weights ({type(error).__name__}: {error}); "
                     "connect this machine to the internet once, or copy the file from one that is: into "
                     f"{torch.hub.get_dir()}/checkpoints for torchvision, into Hugging Face's cache for timm; or set "
                     "it to false"

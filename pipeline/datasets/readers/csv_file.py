@@ -129,7 +129,7 @@ def _load_files(
     if test:
         arrays |= {"test_images": stacked.parts[1], "test_labels": parts["test"][1][stacked.kept[1]]}
     passed_over = len(files) - len({*train, *test})
-    notes = [f"{passed_over} pictures in {folder} are in no table and were passed over"] if passed_over else []
+    notes = [f"{passed_over} pictures in {folder} are in no table and were ignored"] if passed_over else []
     names = [[known[n] for n in part] for part in stacked.of_kept(train, test)]
     parts_read = from_arrays(**arrays, white=stacked.white, storage=storage)
     return describe(parts_read, names, [*notes, *stacked.notes], stacked.decoding)

@@ -264,7 +264,7 @@ def _notes(tree: PictureTree, layout: Layout, classes: Sequence[PictureTree]) ->
     read = {file for file, _ in layout.train + layout.test}
     if unread := Counter(str(file.parent) for file in tree.all_files() if file not in read):
         notes.append(
-            f"{unread.total()} pictures were passed over, since it is not clear what they are: {show_counts(unread)}; "
+            f"{unread.total()} pictures were ignored, since it is not clear what they are: {show_counts(unread)}; "
             "data.args.unlabelled names a folder of pictures without labels"
         )
     if others := tree.all_others():
