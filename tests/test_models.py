@@ -13,7 +13,7 @@ from pipeline.datasets.batches import InMemoryData
 from pipeline.models.autoencoder import Autoencoder
 from pipeline.models.classifier import Backbone, Classifier, Rates, layers, make_head
 from pipeline.models.decoders import ConvDecoder, MLPDecoder
-from pipeline.models.encoders import ConvEncoder, MLPEncoder, Shape
+from pipeline.models.encoders import ConvEncoder, MLPEncoder, ResidualEncoder, Shape
 from pipeline.models.losses import binary_cross_entropy, squared_error
 from pipeline.models.side_by_side import FoldLearner, Schedule, SideBySide
 from pipeline.training.recording import Rounds
@@ -25,7 +25,12 @@ from pipeline.training.trainer import fit, seed_everything
 def test_encoders_and_decoders_fit_any_image(shape: Shape, depth: int) -> None:
     images = torch.rand(3, *shape)
     widths = [8] * depth
-    for encoder in (ConvEncoder(shape, 5, widths, [16]), ConvEncoder(shape, 5, widths), MLPEncoder(shape, 5, widths)):
+    for encoder in (
+        ConvEncoder(shape, 5, widths, [16]),
+        ConvEncoder(shape, 5, widths),
+        ResidualEncoder(shape, 5, widths, [16]),
+        MLPEncoder(shape, 5, widths),
+    ):
         assert encoder.out_features == 5
         assert encoder(images).shape == (3, 5)
     for decoder in (ConvDecoder(5, shape, widths, [16]), ConvDecoder(5, shape, widths), MLPDecoder(5, shape, widths)):

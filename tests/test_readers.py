@@ -427,9 +427,12 @@ def test_a_path_that_does_not_exist_is_named(reader: str, tmp_path: Path) -> Non
 # --- through the command line ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("shape", "decoder"), [((3, 13, 9), "mlp"), ((3, 96, 96), "conv")])  # digits are 8 x 8
+@pytest.mark.parametrize(  # digits are 8 x 8
+    ("shape", "encoder", "decoder"),
+    [((3, 13, 9), "conv", "mlp"), ((3, 96, 96), "conv", "conv"), ((3, 33, 17), "residual", "mlp")],
+)
 def test_the_shipped_networks_adapt_to_any_size_and_colour(
-    shape: tuple[int, int, int], decoder: str, tiny: Run, tmp_path: Path
+    shape: tuple[int, int, int], encoder: str, decoder: str, tiny: Run, tmp_path: Path
 ) -> None:
     np.savez(
         tmp_path / "x.npz", images=GENERATOR.integers(0, 256, (90, *shape), dtype=np.uint8), labels=np.arange(90) % 3
@@ -440,6 +443,7 @@ def test_the_shipped_networks_adapt_to_any_size_and_colour(
         f"--runs={tmp_path / 'mine'}",
         "--pretrain.epochs=1",
         "--pretrain.holdout=10",
+        f"--pretrain.encoder.name={encoder}",
         f"--pretrain.decoder={{name: {decoder}, widths: [16, 8], hidden: []}}",
         "--train.length=2",
         "--train.evaluations=2",

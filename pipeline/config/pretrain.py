@@ -13,6 +13,7 @@ from pipeline.errors import require
 ENCODERS = {
     "conv": "pipeline.models.encoders:ConvEncoder",
     "mlp": "pipeline.models.encoders:MLPEncoder",
+    "residual": "pipeline.models.encoders:ResidualEncoder",
     "patches": "pipeline.models.encoders:PatchEncoder",
     "torchvision": "pipeline.training.foreign:torchvision_encoder",
     "timm": "pipeline.training.foreign:timm_encoder",
@@ -25,11 +26,11 @@ class NetworkConfig:
     """An encoder or a decoder.
 
     Attributes:
-        name: "conv", "mlp", for an encoder also "patches", "torchvision" or "timm", a name that an installed package
-            adds, or the import path "module:Class" of your own.
-        widths: For "conv", channels of each stride-2 layer; for "mlp", units of each hidden layer; for "patches", units
-            of each layer of the network on a patch. Their number is the depth. A decoder lists them from the latent
-            towards the image.
+        name: "conv", "mlp", for an encoder also "residual", "patches", "torchvision" or "timm", a name that an
+            installed package adds, or the import path "module:Class" of your own.
+        widths: For "conv", channels of each stride-2 layer; for "residual", channels of each block; for "mlp", units of
+            each hidden layer; for "patches", units of each layer of the network on a patch. Their number is the depth.
+            A decoder lists them from the latent towards the image.
         hidden: Units of fully connected layers between convolutions or patches and the latent; "mlp" has none.
         args: Further keyword arguments of the network. Of "patches": patch, the side of a patch in pixels (4). Of
             "torchvision" and "timm": model, the network's name; pretrained, to begin pretraining with downloaded

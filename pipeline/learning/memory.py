@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, int, int]  # channels, height, width
 
-KNOWN = ("conv", "mlp", "patches")  # encoders that can be made without memory, and do not fetch weights
+KNOWN = ("conv", "mlp", "patches", "residual")  # encoders that can be made without memory, and do not fetch weights
 PER_WEIGHT = 28  # bytes: weight, gradient and the two moments of AdamW; all but the gradient again, while it is saved
 PER_NUMBER = 4  # bytes of a number that a layer keeps for the way back
 COPIES = 5  # of a batch of images as floats: as they are, distorted on the way, drawn, and in the loss

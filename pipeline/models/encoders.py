@@ -50,6 +50,77 @@ class ConvEncoder(nn.Module):
         return latents
 
 
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions with BatchNorm, whose outcome is added to their input.
+
+    The block of He et al., "Deep residual learning for image recognition", 2016.
+
+    Args:
+        channels: Channels that come in.
+        out: Channels that go out.
+        stride: 2 halves the sides, rounding up; 1 keeps them.
+    """
+
+    def __init__(self, channels: int, out: int, stride: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, out, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(out),
+            nn.ReLU(),
+            nn.Conv2d(out, out, 3, padding=1, bias=False),
+            nn.BatchNorm2d(out),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if stride > 1 or channels != out:
+            self.shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features, shape (B, out, H / stride, W / stride)."""
+        return F.relu(self.layers(x) + self.shortcut(x))
+
+
+class ResidualEncoder(nn.Module):
+    """A convolution of stride 2, a residual block for each width, then fully connected layers.
+
+    Args:
+        in_shape: (C, H, W) of the images; any size from 8 x 8 on.
+        out_features: Width of the latent.
+        widths: Channels of each block; each but the first halves the sides, rounding up, as the first convolution does.
+        hidden: Units of fully connected layers before the latent.
+    """
+
+    def __init__(
+        self,
+        in_shape: Shape,
+        out_features: int,
+        widths: Sequence[int] = (16, 32, 64),
+        hidden: Sequence[int] = (512,),
+    ) -> None:
+        if not widths:
+            raise ValueError("widths: there are none; expected one for each block")
+        super().__init__()
+        self.out_features = out_features
+        channels, height, width = in_shape
+        layers: list[nn.Module] = [
+            nn.Conv2d(channels, widths[0], 5, stride=2, padding=2, bias=False),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(),
+        ]
+        channels, height, width = widths[0], -(-height // 2), -(-width // 2)
+        for depth, out in enumerate(widths):
+            stride = 1 if depth == 0 else 2
+            layers.append(ResidualBlock(channels, out, stride))
+            channels, height, width = out, -(-height // stride), -(-width // stride)
+        dense = dense_layers(channels * height * width, hidden)
+        last = hidden[-1] if hidden else channels * height * width
+        self.layers = nn.Sequential(*layers, nn.Flatten(), *dense, nn.Linear(last, out_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return latents, shape (B, out_features)."""
+        latents: Tensor = self.layers(x)
+        return latents
+
+
 class MLPEncoder(nn.Module):
     """Fully connected layers with BatchNorm.
 
