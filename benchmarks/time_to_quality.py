@@ -70,6 +70,7 @@ def comparisons() -> Iterator[Comparison]:
     """Ours beside pythae and beside the recipe; in the precision of this machine, and in float32."""
     from pythae.trainers import BaseTrainer  # noqa: F401  # is it installed?
 
+    mnist()  # unpacked, where the recipe looks for it
     for precision, goals in (("auto", (3, 4)), ("32", (2, 3))):
         for goal, (name, training) in zip(goals, {"pythae": _pythae, "Lightning": _recipe}.items(), strict=True):
             yield Comparison(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import json
 import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
+from pipeline.config import InvariancesConfig, NetworkConfig, PretrainConfig, RuntimeConfig
 from pipeline.datasets.readers import mnist
+from pipeline.learning import step_time
 from pipeline.stages import doctor
 from tests.conftest import Run
 
@@ -92,3 +96,41 @@ def test_a_check_that_dies_does_not_take_the_others_with_it(
     said = lines(capsys.readouterr().out)
     assert said["torchvision"] == ("BROKEN", "ImportError: libcudart.so.13: cannot open shared object file")
     assert [verdict for verdict, _ in said.values()].count("OK") == len(said) - 1
+
+
+@pytest.mark.parametrize(("bfloat16", "advice"), [(0.004, False), (0.016, True)])
+def test_a_step_is_timed_both_ways_and_the_slower_rule_is_named(
+    bfloat16: float, advice: bool, tiny: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        step_time, "_seconds", lambda a, b, runtime, d: bfloat16 if runtime.precision == "bf16" else 0.008
+    )
+    monkeypatch.setattr("pipeline.training.precision.computes_bfloat16", lambda accelerator: True)
+    assert tiny("doctor", "--runtime.precision=auto") == 0
+    said = lines(capsys.readouterr().out)["precision"][1]
+    assert f"8 ms in float32, {1000 * bfloat16:.0f} ms in bfloat16" in said
+    assert ("runtime.precision 32 would be 2.0 times as fast here" in said) == advice
+
+
+def test_timing_steps_takes_time_and_no_random_numbers() -> None:
+    torch.manual_seed(3)
+    settings = PretrainConfig(encoder=NetworkConfig("mlp", (4,)), decoder=NetworkConfig("mlp", (4,)), batch_size=8)
+    times = step_time.measure_steps(settings, InvariancesConfig(), RuntimeConfig(), (1, 8, 8))
+    assert min(times.float32, times.bfloat16) > 0
+    drawn = torch.rand(3)
+    torch.manual_seed(3)
+    assert torch.equal(drawn, torch.rand(3))
+
+
+def test_machines_that_take_auto_differently_make_different_encoders_and_cells(
+    tiny: Run, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ("--runtime.precision=auto", "--pretrain.epochs=1", "--name=auto")
+    assert tiny("data", *settings) == 0
+    for native in (True, False):
+        monkeypatch.setattr("pipeline.training.precision.computes_bfloat16", lambda accelerator, native=native: native)
+        assert tiny("pretrain", *settings) == 0
+        assert tiny("train", "--mode=frozen", "--labels=50", *settings) == 0
+    for kind in ("pretrain", "cells/frozen"):
+        manifests = [json.loads(path.read_text()) for path in (runs / "auto").glob(f"{kind}-*/manifest.json")]
+        assert {manifest["inputs"]["precision"] for manifest in manifests} == {"32", "bf16"}

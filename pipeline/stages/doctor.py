@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from pipeline import _torchvision_repair, extras
+from pipeline import _torchvision_repair, extras, methods
 from pipeline.artefacts import data_card, data_source
 from pipeline.config import Experiment
 from pipeline.datasets import loading
 from pipeline.errors import PipelineError
 from pipeline.invocation import CHECKOUT, command, is_checkout
 from pipeline.store import provenance
-from pipeline.training.precision import explain_precision
+from pipeline.training.precision import explain_precision, resolve_precision
 
 NEEDED = 2**30  # bytes; configs/mnist.yaml leaves 0.2 GiB behind, its unpacked images included
+NOTICED = 1.2  # times as fast as the precision that is taken, from which on the other one is named
 
 
 class UnhealthyError(PipelineError):
@@ -130,7 +131,25 @@ def _device(config: Experiment) -> CheckResult:
 
 
 def _precision(config: Experiment) -> CheckResult:
-    return CheckResult(explain_precision(config.runtime))
+    """Say which precision is taken, and what a step of pretraining takes in this one and in the other."""
+    from pipeline.learning.step_time import measure_steps
+    from pipeline.training.trainer import threads
+
+    said = explain_precision(config.runtime)
+    if data_source.last(config) is None or not methods.find_method(config.pretrain.method).trains:
+        return CheckResult(said)
+    try:
+        channels, height, width = data_card.load(config)["shape"]
+        with threads(config.runtime.threads):
+            times = measure_steps(config.pretrain, config.invariances, config.runtime, (channels, height, width))
+    except PipelineError as error:
+        return CheckResult(f"{said}; no step could be timed: {error}")
+    said += f"; a step takes {1000 * times.float32:.0f} ms in float32, {1000 * times.bfloat16:.0f} ms in bfloat16"
+    factor = times.other_is_faster(resolve_precision(config.runtime))
+    if factor > NOTICED:
+        other = "32" if resolve_precision(config.runtime) == "bf16" else "bf16"
+        said += f": runtime.precision {other} would be {factor:.1f} times as fast here"
+    return CheckResult(said)
 
 
 def _data(config: Experiment) -> CheckResult:
