@@ -32,7 +32,7 @@ CHOSEN = $(if $(CELL),--cell "$(CELL)")
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 # the study of methods takes hours
-STUDIES := $(filter-out methods,$(basename $(notdir $(wildcard configs/studies/*.yaml))))
+STUDIES := $(filter-out methods choose,$(basename $(notdir $(wildcard configs/studies/*.yaml))))
 STUDY_CONFIG = configs/studies/$(STUDY).yaml
 
 .PHONY: all install init check-dataset data pretrain sample train compare report label-efficiency vae study studies predict embed export suggest review reproduce compare-runs doctor test test-slow audit bench lint format clean help

@@ -21,6 +21,7 @@ from pipeline.evaluation.posteriors import overlap
 from pipeline.evaluation.samples import frechet_distance
 from pipeline.parsers import stage_parser
 from pipeline.studies import STUDIES, find_study
+from pipeline.studies.choose import labels_until
 from pipeline.studies.definition import above, below, show
 from pipeline.studies.overfit import kept_measurement
 from pipeline.studies.points import arm_settings
@@ -221,6 +222,8 @@ def tiny_runs_with_study(runs: Path, tiny: object, studied: Path) -> Path:
         ("clusters", ["--study.arms={a: {pretrain: {latnt: 3}}}"], "study.arms.a"),
         ("clusters", ["--study.arms={a: {pretrain: {latent: 0}}}"], "study.arms.a: pretrain.latent: 0"),
         ("clusters", ["--study.arms={a: {data: {dataset: mnist}}}"], "study.arms.a: data cannot be changed by an arm"),
+        ("choose", ["--study.arms.random={grid: {draws: 3}}"], "study.arms: ['random'] lacks stratified, chosen"),
+        ("clusters", ["--study.arms={a: {grid: {draws: 3}}}"], "study.arms.a: grid.draws cannot be changed by an arm"),
         ("clusters", ["--grid.labels=[5]"], "a budget of 5 is below the number of classes"),
         ("overfit", ["--grid.modes=[frozen]"], "grid.modes: ['frozen'] lacks finetune"),
     ],
@@ -353,3 +356,24 @@ def test_an_interval_decides_only_where_it_has_limits() -> None:
     assert not above(Interval(1, None, None))
     assert show(Interval(0.0231, 0.0211, 0.0251), "%", 100) == "2.31 ± 0.20 %"
     assert show(Interval(0.5, None, None)) == "0.50"
+
+
+def test_chosen_arms_see_the_labels_that_the_strategy_chooses(studied: Path) -> None:
+    """Of the study choose: the same encoder serves all arms, each with a draw of its own, and rounds are measured."""
+    with (studied / "studies" / "choose" / "results.csv").open() as file:
+        rows = {(row["arm"], row["seed"]): row for row in csv.DictReader(file)}
+    for seed in ("0", "1"):
+        random, chosen = rows["random", seed], rows["chosen", seed]
+        assert random["holdout_loss"] == chosen["holdout_loss"]
+        assert random["spread_20"] != chosen["spread_20"]
+        assert int(float(rows["stratified", seed]["missed_20"])) == 0
+        assert 0 < float(chosen["rounds_20"]) < 1
+        assert random["rounds_20"] == ""
+
+
+def test_labels_until_an_error_is_reached_lie_between_two_budgets() -> None:
+    assert labels_until([10, 100], [0.1, 0.01], 0.1) == 10
+    assert labels_until([10, 100], [0.1, 0.01], 0.01) == pytest.approx(100)
+    assert labels_until([10, 100], [0.1, 0.01], 0.0316227766) == pytest.approx(10 * 10**0.5)
+    assert labels_until([10, 100], [0.1, 0.02], 0.01) == math.inf
+    assert labels_until([10, 100], [0.1, 0.0], 0.05) < 20

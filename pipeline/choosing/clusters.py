@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.choosing import Choice, Floats, Indices, Pool, margins, unlabelled
 
 FITTED, FITTED_PER_CLUSTER = 20_000, 50  # images that centres are fitted to, drawn at random: the larger of the two
-STARTS = 3  # of k-means; the best is kept
+STARTS, CENTRES_TRIED = 10, 200  # of k-means, the best of which is kept; fewer where there are many centres
 CHUNK = 50_000  # images whose distances to the centres are held at a time
 
 
@@ -45,7 +45,8 @@ def find_clusters(pool: Pool) -> Clusters:
     points, count = pool.embeddings, len(pool.labelled) + pool.count
     importance = np.ones(len(points)) if pool.probabilities is None else 1.01 - margins(pool.probabilities)
     fitted = np.sort(pool.generator.permutation(len(points))[: max(FITTED, FITTED_PER_CLUSTER * count)])
-    model = KMeans(count, n_init=STARTS, random_state=int(pool.generator.integers(2**31)))
+    starts = max(1, min(STARTS, CENTRES_TRIED // count))
+    model = KMeans(count, n_init=starts, random_state=int(pool.generator.integers(2**31)))
     with threadpool_limits(1), warnings.catch_warnings():  # the same sums, whatever the number of cores
         warnings.simplefilter("ignore", ConvergenceWarning)  # equal images make fewer clusters than were asked for
         centres = model.fit(points[fitted], sample_weight=importance[fitted]).cluster_centers_

@@ -157,6 +157,21 @@ def _check_trained(trained: Indices, drawn: Indices, draw: Draw) -> None:
         )
 
 
+def drawn(labels: Indices, classes: int, draw: Draw) -> Indices:
+    """Return the images of a draw, in the order in which their labels are spent, shape (budget,).
+
+    Args:
+        labels: Labels of all training images, shape (N,), -1 for unlabelled.
+        classes: Number of classes.
+        draw: The draw.
+
+    Raises:
+        PipelineError: If the budget is out of range, or a class has no labelled image.
+    """
+    _check_budget(labels, classes, draw)
+    return _order(labels, classes, draw)[0][: draw.budget]
+
+
 def union(splits: Sequence[LabelSplit]) -> LabelSplit:
     """Return all labels that any of the splits trains on, and all that any validates on."""
     train = np.unique(np.concatenate([split.train for split in splits]))

@@ -23,6 +23,7 @@ STUDIES = {
     "balance": "a VAE with reconstruction only, KL only, both",
     "overfit": "E_in and the error on unseen images by epoch, frozen and fine-tuned",
     "methods": "which pretraining method serves which mode, and which rule finds it",
+    "choose": "chosen images against random ones: errors, the cost of an error in labels, rounds, careless annotators",
     "clusters": "k-means and Gaussian mixtures on latent spaces that saw no label",
 }
 

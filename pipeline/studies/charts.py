@@ -158,6 +158,36 @@ def curves(panels: Mapping[str, Mapping[str, Curves]], title: str) -> Picture:
     return png(figure, f"Errors at each measurement with {title}. {'; '.join(told)}.")
 
 
+@styled
+def costs(panels: Mapping[str, Mapping[str, Sequence[Interval]]], budgets: Sequence[int]) -> Picture:
+    """Draw errors of arms with their intervals against the number of labels, both axes logarithmic.
+
+    Args:
+        panels: By title and arm, the error at each budget, as a share.
+        budgets: Numbers of labels.
+    """
+    figure = Figure(figsize=(3.8 * len(panels), 3.0), layout="constrained")
+    told = []
+    for axes, (title, arms) in zip(
+        figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(), strict=True
+    ):
+        for (arm, intervals), color in zip(arms.items(), PALETTE, strict=False):
+            means = [100 * interval.mean for interval in intervals]
+            halves = [100 * ((interval.high or interval.mean) - interval.mean) for interval in intervals]
+            lows = [min(half, 0.9 * mean) for half, mean in zip(halves, means, strict=True)]  # a logarithm has no 0
+            axes.errorbar(budgets, means, [lows, halves], color=color, capsize=3, marker="o", label=arm)
+            shown = ", ".join(f"{n}: {mean:.2f} %" for n, mean in zip(budgets, means, strict=True))
+            told.append(f"{title}, {arm}: {shown}")
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xticks(budgets, list(map(str, budgets)), minor=False)
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("labels")
+    figure.axes[0].set_ylabel("error, %")
+    figure.axes[0].legend(fontsize=8)
+    return png(figure, f"Errors against the number of labels. {'; '.join(told)}.")
+
+
 def _draw_curves(axes: Axes, found: Curves) -> None:
     for (label, errors), color, line in zip(found.errors.items(), PALETTE, ("--", "-", ":"), strict=False):
         axes.plot(np.arange(1, len(errors) + 1), 100 * errors, color=color, linestyle=line, label=label)

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from pipeline.models.deployed import Deployed
     from pipeline.studies.definition import Study
 
-ARM_SECTIONS = ("pretrain", "train")  # what an arm may change
+ARM_SECTIONS = ("pretrain", "train")  # what an arm may change, beside how its labels are drawn:
+ARM_GRID = ("sampling", "strategy")
 
 
 # --- what is to be done ---------------------------------------------------------------------------------------
@@ -157,10 +158,12 @@ def arm_settings(config: Experiment, arm: str, changes: dict[str, Any]) -> Exper
     Raises:
         PipelineError: If the arm changes what it may not, or a setting to what it cannot be.
     """
-    foreign = [section for section in changes if section not in ARM_SECTIONS]
+    foreign = [section for section in changes if section not in (*ARM_SECTIONS, "grid")]
+    foreign += [f"grid.{name}" for name in changes.get("grid", {}) if name not in ARM_GRID]
     if foreign:
         raise PipelineError(
-            f"study.arms.{arm}: {', '.join(foreign)} cannot be changed by an arm; expected {' or '.join(ARM_SECTIONS)}"
+            f"study.arms.{arm}: {', '.join(foreign)} cannot be changed by an arm; expected {', '.join(ARM_SECTIONS)}, "
+            f"{' or '.join(f'grid.{name}' for name in ARM_GRID)}"
         )
     return from_dict(merged(as_dict(_settle(config)), changes), f"study.arms.{arm}")
 
