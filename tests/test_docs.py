@@ -53,6 +53,7 @@ def commands(line: str) -> Iterator[list[str]]:
         yield [
             target,
             f"--config={variables.get('CONFIG', 'configs/mnist.yaml')}",
+            *([f"--images={variables['IMAGES']}"] if "IMAGES" in variables else []),
             *variables.get("ARGS", "").split(),
             *quick,
         ]
@@ -107,6 +108,24 @@ def test_the_page_on_estimators_works(capsys: pytest.CaptureFixture[str]) -> Non
     assert float(together.split()[-1]) > 0.8
 
 
+def test_the_walk_from_make_to_answers_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "using_a_classifier.md").read_text()
+    for language, text in BLOCK.findall(page[: page.index("## The commands")]):
+        if language == "python":
+            exec(compile(text, "using_a_classifier.md", "exec"), {})
+        else:
+            for arguments in (arguments for line in text.splitlines() for arguments in commands(line)):
+                assert main(arguments) == 0, arguments
+    assert "left to a person, being the least sure: 10 of 100 images" in capsys.readouterr().out
+    [table] = (tmp_path / "runs" / "digits" / "predictions").glob("new.npy-*.csv")
+    with table.open() as file:
+        assert [row["decided_by"] for row in csv.DictReader(file)].count("person") == 10
+
+
 def test_an_export_works_in_other_hands(
     compared_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -117,7 +136,8 @@ def test_an_export_works_in_other_hands(
     np.save("images.npy", load(DataConfig("digits")).test.images.numpy())
     capsys.readouterr()
     seen: dict[str, object] = {}
-    blocks = BLOCK.findall((ROOT / "docs" / "using_a_classifier.md").read_text())
+    page = (ROOT / "docs" / "using_a_classifier.md").read_text()
+    blocks = BLOCK.findall(page[page.index("## An export in other hands") :])
     for text in (text for language, text in blocks if language == "python"):
         exec(compile(text, "using_a_classifier.md", "exec"), seen)
     differ, like, groups = capsys.readouterr().out.splitlines()

@@ -54,6 +54,14 @@ def test_mistakes_name_the_files_that_were_taken_for_another_class(kind: str, ex
     assert len(mistakes) == metrics["e_out"]["errors"] > 0
     with np.load(folder / "predictions.npz", allow_pickle=False) as stored:
         names, predicted = stored["test_name"], stored["test_pred"]
+    columns = ["index", "name", "class", "predicted"]
+    if kind.startswith("cells"):
+        columns += ["probability", "nearest_labelled", "nearest_class"]
+        split = json.loads((folder / "split.json").read_text())
+        assert all(0.5 <= float(row["probability"]) <= 1 for row in mistakes)
+        assert {row["nearest_labelled"] for row in mistakes} <= set(split["train"]["name"])
+        assert all(Path(row["nearest_labelled"]).parts[0] == row["nearest_class"] for row in mistakes)
+    assert list(mistakes[0]) == columns
     for row in mistakes:
         assert Path(row["name"]).parts[0] == row["class"]
         assert row["predicted"] != row["class"]

@@ -428,7 +428,7 @@ def test_every_place_of_both_templates_escapes() -> None:
     table = Table(bad, (Column(bad), Column(bad, "code")), [(bad, bad), ("plain", "plain")])
     image = drawing.png_picture(b"", bad)
     sheet = Atlas(np.zeros((2, 8, 8), dtype=np.uint8))
-    shade, mistake = Shade(bad, 0.5, bad), ShownMistake("0% 0%", bad, bad)
+    shade, mistake = Shade(bad, 0.5, bad), ShownMistake("0% 0%", bad, bad, bad)
     card = ModeCard("a", 50, bad, bad, bad, image, [bad], [[shade]], [mistake])
     space = {
         "projections": [(Projection("pca", bad, np.zeros((1, 2))), image)],

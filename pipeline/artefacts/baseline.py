@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.artefacts import choice, data_card
-from pipeline.artefacts.cell_files import METRICS, save_predictions
+from pipeline.artefacts.cell_files import METRICS, save_mistakes, save_predictions
 from pipeline.artefacts.cell_inputs import CellInputs, pixels
 from pipeline.artefacts.metrics import Metrics, SplitMetrics
 from pipeline.config import Experiment
@@ -93,6 +93,7 @@ def _make(baseline: Baseline, shared: CellInputs, folder: Path) -> Metrics:
     predictions = predict(baseline.mode, shared.pca, pixels(train.images[index]), labels, tested)
     predicted = {"train": predictions.train, "val": np.empty(0, dtype=np.int64), "test": predictions.test}
     save_predictions(folder, LabelSplit(index, np.empty(0, dtype=np.int64)), predicted, shared.dataset)
+    save_mistakes(folder, predictions.test, test)
     metrics: Metrics = {
         "mode": baseline.mode,
         "labels": budget,

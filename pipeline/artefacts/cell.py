@@ -18,6 +18,7 @@ from pipeline import methods
 from pipeline.artefacts import cell_files, cell_settings, choice, data_card, encoder, own_code
 from pipeline.artefacts.cell_files import CellAnswers
 from pipeline.artefacts.cell_inputs import CellInputs
+from pipeline.artefacts.cell_latents import nearest_labelled
 from pipeline.artefacts.metrics import Metrics, SplitMetrics
 from pipeline.config import Experiment, check_seed
 from pipeline.datasets.splits import LabelSplit, union
@@ -225,7 +226,9 @@ def _measure_and_save(cell: Cell, shared: CellInputs, trained: Trained, seconds:
         "before": answers.tested_before.calibration_error,
         "after": answers.tested.calibration_error,
     }
-    cell_files.save(folder, trained, errors, answers, metrics, shared.dataset)
+    wrong = np.flatnonzero(~answers.tested.right)
+    nearest = nearest_labelled(cell.plan.definition, trained, shared, wrong)
+    cell_files.save(folder, trained, errors, answers, nearest, metrics, shared.dataset)
     return metrics
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -62,6 +62,7 @@ def save(
     trained: Trained,
     errors: dict[str, SplitErrors],
     answers: CellAnswers,
+    nearest: Classes,
     metrics: Metrics,
     dataset: Dataset,
 ) -> None:
@@ -72,6 +73,7 @@ def save(
         trained: The classifier, and how it was trained.
         errors: Its errors on the splits "train", "val" and "test".
         answers: How sure it was, and whether it was right.
+        nearest: For each test image that it took for a wrong class, the place of the training image that is nearest.
         metrics: Its measures.
         dataset: The images that it was trained and tested on.
     """
@@ -87,6 +89,13 @@ def save(
         "test_probability": answers.tested.probability,
     }
     save_predictions(folder, split, predicted, dataset, sureness)
+    names, train = source_names(dataset.train), dataset.train
+    further = {
+        "probability": answers.tested.probability[~answers.tested.right].tolist(),
+        "nearest_labelled": [names[place] for place in nearest],
+        "nearest_class": [train.class_names[train.labels[place]] for place in nearest.tolist()],
+    }
+    save_mistakes(folder, predicted["test"], dataset.test, further)
     disk.write_json(folder / METRICS, metrics)
 
 
@@ -97,7 +106,7 @@ def save_predictions(
     dataset: Dataset,
     sureness: Mapping[str, npt.NDArray[Any]] | None = None,
 ) -> None:
-    """Write the predicted class of each image, and which files or rows of the test set were taken for a wrong one.
+    """Write the predicted class of each image.
 
     Args:
         folder: The folder of a cell or a baseline.
@@ -119,16 +128,31 @@ def save_predictions(
         **(sureness or {}),
     }
     np.savez_compressed(folder / PREDICTIONS, **arrays)
+
+
+def save_mistakes(
+    folder: Path, predicted: Classes, test: ImageData, further: Mapping[str, Sequence[object]] | None = None
+) -> None:
+    """Write which files or rows of the test set were taken for a wrong class.
+
+    Args:
+        folder: The folder of a cell or a baseline.
+        predicted: The predicted class of each test image.
+        test: The test images.
+        further: Further columns by their names, a value for each mistake; a baseline has none.
+    """
+    names, labels, further = source_names(test), test.labels.numpy(), further or {}
     mistakes: list[Mapping[str, object]] = [
         {
             "index": index,
             "name": names[index],
             "class": test.class_names[labels[index]],
-            "predicted": test.class_names[predicted["test"][index]],
+            "predicted": test.class_names[predicted[index]],
+            **{column: values[number] for column, values in further.items()},
         }
-        for index in np.flatnonzero(predicted["test"] != labels).tolist()
+        for number, index in enumerate(np.flatnonzero(predicted != labels).tolist())
     ]
-    disk.write_csv(folder / MISTAKES, mistakes, ("index", "name", "class", "predicted"))
+    disk.write_csv(folder / MISTAKES, mistakes, ("index", "name", "class", "predicted", *further))
 
 
 def source_names(images: ImageData) -> tuple[str, ...]:

@@ -77,11 +77,13 @@ class ShownMistake:
     Attributes:
         tile: Where its image lies in the atlas, as a style sheet says it.
         caption: The true class and the one that it was taken for.
+        name: The name of the file, or the row of the source.
         alt: What can be seen, in words.
     """
 
     tile: str
     caption: str
+    name: str
     alt: str
 
 
@@ -175,6 +177,7 @@ def _show_mistake(evidence: Evidence, cell: MeasuredCell, mistake: Mistake, tile
     return ShownMistake(
         tile,
         f"{true} → {given}",
+        source,
         f"Test image {mistake.number} ({source}): {true}, taken for {given} with probability "
         f"{mistake.probability:.4f}.",
     )
