@@ -66,8 +66,8 @@ class Answers:
     @classmethod
     def of(cls, logits: Tensor, labels: Tensor, temperature: float = 1.0) -> Self:
         """The answers that logits of shape (n, classes) give, divided by a temperature, to labels of shape (n,)."""
-        probability, answer = (logits.double() / temperature).softmax(1).max(1)
-        return cls(probability.numpy(), (answer == labels).numpy())
+        probability = (logits.double() / temperature).softmax(1).amax(1)
+        return cls(probability.numpy(), (logits.argmax(1) == labels).numpy())
 
     @property
     def calibration_error(self) -> float:
