@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -143,3 +144,12 @@ def test_a_strategy_of_ones_own_is_named_by_its_import_path(tmp_path: Path, monk
     }.items():
         with pytest.raises(PipelineError, match=message):
             choose(name, pool(3))
+
+
+def test_the_strategy_on_the_page_about_choosing_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Path(__file__).parent.parent / "docs" / "choosing.md"
+    [code] = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    (tmp_path / "my_strategies.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    from_mean = np.linalg.norm(PIXELS - PIXELS.mean(0), axis=1)
+    assert set(choose("my_strategies:STRATEGY", pool(3)).index.tolist()) == set(np.argsort(-from_mean)[:3].tolist())
