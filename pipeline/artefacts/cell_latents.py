@@ -34,7 +34,7 @@ def nearest_labelled(mode: Mode, trained: Trained, shared: CellInputs, wrong: Pl
 
     if not len(wrong):
         return wrong
-    known, backbone = trained.split.train, trained.model.backbone
+    known, backbone = trained.split.train, trained.model.backbone.eval()  # else BatchNorm would learn from test images
     if mode.pretrained and not mode.trains_encoder:
         labelled, mistaken = shared.pretrained.embeddings[known], shared.test_embeddings[wrong]
     else:
