@@ -30,6 +30,11 @@ FIRST = Strategy("the first images", first)
 TWICE = Strategy("the same image again and again", lambda pool: Choice(
     np.zeros(pool.count, dtype=int), np.zeros(pool.count, dtype=int), ("",) * pool.count))
 NOTHING = Strategy("nothing", lambda pool: Choice(np.array([], dtype=int), np.array([], dtype=int), ()))
+VOID = Strategy("nothing at all", lambda pool: None)
+LISTS = Strategy("lists", lambda pool: Choice(list(range(pool.count)), [0] * pool.count, ["x"] * pool.count))
+BROKEN = Strategy("no clusters", lambda pool: Choice(
+    np.arange(pool.count), np.full(pool.count, np.nan), ("x",) * pool.count))
+MUTE = Strategy("no reasons", lambda pool: Choice(np.arange(pool.count), np.arange(pool.count), (None,) * pool.count))
 NAMELESS = "no strategy"
 """
 
@@ -135,7 +140,11 @@ def test_a_strategy_of_ones_own_is_named_by_its_import_path(tmp_path: Path, monk
     (tmp_path / "own_strategies.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
     assert choose("own_strategies:FIRST", pool(3, [1])).index.tolist() == [0, 2, 3]
+    assert choose("own_strategies:LISTS", pool(3)).cluster.tolist() == [0, 0, 0]
     for name, message in {
+        "own_strategies:VOID": "it returned a NoneType; expected a pipeline.choosing.Choice",
+        "own_strategies:BROKEN": "it returned clusters that are no whole numbers",
+        "own_strategies:MUTE": "it returned reasons that are no tuple of texts",
         "own_strategies:TWICE": "it chose an image twice",
         "own_strategies:NOTHING": r"it returned \[0\] indices, clusters and reasons for 3 images",
         "own_strategies:NAMELESS": "is a str; expected a pipeline.choosing.Strategy",

@@ -113,20 +113,33 @@ def choose(name: str, pool: Pool) -> Choice:
             f"{NAMES[0]}"
         )
     chosen = strategy.choose(pool)
-    wrong = _broken_contract(pool, chosen)
+    wrong = _broken_form(chosen) or _broken_contract(pool, chosen)
     if wrong:
         raise PipelineError(f"strategy: {name} broke its contract: {wrong}")
-    return chosen
+    return Choice(np.asarray(chosen.index), np.asarray(chosen.cluster), tuple(chosen.reasons))
+
+
+def _broken_form(chosen: object) -> str:
+    """Say which type of what a strategy returned is wrong; "" if none is."""
+    if not isinstance(chosen, Choice):
+        return f"it returned a {type(chosen).__name__}; expected a pipeline.choosing.Choice"
+    if np.ndim(chosen.index) != 1 or np.ndim(chosen.cluster) != 1:
+        return "it returned indices or clusters that are no array of one dimension"
+    if not isinstance(chosen.reasons, tuple | list) or not all(isinstance(reason, str) for reason in chosen.reasons):
+        return "it returned reasons that are no tuple of texts"
+    return ""
 
 
 def _broken_contract(pool: Pool, chosen: Choice) -> str:
-    """Say what is wrong with a choice; "" if nothing is."""
-    index, total = np.asarray(chosen.index), len(pool.embeddings)
-    sizes = {len(index), len(chosen.cluster), len(chosen.reasons)}
+    """Say which value of a choice is wrong; "" if none is."""
+    index, cluster, total = np.asarray(chosen.index), np.asarray(chosen.cluster), len(pool.embeddings)
+    sizes = {len(index), len(cluster), len(chosen.reasons)}
     if sizes != {pool.count}:
         return f"it returned {sorted(sizes)} indices, clusters and reasons for {pool.count} images"
     if not (np.issubdtype(index.dtype, np.integer) and ((index >= 0) & (index < total)).all()):
         return f"it returned what is no index of {total} images"
+    if not np.issubdtype(cluster.dtype, np.integer):
+        return "it returned clusters that are no whole numbers"
     if len(np.unique(index)) < pool.count:
         return "it chose an image twice"
     if np.isin(index, pool.labelled).any():
