@@ -144,6 +144,11 @@ def _known(config: Experiment, dataset: Dataset, request: _Request) -> _Known:
         print("suggest: every image has a label already; they are chosen from as if none had")
         labels, index = {}, index[:0]
     left = len(train) - len(index) - len(unknown)
+    if not left:
+        raise PipelineError(
+            "labels: every image has a label or was left open as one that cannot be told, so none is left to choose; "
+            "compare the modes now, or name in data.labels only the labels that you want to go on from"
+        )
     require(request.labels <= left, "labels", request.labels, f"at most {left}, the number of images without a label")
     if request.round > 1 and not len(index):
         raise PipelineError(
