@@ -123,7 +123,7 @@ def test_what_is_there_is_never_written_over(capsys: pytest.CaptureFixture[str])
         (["digits", "mnist"], "expected one path"),
         (["one.npy"], "show the folder that holds the images and the labels"),
         (["notes.doc"], "no reader is known for notes.doc"),
-        (["dark.csv"], "say so with data.args.white 16"),
+        (["dark.csv"], "set data.args.white 16"),
         (["dark.csv"], "here, data.args.X is --args.X"),
         (["few.npz"], "too few images have a label"),
     ],
@@ -146,3 +146,18 @@ def test_what_cannot_be_read_is_said(
 def test_what_a_reader_cannot_know_is_told_to_it(digits: tuple[Array, Array]) -> None:
     np.savetxt("dark.csv", np.c_[digits[1], digits[0].reshape(-1, 64) // 15.9], fmt="%d", delimiter=",")
     assert init("dark.csv", "--args.white=16")[1]["data"]["args"] == {"path": "dark.csv", "white": 16}
+
+
+def test_pictures_without_any_label_get_a_config_that_works(
+    digits: tuple[Array, Array], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("photos").mkdir()
+    for number, image in enumerate(digits[0][:30]):
+        Image.fromarray(image).resize((24, 24)).save(Path("photos") / f"{number}.png")
+    text, made = init("photos")
+    printed = capsys.readouterr().out
+    assert "suggest --config made.yaml" in printed.split("next: ")[1]
+    assert "of the test images" not in printed  # there are none
+    assert "suggest --config made.yaml" in text
+    assert "labels" not in made["grid"]
+    assert main(["suggest", "--config=made.yaml", "--labels=4", "--pretrain.epochs=1"]) == 0

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypedDict
 
 from pipeline.config import JsonObject
-from pipeline.datasets.brightness import compare_brightness, measure
+from pipeline.datasets.brightness import Brightness, compare_brightness, measure
 from pipeline.datasets.image_data import Dataset
 from pipeline.datasets.scale import BYTES, DIM, GIVE_WHITE, Scale, Values
 
@@ -138,7 +138,7 @@ def find_facts(name: str, dataset: Dataset, near: NearCopies) -> Facts:
     remarks = [
         *_remarks_on_copies(facts),
         *_remarks_on_images(facts),
-        *(f"of the test images, {sentence}" for sentence in compare_brightness(brightness, of_test, GIVE_WHITE)),
+        *_remarks_on_brightness(brightness, of_test, len(test)),
         *_remarks_on_classes(facts),
         *_remarks_on_names(train.class_names),
         *train.notes,
@@ -154,7 +154,9 @@ def scale_text(facts: Facts) -> str:
 
 
 def _budgets(classes: int, labelled: int) -> list[int]:
-    """Budgets that leave every class a label to validate on, and are no more than there are."""
+    """Budgets that leave every class a label to validate on, and are no more than there are; none without a class."""
+    if not classes:
+        return []
     least = LEAST * classes
     wanted = [n * classes for n in BUDGETS if n * classes <= labelled]
     return wanted or ([least] if least <= labelled else [])
@@ -194,12 +196,19 @@ def _remarks_on_images(facts: Facts) -> Iterator[str]:
         yield f"images of {sides} pixels: the shipped networks are meant for sides of {SIDES[0]} to {SIDES[1]}; resize"
 
 
+def _remarks_on_brightness(training: Brightness, of_test: Brightness, tested: int) -> Iterator[str]:
+    """Remarks on a test set that is darker or brighter than the training images, if there are test images."""
+    if tested:
+        for sentence in compare_brightness(training, of_test, GIVE_WHITE):
+            yield f"of the test images, {sentence}"
+
+
 def _remarks_on_classes(facts: Facts) -> Iterator[str]:
     counts = facts["train_per_class"]
     if not any(counts):
         yield (
-            "no training image has a label: pretraining needs none, a comparison does; name those that you know in a "
-            "file, data.labels"
+            "no training image has a label: pretraining and suggest need none, a comparison does; suggest writes a "
+            "page to label images on, and data.labels names the file that the page saves"
         )
         return
     untested = [name for name, n in zip(facts["classes"], facts["test_per_class"], strict=True) if not n]

@@ -24,7 +24,7 @@ TEMPLATE = """\
 # {title}
 #
 #   {check:<62}  look at the images first
-#   {all:<62}  the whole job, up to the report
+#   {next:<62}  {purpose}
 #
 # `{help}` explains every setting; what is not named here has its default.
 name: {name}
@@ -41,9 +41,12 @@ pretrain:
 
 grid:
   modes: {modes}
-  labels: {labels}  # budgets: labels in all, those for early stopping included
+  {budgets}
   draws: 8  # the least with which six paired differences can stand after Holm's correction
 """
+
+BUDGETS = "labels: {}  # budgets: labels in all, those for early stopping included"
+NO_BUDGET = "# labels: [40]  # no image has a label yet; when some have, in data.labels, name how many to train with"
 
 
 def run(paths: list[str], name: str, out: str, args: JsonObject) -> Path:
@@ -70,7 +73,7 @@ def run(paths: list[str], name: str, out: str, args: JsonObject) -> Path:
     for remark in card.remarks:
         print(f"remark: {remark}")
     disk.write_atomic(target, config_text(name, target, config, card.facts))
-    print(f"next: {_with_config('check-dataset', target)}, then {_with_config('all', target)}")
+    print(f"next: {_with_config('check-dataset', target)}, then {_with_config(_next_stage(card.facts), target)}")
     return target
 
 
@@ -90,7 +93,7 @@ def _examine(config: DataConfig) -> Card:
         raise PipelineError(f"{error}{hint}") from error
     if card.problems:
         raise PipelineError("the contract of a data set is broken: " + "; ".join(card.problems))
-    if not card.facts["suggested_budgets"]:
+    if _is_labelled(card.facts) and not card.facts["suggested_budgets"]:
         raise PipelineError("too few images have a label: " + "; ".join(card.remarks))
     return card
 
@@ -114,7 +117,8 @@ def config_text(name: str, target: Path, config: DataConfig, facts: Facts) -> st
     return TEMPLATE.format(
         title=title,
         check=_with_config("check-dataset", target),
-        all=_with_config("all", target),
+        next=_with_config(_next_stage(facts), target),
+        purpose="the whole job, up to the report" if _is_labelled(facts) else "which images to label, and a page",
         help=command("all") + " --help",
         check_word="check-dataset",
         name=name,
@@ -123,8 +127,18 @@ def config_text(name: str, target: Path, config: DataConfig, facts: Facts) -> st
         preset="objects" if channels == 3 else "digits",
         epochs=suggested_epochs(facts["train"]),
         modes=f"[{', '.join(GridConfig().modes)}]",
-        labels=facts["suggested_budgets"],
+        budgets=BUDGETS.format(facts["suggested_budgets"]) if _is_labelled(facts) else NO_BUDGET,
     )
+
+
+def _is_labelled(facts: Facts) -> bool:
+    """Return whether any training image has a label."""
+    return facts["unlabelled"] < facts["train"]
+
+
+def _next_stage(facts: Facts) -> str:
+    """Return the stage to run once the images have been looked at."""
+    return "all" if _is_labelled(facts) else "suggest"
 
 
 def suggested_epochs(images: int) -> int:
