@@ -46,6 +46,14 @@ def test_chance_and_the_best_baseline_are_what_an_arm_has_to_beat() -> None:
     assert "logistic on 12.00 %" in flag.text
 
 
+def test_an_arm_that_errs_less_than_chance_is_not_said_to_err_no_less() -> None:
+    [few] = examine(replace(WELL, e_out=0.0, chance=0.0625, images=32), REMEDIES)
+    assert "no less than" not in few.text
+    assert "errs on 0.0 % of the test images, always naming the commonest class on 6.2 %: 32 test images" in few.text
+    [worse] = examine(replace(WELL, e_out=0.9, baselines={}), REMEDIES)
+    assert "no less than by always naming the commonest class (90.0 %)" in worse.text
+
+
 def test_an_arm_starved_on_purpose_is_flagged_in_terminal_and_report(
     tiny: Run, runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

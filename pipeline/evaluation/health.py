@@ -105,13 +105,7 @@ def examine(arm: Arm, remedies: Remedies) -> list[Flag]:
             )
         )
     if arm.e_out >= arm.chance - 2 * math.sqrt(arm.chance * (1 - arm.chance) / arm.images):
-        flags.append(
-            Flag(
-                "at chance",
-                f"{arm.mode} errs on {100 * arm.e_out:.1f} % of the test images, no less than by always naming the "
-                f"commonest class ({100 * arm.chance:.1f} %); look at the labels, and change {remedies.fit}.",
-            )
-        )
+        flags.append(Flag("at chance", _chance_text(arm, remedies)))
     better = min(arm.baselines, key=lambda name: arm.baselines[name], default=None)
     if better is not None and arm.baselines[better] < arm.e_out:
         flags.append(
@@ -123,6 +117,20 @@ def examine(arm: Arm, remedies: Remedies) -> list[Flag]:
             )
         )
     return flags
+
+
+def _chance_text(arm: Arm, remedies: Remedies) -> str:
+    """Return the sentence on an arm that errs as often as chance, or less but on too few test images to tell."""
+    errs, chance = f"{arm.mode} errs on {100 * arm.e_out:.1f} % of the test images", f"{100 * arm.chance:.1f} %"
+    if arm.e_out >= arm.chance:
+        return (
+            f"{errs}, no less than by always naming the commonest class ({chance}); look at the labels, and change "
+            f"{remedies.fit}."
+        )
+    return (
+        f"{errs}, always naming the commonest class on {chance}: {arm.images} test images do not tell the two apart; "
+        f"take more test images, or change {remedies.fit}."
+    )
 
 
 def _still_falls(curves: Sequence[Sequence[float]]) -> bool:
