@@ -22,6 +22,12 @@ _WORDS = (
     (r"Expected a <class 'tuple'>\. Got value: (.*)", r"\1 is not allowed; expected a list, such as [a, b]"),
     (r"Expected a <class 'dict'>\. Got value: (.*)", r"\1 is not allowed; expected fields, such as {path: photos}"),
     (r"Expected a <class '(\w+)'>\. Got value: (.*)", r"\2 is not allowed; expected a value of type \1"),
+    (
+        r"(?s)Does not validate against any of the Union subtypes\n\s*Subtypes: \[<class '(\w+)'>, <class 'NoneType'>\]"
+        r".*Given value: (.*)",
+        r"\2 is not allowed; expected a value of type \1, or null",
+    ),
+    (r"(unrecognized arguments: [^-].*)", r"\1; a value follows the name of its setting, such as --name value"),
     (r"(?s)Unexpected config: (.*)", r"there is no setting in it; expected such as `grid: {draws: 8}`, found: \1"),
     (
         r"\w*Error: .* argument after \*\* must be a mapping, not NoneType",

@@ -494,3 +494,20 @@ def test_what_cannot_be_promised_is_refused_before_anything_is_read(
 ) -> None:
     assert tiny("predict", f"--cell={cell(runs, 'frozen-100-0')}", "--images=nowhere", *arguments) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--coverage=much"], "coverage: much is not allowed; expected a value of type float, or null"),
+        (["photos"], "unrecognized arguments: photos; a value follows the name of its setting"),
+    ],
+)
+def test_words_that_are_no_settings_are_refused_in_plain_words(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", *words])
+    printed = capsys.readouterr().err
+    assert (ended.value.code, "Union" in printed) == (2, False)
+    assert said in printed
