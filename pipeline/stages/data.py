@@ -8,7 +8,6 @@ from pipeline.artefacts import data_card
 from pipeline.config import Experiment
 from pipeline.datasets import loading
 from pipeline.datasets.facts import Facts, scale_text
-from pipeline.learning.memory import estimate_pretraining
 
 MUCH = 2e9  # bytes of memory from which on pretraining gets a remark
 SMALL = 64  # pixels a side that most pictures can do with
@@ -36,6 +35,10 @@ def run(config: Experiment) -> Path:
 def _remark_on_memory(config: Experiment, card: Facts) -> str:
     """A remark if pretraining on these images would take much memory, with the remedy; else ""."""
     channels, height, width = card["shape"]
+    if height * width <= SMALL * SMALL:
+        return ""
+    from pipeline.learning.memory import estimate_pretraining
+
     needed, small = (
         estimate_pretraining(config.pretrain, config.invariances, shape, card["train"])
         for shape in ((channels, height, width), (channels, SMALL, SMALL))
