@@ -21,6 +21,7 @@ _WORDS = (
     (r'Parser key "([^"]*)":\s*', r"\1: "),
     (r"Expected a <class 'tuple'>\. Got value: (.*)", r"\1 is not allowed; expected a list, such as [a, b]"),
     (r"Expected a <class 'dict'>\. Got value: (.*)", r"\1 is not allowed; expected fields, such as {path: photos}"),
+    (r"Expected a typing\.Literal\[(.*)\]\. Got value: (.*)", r"\2 is not allowed; expected one of \1"),
     (r"Expected a <class '(\w+)'>\. Got value: (.*)", r"\2 is not allowed; expected a value of type \1"),
     (
         r"(?s)Does not validate against any of the Union subtypes\n\s*Subtypes: \[<class '(\w+)'>, <class 'NoneType'>\]"

@@ -500,6 +500,10 @@ def test_what_cannot_be_promised_is_refused_before_anything_is_read(
     ("words", "said"),
     [
         (["--coverage=much"], "coverage: much is not allowed; expected a value of type float, or null"),
+        (
+            ["--train.class_weights=even"],
+            "even is not allowed; expected one of 'none', 'balanced'",
+        ),
         (["photos"], "unrecognized arguments: photos; a value follows the name of its setting"),
     ],
 )
