@@ -151,7 +151,7 @@ def test_without_labels_all_works_but_the_comparison(
     settings = ("--data.dataset=numpy", f"--data.args.path={tmp_path}", f"--runs={runs}", "--pretrain.epochs=1")
     for stage in ("check-dataset", "data", "pretrain", "sample"):
         assert tiny(stage, *settings) == 0, capsys.readouterr().err
-    assert "remark: no training image has a label: pretraining needs none" in capsys.readouterr().out
+    assert "remark: no training image has a label: pretraining and suggest need none" in capsys.readouterr().out
     for stage in ("compare", "train"):
         assert tiny(stage, *settings, *(("--mode=frozen", "--labels=10", "--seed=0") if stage == "train" else ())) == 2
         assert "labels: no training image has one; label some, and name them" in capsys.readouterr().err

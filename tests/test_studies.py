@@ -61,6 +61,8 @@ def arguments(name: str, runs: Path) -> list[str]:
     arms = [f"--study.arms={json.dumps(CORNER)}"] if name == "bottleneck" else []
     if name == "methods":
         arms = ["--name=studies", f"--study.arms={json.dumps(FEW)}", "--grid.modes=[frozen,propagate]"]
+    if name == "choose":
+        arms = ["--train.validation=holdout", "--grid.modes=[frozen]"]
     return [f"--config={CONFIGS / name}.yaml", *QUICK, f"--runs={runs}", f"--grid.labels={labels}", *arms]
 
 
