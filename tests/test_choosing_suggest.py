@@ -42,6 +42,8 @@ def test_images_without_a_single_label_are_suggested_labelled_and_suggested_agai
 
     labels = tmp_path / "labels.csv"
     labels.write_text("id,label\n" + "".join(f"{row['id']},{CLASSES[int(row['id'])]}\n" for row in first))
+    assert tiny("suggest", *data, f"--data.labels={labels}", "--labels=10") == 0
+    assert "--round 2 asks what these labels leave open" in capsys.readouterr().out
     later = (*data, f"--data.labels={labels}", "--round=2", "--labels=10")
     assert tiny("suggest", *later) == 0, capsys.readouterr().err
     assert "beside" in capsys.readouterr().out

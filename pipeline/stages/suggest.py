@@ -124,6 +124,11 @@ def run(config: Experiment, labels: int, round: int, strategy: str, seed: int) -
     artefact = _artefact(base, dataset, known, request)
     folder = artefact.build()
     _describe(artefact.open()["outcome"], request, folder)
+    if config.data.labels and round == 1 and len(known.index):
+        print(
+            f"  remark: {len(known.index)} images have a label; a first round learns nothing of them: "
+            "--round 2 asks what these labels leave open"
+        )
     return folder / PAGE
 
 
