@@ -165,3 +165,12 @@ def test_groups_through_the_command_line(tiny: Run, tmp_path: Path, capsys: pyte
     )
     [card] = (tmp_path / "mine").glob("tiny/data-*/card.json")
     assert json.loads(card.read_text())["left_out_because_of_groups"] == 6
+
+
+def test_the_remedies_for_groups_that_leave_nothing_to_train_on_work() -> None:
+    labels, one_each = np.arange(40) % 2, np.arange(40) % 2  # each class is one group
+    with pytest.raises(PipelineError, match="take more labels, or smaller groups"):
+        fold_splits(labels, 2, Draw(10, 0), 5, one_each)
+    for budget, groups in ((10, np.arange(40)), (40, np.arange(40) // 4)):  # smaller groups; more labels of others
+        for split in fold_splits(labels, 2, Draw(budget, 0), 5, groups):
+            assert set(labels[split.train]) == {0, 1}

@@ -126,6 +126,7 @@ def test_an_impossible_budget_is_refused(counts: list[int], budget: int, message
 def test_a_class_with_a_single_label_cannot_be_cross_validated() -> None:
     with pytest.raises(PipelineError, match=r"class . gets a single label.* take at least 6"):
         fold_splits(labels_of([5, 5, 5]), 3, Draw(5, 0), 5)
+    assert fold_splits(labels_of([5, 5, 5]), 3, Draw(6, 0), 5)
 
 
 def test_a_random_draw_takes_the_classes_as_they_come() -> None:

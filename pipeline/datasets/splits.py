@@ -128,7 +128,7 @@ def fold_splits(
     if len(single) and draw.sampling == "stratified":
         raise PipelineError(
             f"labels: of a budget of {draw.budget}, class {single[0]} gets a single label, which cannot be trained on "
-            f"and left out; take at least {2 * classes}, or train.validation holdout"
+            f"and left out; take at least {2 * classes}"
         )
     # neighbours in rank are in different folds, and the phases let different classes begin with different folds
     fold = (rank[: draw.budget] + phase[of_class]) % count
