@@ -144,11 +144,16 @@ class Browser:
             self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def middle(self, selector: str) -> tuple[float, float]:
-        """Where an element is in the window, after it was scrolled into view."""
+        """Where an element is in the window, after it was scrolled into view and the page has come to rest."""
         x, y = self.evaluate(
-            f"""(() => {{ const element = document.querySelector({json.dumps(selector)});
-            element.scrollIntoView({{block: "center"}}); const box = element.getBoundingClientRect();
-            return [box.x + box.width / 2, box.y + box.height / 2]; }})()"""
+            f"""(async () => {{ const element = document.querySelector({json.dumps(selector)});
+            for (let before = null, tries = 0; ; tries++) {{
+              element.scrollIntoView({{block: "center", behavior: "instant"}});
+              const box = element.getBoundingClientRect(), now = [box.x + box.width / 2, box.y + box.height / 2];
+              if (tries > 100 || String(now) === String(before)) return now;
+              before = now;
+              await new Promise((resolve) => setTimeout(resolve, 20));
+            }} }})()"""
         )
         return x, y
 

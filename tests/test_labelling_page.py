@@ -97,7 +97,7 @@ class Page:
         path = self.folder / "labels.csv"
         path.unlink(missing_ok=True)
         self.browser.click("#download")
-        for _ in range(200):
+        for _ in range(500):
             if path.exists():
                 return path
             time.sleep(0.02)
