@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from pipeline.models.encoders import dense_layers
+from pipeline.models.encoders import perceptron_layers
 from pipeline.models.inputs import as_input
 
 
@@ -61,8 +61,7 @@ class Backbone(nn.Module):
 
 def make_head(in_features: int, classes: int, widths: Sequence[int] = ()) -> nn.Sequential:
     """A linear classifier, or one with hidden layers: (B, in_features) to logits (B, classes)."""
-    last = widths[-1] if widths else in_features
-    return nn.Sequential(*dense_layers(in_features, widths), nn.Linear(last, classes))
+    return nn.Sequential(*perceptron_layers(in_features, widths, classes))
 
 
 def layers(encoder: nn.Module) -> list[list[nn.Parameter]]:

@@ -40,9 +40,9 @@ class ConvEncoder(nn.Module):
                 nn.ReLU(),
             ]
             channels, height, width = out, -(-height // 2), -(-width // 2)
-        dense = dense_layers(channels * height * width, hidden)
-        last = hidden[-1] if hidden else channels * height * width
-        self.layers = nn.Sequential(*layers, nn.Flatten(), *dense, nn.Linear(last, out_features))
+        self.layers = nn.Sequential(
+            *layers, nn.Flatten(), *perceptron_layers(channels * height * width, hidden, out_features)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Latents, shape (B, out_features)."""
@@ -111,9 +111,9 @@ class ResidualEncoder(nn.Module):
             stride = 1 if depth == 0 else 2
             layers.append(ResidualBlock(channels, out, stride))
             channels, height, width = out, -(-height // stride), -(-width // stride)
-        dense = dense_layers(channels * height * width, hidden)
-        last = hidden[-1] if hidden else channels * height * width
-        self.layers = nn.Sequential(*layers, nn.Flatten(), *dense, nn.Linear(last, out_features))
+        self.layers = nn.Sequential(
+            *layers, nn.Flatten(), *perceptron_layers(channels * height * width, hidden, out_features)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return latents, shape (B, out_features)."""
@@ -133,8 +133,7 @@ class MLPEncoder(nn.Module):
     def __init__(self, in_shape: Shape, out_features: int, widths: Sequence[int] = (1024, 512)) -> None:
         super().__init__()
         self.out_features = out_features
-        sizes = [math.prod(in_shape), *widths]
-        self.layers = nn.Sequential(nn.Flatten(), *dense_layers(sizes[0], widths), nn.Linear(sizes[-1], out_features))
+        self.layers = nn.Sequential(nn.Flatten(), *perceptron_layers(math.prod(in_shape), widths, out_features))
 
     def forward(self, x: Tensor) -> Tensor:
         """Latents, shape (B, out_features)."""
@@ -176,8 +175,7 @@ class PatchEncoder(nn.Module):
         size = channels * patch**2
         self.each = nn.Sequential(*dense_layers(size, widths))
         joined = self.patches * (widths[-1] if widths else size)
-        last = hidden[-1] if hidden else joined
-        self.layers = nn.Sequential(*dense_layers(joined, hidden), nn.Linear(last, out_features))
+        self.layers = nn.Sequential(*perceptron_layers(joined, hidden, out_features))
 
     def forward(self, x: Tensor) -> Tensor:
         """Latents, shape (B, out_features)."""
@@ -221,3 +219,9 @@ def dense_layers(in_features: int, widths: Sequence[int]) -> list[nn.Module]:
         layers += [nn.Linear(in_features, width, bias=False), nn.BatchNorm1d(width), nn.ReLU()]
         in_features = width
     return layers
+
+
+def perceptron_layers(in_features: int, widths: Sequence[int], out_features: int) -> list[nn.Module]:
+    """Return ``dense_layers``, and a Linear from the last of them to the output."""
+    last = widths[-1] if widths else in_features
+    return [*dense_layers(in_features, widths), nn.Linear(last, out_features)]

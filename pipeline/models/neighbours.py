@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,21 @@ def nearest_neighbours(features: Tensor, count: int) -> tuple[Indices, Floats]:
         indices.append(index.cpu())
         distances.append((values + squares[start : start + BLOCK, None]).clamp(min=0).sqrt().cpu())
     return torch.cat(indices).numpy(), torch.cat(distances).numpy()
+
+
+def look_alikes(features: Tensor, chosen: Iterable[int], count: int) -> Iterator[list[int]]:
+    """Yield the nearest others of each of a few examples, by exact Euclidean distance, nearest first.
+
+    Args:
+        features: Shape (N, D), float32.
+        chosen: Places of the examples among the features.
+        count: Neighbours of each; fewer where N is smaller.
+    """
+    squares = features.square().sum(1)
+    for place in chosen:
+        distance = squares - 2 * features @ features[place]
+        nearest = distance.topk(min(count + 1, len(distance)), largest=False).indices.tolist()
+        yield [other for other in nearest if other != place][:count]
 
 
 def approximate_neighbours(features: Floats, count: int) -> tuple[Indices, Floats, float]:

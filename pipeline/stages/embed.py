@@ -87,7 +87,7 @@ class _Encoder:
     """The encoder that is meant.
 
     Attributes:
-        backbone: NewImages to standardised latents, in eval mode.
+        backbone: Images to standardised latents, in eval mode.
         reading: How its training's images were read.
         fingerprint: The fingerprint of the cell or of the pretraining that it comes from.
         name: The name of the cell's folder, or "pretrained".

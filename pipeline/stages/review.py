@@ -147,15 +147,14 @@ def _row(item: Item, suspect: Suspect) -> dict[str, object]:
 def _items(dataset: Dataset, suspects: list[Suspect], embeddings: torch.Tensor) -> list[Item]:
     """Describe each doubted label for the page, with the images that lie nearest to it."""
     from pipeline.labelling.request import Item, as_picture
+    from pipeline.models.neighbours import look_alikes
 
     train, names = dataset.train, dataset.train.names or ()
-    norms = embeddings.square().sum(1)
+    alike = look_alikes(embeddings, [suspect.image for suspect in suspects], BESIDE)
     items = []
-    for rank, suspect in enumerate(suspects, 1):
-        distance = norms - 2 * embeddings @ embeddings[suspect.image]
-        nearest = distance.topk(min(BESIDE + 1, len(distance)), largest=False).indices.tolist()
+    for rank, (suspect, nearest) in enumerate(zip(suspects, alike, strict=True), 1):
         beside = [suspect.copy] if suspect.copy is not None else []
-        beside += [image for image in nearest if image not in (suspect.image, suspect.copy)]
+        beside += [image for image in nearest if image != suspect.copy]
         pictures = train.images[[suspect.image, *beside[:BESIDE]]].numpy()
         items.append(
             Item(

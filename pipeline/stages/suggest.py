@@ -221,14 +221,11 @@ def _spread(config: Experiment, known: _Known) -> Floats:
 def _items(train: ImageData, choice: Choice, embeddings: torch.Tensor, proposals: Sequence[str]) -> list[Item]:
     """Describe each chosen image for the page, with the images that lie nearest to it."""
     from pipeline.labelling.request import Item, as_picture
+    from pipeline.models.neighbours import look_alikes
 
     names = train.names or ()
-    norms = embeddings.square().sum(1)
-    items = []
-    for place, image in enumerate(choice.index.tolist()):
-        distance = norms - 2 * embeddings @ embeddings[image]
-        nearest = distance.topk(min(BESIDE + 1, len(distance)), largest=False).indices.tolist()
-        beside = [other for other in nearest if other != image][:BESIDE]
+    chosen, items = choice.index.tolist(), []
+    for place, (image, beside) in enumerate(zip(chosen, look_alikes(embeddings, chosen, BESIDE), strict=True)):
         pictures = train.images[[image, *beside]].numpy()
         items.append(
             Item(
