@@ -5,7 +5,7 @@ The module that is trained is the same one; the recipe gets its Trainer without 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +49,21 @@ def _theirs(config: PretrainConfig, workers: int) -> Any:
     )
 
     def epoch() -> None:
-        trainer = pl.Trainer(
-            accelerator="cpu",
-            max_epochs=config.epochs,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-        with expected_warnings():
-            trainer.fit(new_model(config), loader)
+        train_plainly(new_model(config), loader, config.epochs)
 
     return lambda: rate(len(dataset), epoch)
+
+
+def train_plainly(model: pl.LightningModule, loader: Any, epochs: int, callbacks: Sequence[pl.Callback] = ()) -> None:
+    """Train a module as the recipe does: by Lightning's Trainer on the CPU, without bar, logger and checkpoints."""
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=epochs,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=list(callbacks),
+    )
+    with expected_warnings():
+        trainer.fit(model, loader)

@@ -23,12 +23,12 @@ from torchvision.datasets import MNIST
 from torchvision.transforms import ToTensor
 
 from benchmarks.pythae_vae import new_pair, train_pythae
+from benchmarks.recipe import train_plainly
 from benchmarks.sides import Comparison
 from benchmarks.subjects import mlp_vae, mnist, new_model, train, training_images
 from pipeline.config import DataConfig, PretrainConfig
 from pipeline.errors import PipelineError
 from pipeline.models.vae import VAE, evaluate_bound
-from pipeline.training.trainer import expected_warnings
 
 TARGET = 105.0  # nats
 EPOCHS = 40  # after which a side that has not reached it has failed
@@ -146,14 +146,4 @@ def _recipe(config: PretrainConfig, clock: Clock) -> None:
 
     dataset = MNIST(Path(DataConfig().root), train=True, transform=ToTensor())
     loader: Any = DataLoader(dataset, config.batch_size, shuffle=True)
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        max_epochs=config.epochs,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[Stop()],
-    )
-    with expected_warnings():
-        trainer.fit(_Adam(model, config.learning_rate), loader)
+    train_plainly(_Adam(model, config.learning_rate), loader, config.epochs, [Stop()])
