@@ -69,7 +69,7 @@ train: pretrain ## Train one classifier of the mode MODE on LABELS labels, draw 
 compare: pretrain ## Train the grid of modes x labels x draws; print E_in and E_out side by side
 	@$(PIPELINE) compare $(SETTINGS)
 
-label-efficiency: ## Frozen, fine-tuned, labels spread, trained on these, from scratch: four budgets, ten draws
+label-efficiency: ## Frozen, fine-tuned, labels spread, trained on these, from scratch: four budgets, eight draws
 	@$(MAKE) --no-print-directory report CONFIG=configs/mnist_label_efficiency.yaml
 
 vae: ## The same on a variational autoencoder (configs/mnist_vae.yaml)

@@ -166,7 +166,11 @@ def test_a_finished_stage_takes_under_two_seconds_beyond_start_up(runs: Path, ti
             ("--train.trials={frozen: [{clean_fraction: 0.5}, {folds: 3}]}",),
             "train.trials.frozen, 2 of 2: folds: 3 is not allowed; expected to be the same for all trials",
         ),
-        ("train", ("--train.trials={propagate: [{graph: {views: 3}}]}",), "1 of 1: graph.views: 3 is not allowed"),
+        (
+            "train",
+            ("--train.trials={propagate: [{graph: {neighbours: 3}}]}",),
+            "1 of 1: graph.neighbours: 3 is not allowed",
+        ),
         (
             "train",
             ("--train.trials={frozen: [{modes: {frozen: {head_lr: -1}}}]}",),

@@ -11,12 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
-from pipeline.config import InvariancesConfig
-from pipeline.datasets.invariances import augmentation
-from pipeline.learning.pretrain import embed_views
-from pipeline.models.classifier import Backbone
-from pipeline.models.encoders import ConvEncoder
-from pipeline.models.inputs import infer
 from pipeline.models.neighbours import nearest_neighbours
 from pipeline.models.propagation import similarity_graph, soft_labels, spread
 from tests.conftest import Run
@@ -143,36 +137,9 @@ def test_images_without_labels_take_part(
     assert json.loads((cell / "metrics.json").read_text())["e_out"]["error"] < 0.5
 
 
-def folders(runs: Path, kind: str) -> set[str]:
-    return {path.name for path in (runs / "tiny").glob(f"{kind}-*/")}
-
-
-def test_views_make_another_graph_and_go_unnoticed_where_there_are_none(tiny: Run, runs: Path) -> None:
-    train = ("train", "--mode=propagate", "--labels=50")
-    assert tiny(*train) == 0
-    plain = folders(runs, "graph"), folders(runs, "cells/propagate")
-    assert tiny(*train, "--train.graph.view_strength=1.5") == 0
-    assert (folders(runs, "graph"), folders(runs, "cells/propagate")) == plain
-    assert tiny(*train, "--train.graph.views=2") == 0
-    assert tiny(*train, "--train.graph.views=2", "--train.graph.view_strength=1.5") == 0
-    assert (len(folders(runs, "graph")), len(folders(runs, "cells/propagate"))) == (3, 3)
-
-
-def test_the_mean_of_unchanged_views_is_the_embedding() -> None:
-    torch.manual_seed(0)
-    images = torch.rand(30, 1, 8, 8)
-    backbone = Backbone(ConvEncoder((1, 8, 8), 6, [4])).eval()
-    still, moving = (augmentation(InvariancesConfig(), strength) for strength in (0, 1))
-    torch.testing.assert_close(embed_views(backbone, images, still, 3, 0), infer(backbone, images))
-    first, again, other = (embed_views(backbone, images, moving, 3, seed) for seed in (0, 0, 1))
-    assert torch.equal(first, again)
-    assert not torch.allclose(first, other)
-
-
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("--train.graph.views=-1", "train.graph.views: -1 is not allowed"),
         ("--train.graph.neighbours=5000", "train.graph.neighbours: 5000 of 1437 images; lower it"),
         ("--train.graph.neighbours=0", "train.graph.neighbours: 0 is not allowed"),
         ("--train.graph.alpha=1", "train.graph.alpha: 1.0 is not allowed"),

@@ -100,7 +100,7 @@ class Cell:
         else:
             made_from["code"] = own_code.of_mode(self.mode, mode) | own_code.of_encoder(config.pretrain)
             made_from["encoder"] = methods.architecture(config.pretrain)
-        if mode.trains_encoder or "view_strength" in made_from.get("graph", {}):
+        if mode.trains_encoder:
             made_from["invariances"] = config.invariances.amounts()
         if self.track_unseen_error:
             made_from["track_unseen_error"] = {"holdout": config.pretrain.holdout, "seed": config.pretrain.seed}

@@ -16,9 +16,6 @@ from pipeline.store.fingerprints import Inputs
 if TYPE_CHECKING:
     from scipy import sparse
 
-    from pipeline.models.classifier import Backbone
-    from pipeline.models.inputs import Images
-
 
 class GraphSize(TypedDict):
     """The size of the graph, and how its neighbours were found.
@@ -44,30 +41,17 @@ def artefact(config: Experiment) -> Artefact[GraphSize]:
 def inputs(config: Experiment) -> Inputs:
     """Return all that the graph is made from."""
     settings = config.train.graph
-    made_from: Inputs = {
+    return {
         "stage": "graph",
         "pretrained": encoder.artefact(config).fingerprint,
         "neighbours": settings.neighbours,
         "search": search.chosen(settings, data_card.load(config)["train"]),
     }
-    if settings.views:
-        made_from["views"] = settings.views
-        made_from["view_strength"] = settings.view_strength
-        made_from["invariances"] = config.invariances.amounts()
-    return made_from
 
 
 def used(config: GraphConfig, images: int) -> JsonObject:
-    """Return the section ``train.graph`` as plain JSON types, without the settings of views if there are none.
-
-    The search is the one that is meant for this number of images.
-    """
-    settings = as_dict(config)
-    settings["search"] = search.chosen(config, images)
-    if not config.views:
-        del settings["views"]
-        del settings["view_strength"]
-    return settings
+    """Return the section ``train.graph`` as plain JSON types, with the search that this number of images gets."""
+    return as_dict(config) | {"search": search.chosen(config, images)}
 
 
 def check(config: Experiment) -> None:
@@ -99,19 +83,11 @@ def _make(config: Experiment, folder: Path) -> GraphSize:
     from pipeline.training.trainer import find_device, threads
 
     settings, embeddings = config.train.graph, encoder.load(config).embeddings
-    device = find_device(config.runtime)
     with threads(config.runtime.threads):
-        found = neighbours(settings, config.invariances, embeddings, lambda: _sources(config), device)
+        found = neighbours(settings, embeddings, find_device(config.runtime))
     indices, distances = found.indices.astype(np.int32), found.distances.astype(np.float32)
     np.savez(folder / "neighbours.npz", indices=indices, distances=distances)
     images = len(embeddings)
     recall = f", which found {found.recall:.1%} of the true neighbours of a sample" if found.recall < 1 else ""
     print(f"graph: {images:,} images, each with {settings.neighbours} neighbours by {found.search} search{recall}")
     return {"images": images, "neighbours": settings.neighbours, "search": found.search, "recall": found.recall}
-
-
-def _sources(config: Experiment) -> tuple[Backbone, Images]:
-    """Return the backbone that embeds augmented copies of the images, and the images."""
-    train = data_card.load_dataset(config).train
-    backbone, _ = encoder.restore(config, train.shape)
-    return backbone, train.images

@@ -152,7 +152,7 @@ def _candidates(train: TrainConfig, mode: str) -> tuple[TrainConfig, ...]:
         for name in SHARED:
             require(name not in changes, f"{where}: {name}", changes.get(name), "to be the same for all trials")
         changed = parse_section(TrainConfig, "train", merged(as_dict(own), changes), where)
-        for name in ("neighbours", "search", "views", "view_strength"):
+        for name in ("neighbours", "search"):
             value = getattr(changed.graph, name)
             same = value == getattr(train.graph, name)
             require(same, f"{where}: graph.{name}", value, "the graph to be the same for all trials")

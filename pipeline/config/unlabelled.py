@@ -25,9 +25,6 @@ class GraphConfig:
         head_widths: Hidden layers of the head that learns the spread labels; with all images to learn from it can have
             some even where the labels are few.
         batch_size: Number of images in each step of the training on spread labels.
-        views: Number of augmented copies of each image, whose mean embedding is used in the graph; 0 uses the embedding
-            of the image itself. Each copy takes as long as embedding all images once.
-        view_strength: Strength of the invariances in these copies; it should be far less than in pretraining.
     """
 
     neighbours: int = 10
@@ -36,12 +33,8 @@ class GraphConfig:
     prior: Literal["uniform", "labels", "estimated"] = "uniform"
     head_widths: tuple[int, ...] = (256,)
     batch_size: int = 256
-    views: int = 0
-    view_strength: float = 0.25
 
     def __post_init__(self) -> None:
-        require(self.views >= 0, "train.graph.views", self.views, "0 or a number of copies")
-        require(self.view_strength >= 0, "train.graph.view_strength", self.view_strength, "a strength of at least 0")
         require(self.neighbours > 0, "train.graph.neighbours", self.neighbours, "at least 1")
         require(0 < self.alpha < 1, "train.graph.alpha", self.alpha, "a share between 0 and 1")
         require(all(w > 0 for w in self.head_widths), "train.graph.head_widths", self.head_widths, "positive sizes")

@@ -188,8 +188,7 @@ def _train(plan: Plan, examples: Examples) -> Trained:
             encoder = pretrain(plan.pretrain, plan.invariances, plan.runtime, examples.images)
             pretrained = Pretrained(encoder.backbone.state_dict(), encoder.embeddings)
             if mode.spreads_labels:
-                sources, device = (encoder.backbone, examples.images), find_device(plan.runtime)
-                found = neighbours(plan.train.graph, plan.invariances, encoder.embeddings, lambda: sources, device)
+                found = neighbours(plan.train.graph, encoder.embeddings, find_device(plan.runtime))
                 graph = similarity_graph(found.indices, found.distances)
     with threads(1):
         return train_classifier(plan, examples, pretrained, graph)

@@ -15,8 +15,7 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from pipeline import methods
-from pipeline.config import GraphConfig, InvariancesConfig
-from pipeline.datasets.invariances import augmentation
+from pipeline.config import GraphConfig
 from pipeline.datasets.splits import Indices, LabelSplit, union
 from pipeline.errors import PipelineError
 from pipeline.evaluation.calibration import fit_temperature
@@ -25,9 +24,7 @@ from pipeline.learning import search
 from pipeline.learning.checks import check_encoder
 from pipeline.learning.fitting import Examples, Fitting, Network
 from pipeline.learning.plan import Plan, Pretrained
-from pipeline.learning.pretrain import embed_views
 from pipeline.models.classifier import Backbone, Classifier, Rates, make_head
-from pipeline.models.inputs import Images
 from pipeline.models.neighbours import Floats, approximate_neighbours, nearest_neighbours
 from pipeline.training import checkpoints
 from pipeline.training.recording import FitResult
@@ -153,32 +150,18 @@ class Neighbours:
     recall: float
 
 
-def neighbours(
-    settings: GraphConfig,
-    invariances: InvariancesConfig,
-    embeddings: Tensor,
-    sources: Callable[[], tuple[Backbone, Images]],
-    device: torch.device,
-) -> Neighbours:
+def neighbours(settings: GraphConfig, embeddings: Tensor, device: torch.device) -> Neighbours:
     """Find the nearest neighbours that the graph is made of.
 
     Args:
-        settings: The number of neighbours, the search, and the number of views whose mean embedding takes an image's
-            place.
-        invariances: The changes that views of an image are made by.
+        settings: The number of neighbours, and the search.
         embeddings: The embeddings of the images, shape (N, features).
-        sources: Returns the pretrained backbone, in eval mode, and the images, shape (N, C, H, W), a tensor or in
-            files; called only if there are views.
-        device: The device on which views are embedded and distances are computed.
+        device: The device on which an exact search computes distances.
 
     Raises:
         PipelineError: If there are not more images than neighbours, or the search needs a package that is missing.
     """
     search.check(settings, len(embeddings))
-    if settings.views:
-        backbone, images = sources()
-        view = augmentation(invariances, settings.view_strength)
-        embeddings = embed_views(backbone, images, view, settings.views, 0, device)
     if search.chosen(settings, len(embeddings)) == "approximate":
         indices, distances, recall = approximate_neighbours(embeddings.numpy(), settings.neighbours)
         return Neighbours(indices, distances, "approximate", recall)

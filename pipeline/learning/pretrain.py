@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from pytorch_lightning.utilities.seed import isolate_rng
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline import methods
 from pipeline.config import InvariancesConfig, PretrainConfig, RuntimeConfig
@@ -17,7 +17,7 @@ from pipeline.errors import PipelineError
 from pipeline.learning.checks import check_encoder, check_method, eval_mode
 from pipeline.models.batch_statistics import reestimate, reestimated
 from pipeline.models.classifier import Backbone
-from pipeline.models.inputs import CHUNK, Images, as_input, chunks, infer
+from pipeline.models.inputs import CHUNK, Images, chunks, infer
 from pipeline.models.pretraining import Pretraining
 from pipeline.training.foreign import load_weights
 from pipeline.training.recording import FitResult, Rounds
@@ -27,8 +27,6 @@ from pipeline.training.trainer import Saving, Showing, fit, seed_everything
 # heads are the same as with 20,000, to 0.1 nats and 0.05 points of error
 FOR_A_MEASUREMENT = 1024
 FOR_GOOD = 10_000
-
-CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -185,30 +183,3 @@ def _embed_all(backbone: Backbone, images: Images, embeddings: Tensor) -> None:
     backbone.eval()
     for part in parts:
         part.copy_(backbone.norm(part))
-
-
-@torch.no_grad()
-def embed_views(
-    backbone: Backbone, images: Images, view: nn.Module, count: int, seed: int, device: torch.device = CPU
-) -> Tensor:
-    """Return the mean of the standardised features of augmented copies of each image, float32, shape (N, features).
-
-    Seeds the global random generators.
-
-    Args:
-        backbone: The encoder and its standardisation, in eval mode.
-        images: uint8 or floats in [0, 1], shape (N, C, H, W); a tensor, or in files.
-        view: The module that augments a batch of images.
-        count: The number of copies of each image.
-        seed: Seed of the augmentation.
-        device: The device that computes it; the backbone is on the CPU before and afterwards.
-    """
-    seed_everything(seed)
-    total = torch.zeros(len(images), backbone.out_features)
-    backbone.to(device)
-    for part, chunk in zip(torch.split(total, CHUNK), chunks(images, CHUNK), strict=True):
-        x = as_input(chunk.to(device))
-        for _ in range(count):
-            part += infer(backbone, view(x))
-    backbone.to(CPU)
-    return total / count
