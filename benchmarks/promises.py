@@ -49,6 +49,7 @@ def _answers(config: Experiment, shared: CellInputs, seed: int) -> tuple[Answers
     trained, labels = _train(config, shared, seed), shared.dataset.train.labels
     test = shared.dataset.test
     tested = evaluate(trained.model.head, shared.test_embeddings, test.labels, len(test.class_names)).logits
+    assert trained.held_back is not None
     judged = Answers.of(trained.held_back.logits, labels[trained.split.val], trained.temperature)
     return judged, Answers.of(tested, test.labels), Answers.of(tested, test.labels, trained.temperature)
 

@@ -44,7 +44,7 @@ def _arm(experiment: Path, group: Sequence[ResultRow], groups: Sequence[Sequence
     return Arm(
         mode=first["mode"],
         e_in=[curve["e_in"] for curve in curves],
-        e_val=[curve["e_val"] for curve in curves],
+        e_val=[curve["e_val"] for curve in curves if "e_val" in curve],
         stopped_early=[_stopped_early(experiment / row["cell"]) for row in group],
         e_out=_mean_error(group),
         images=first["n_test"],

@@ -204,7 +204,7 @@ def _measure_and_save(cell: Cell, shared: CellInputs, trained: Trained, seconds:
         "sampling": cell.config.grid.sampling,
         "missed_classes": _missed(trained.split, shared.dataset.train),
         "e_in": _split_metrics(errors["train"]),
-        "e_val": _split_metrics(errors["val"]),
+        "e_val": _split_metrics(errors["val"]) if "val" in errors else None,
         "e_out": _split_metrics(errors["test"]),
         "classes": measure_classes(
             shared.dataset.test.labels.numpy(), errors["test"].predictions.numpy(), len(shared.dataset.test.class_names)
@@ -247,11 +247,13 @@ def _measure(cell: Cell, trained: Trained, shared: CellInputs) -> dict[str, Spli
         tested = evaluate(model.head, shared.test_embeddings, test.labels, classes)
     else:
         tested = evaluate(model, test.images, test.labels, classes)
-    return {
+    errors = {
         "train": evaluate(model, train.images[split.train], train.labels[split.train], classes),
-        "val": trained.held_back,
         "test": tested,
     }
+    if trained.held_back is not None:
+        errors["val"] = trained.held_back
+    return errors
 
 
 def _answers(trained: Trained, errors: dict[str, SplitErrors], shared: CellInputs) -> CellAnswers:
@@ -259,8 +261,12 @@ def _answers(trained: Trained, errors: dict[str, SplitErrors], shared: CellInput
     from pipeline.evaluation.calibration import Answers
 
     tested, test_labels = errors["test"].logits, shared.dataset.test.labels
+    judged = Answers.none()
+    if trained.held_back is not None:
+        labels = shared.dataset.train.labels[trained.split.val]
+        judged = Answers.of(trained.held_back.logits, labels, trained.temperature)
     return CellAnswers(
-        judged=Answers.of(errors["val"].logits, shared.dataset.train.labels[trained.split.val], trained.temperature),
+        judged=judged,
         tested_before=Answers.of(tested, test_labels),
         tested=Answers.of(tested, test_labels, trained.temperature),
     )

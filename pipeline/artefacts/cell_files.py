@@ -47,7 +47,7 @@ class CellAnswers:
     """How sure a cell's classifier was of labelled images, and whether it was right.
 
     Attributes:
-        judged: The labels of its budget that it did not learn from, as ``Trained.held_back`` has them.
+        judged: The labels of its budget that it did not learn from, as ``Trained.held_back`` has them; maybe none.
         tested_before: The test images, as if there were no temperature.
         tested: The test images.
     """
@@ -71,7 +71,7 @@ def save(
     Args:
         folder: The cell's folder.
         trained: The classifier, and how it was trained.
-        errors: Its errors on the splits "train", "val" and "test".
+        errors: Its errors on the splits "train" and "test", and on "val" where labels were left for validation.
         answers: How sure it was, and whether it was right.
         nearest: For each test image that it took for a wrong class, the place of the training image that is nearest.
         metrics: Its measures.
@@ -111,7 +111,7 @@ def save_predictions(
     Args:
         folder: The folder of a cell or a baseline.
         split: The images that it was trained on, and those that chose the epoch.
-        predicted: The predicted classes of the images "train", "val" and "test".
+        predicted: The predicted classes of the images "train" and "test", and of "val" where there are any.
         dataset: The images.
         sureness: Further arrays of predictions.npz by their names; a baseline has none.
     """
@@ -121,7 +121,7 @@ def save_predictions(
         "train_index": split.train,
         "val_index": split.val,
         "train_pred": predicted["train"],
-        "val_pred": predicted["val"],
+        "val_pred": predicted.get("val", np.empty(0, dtype=np.int64)),
         "test_pred": predicted["test"],
         "test_label": labels,
         "test_name": np.array(names, dtype=np.str_),

@@ -16,6 +16,12 @@ from pipeline.store.fingerprints import Inputs
 # the settings of trainings in steps, which a head that is fitted to convergence does not use
 STEPS = ("evaluations", "minimum", "patience", "warmup", "weight_decay", "label_smoothing", "ema_decay")
 
+UNUSED_BY_VALIDATION = {
+    "holdout": {"folds"},
+    "kfold": {"val_fraction", "refit"},
+    "none": {"folds", "val_fraction", "refit", "minimum", "patience"},
+}
+
 
 def flags(mode: Mode) -> JsonObject:
     """Return the flags and the classifier of a mode, without its training settings and its summary."""
@@ -44,7 +50,7 @@ def _recipe(plan: Plan) -> JsonObject:
     """Return the settings of the recipe that all modes share, as far as the plan's mode uses them."""
     mode = plan.definition
     unused = {"modes", "graph", "consistency", "trials"}
-    unused |= {"val_fraction", "refit"} if plan.train.validation == "kfold" else {"folds"}
+    unused |= UNUSED_BY_VALIDATION[plan.train.validation]
     unused.add("length" if plan.learns_unlabelled else "unlabelled_steps")
     converges = not mode.spreads_labels and (mode.fit.head_first or not mode.trains_encoder)
     if not converges:

@@ -28,7 +28,12 @@ OPTIONS: dict[str, tuple[Any, Any, str]] = {
     "cell": (str, "", "folder of a trained cell or of an export; empty: choose by mode, labels and seed"),
     "mode": (str | None, None, f"one of {', '.join(BUILT_IN)}, or a mode of your own; null: any"),
     "labels": (int | None, None, "label budget; null: the largest"),
-    "seed": (int | None, None, "number of the draw; null: any. Of all cells that fit, the best by validation is taken"),
+    "seed": (
+        int | None,
+        None,
+        "number of the draw; null: any. Of all cells that fit, the best by validation is taken, or the first "
+        "draw where no label was left for that",
+    ),
 }
 
 
@@ -76,7 +81,8 @@ def find(config: Experiment, choice: ClassifierChoice) -> Path:
 def _best(config: Experiment, choice: ClassifierChoice) -> Path:
     """Return the folder of the best cell, by validation, among those of the largest budget that fit.
 
-    Validation errors of different budgets are counted on different numbers of images, and cannot be compared.
+    Validation errors of different budgets are counted on different numbers of images, and cannot be compared. Where no
+    label was left for validation, the mode has to be named, and the first draw is taken.
     """
     comparison.load(config)
     cells = [entry for entry in grid.entries(config) if isinstance(entry, Cell) and choice.fits(entry)]
@@ -87,10 +93,29 @@ def _best(config: Experiment, choice: ClassifierChoice) -> Path:
             f"and the draws 0 to {config.grid.draws - 1}"
         )
     most = max(cell.labels for cell in cells)
-    best = min((cell for cell in cells if cell.labels == most), key=_validation)
-    folder = best.artefact().folder
-    print(f"the best by validation at {most} labels: {folder}")
+    largest = [cell for cell in cells if cell.labels == most]
+    if config.train.validation == "none":
+        folder = _first(largest).artefact().folder
+        print(f"the first draw at {most} labels, since none of them was left to choose by: {folder}")
+    else:
+        folder = min(largest, key=_validation).artefact().folder
+        print(f"the best by validation at {most} labels: {folder}")
     return folder
+
+
+def _first(cells: list[Cell]) -> Cell:
+    """Return the first of several cells of one mode.
+
+    Raises:
+        PipelineError: If they are of several modes.
+    """
+    modes = list(dict.fromkeys(cell.mode for cell in cells))
+    if len(modes) > 1:
+        raise PipelineError(
+            f"mode: the grid has {', '.join(modes)}, and with train.validation none no label says which is the best; "
+            f"name one, such as --mode {modes[0]}"
+        )
+    return cells[0]
 
 
 def _validation(cell: Cell) -> tuple[float, float]:
@@ -127,8 +152,6 @@ def _described(folder: Path, manifest: Manifest[Any]) -> Description:
     experiment, metrics = home(folder), cast(Metrics, manifest["outcome"])
     card = data_card.find(experiment, made_from["data"])["outcome"]
     judged = cell_files.read_answers(folder).judged
-    if metrics["e_val"] is None:
-        raise ValueError("it has no validation error")
     return {
         "format": FORMAT,
         "fingerprint": manifest["fingerprint"],

@@ -63,7 +63,7 @@ class Training(TypedDict):
     labels: int
     seed: int
     e_in: SplitMetrics
-    e_val: SplitMetrics
+    e_val: SplitMetrics | None
     e_out: SplitMetrics
 
 
@@ -139,7 +139,8 @@ def check(description: Description) -> None:
     temperature, judged = description["temperature"], description["judged"]
     if not (type(temperature) is float and 0 < temperature < math.inf):
         raise ValueError(f"temperature {temperature}")
-    if not (judged["probability"] and len(judged["probability"]) == len(judged["right"])):
+    expected = 0 if description["trained"]["e_val"] is None else description["trained"]["e_val"]["n"]
+    if not len(judged["probability"]) == len(judged["right"]) == expected:
         raise ValueError(f"judged {judged}")
     if not all(type(right) is bool for right in judged["right"]):
         raise ValueError(f"judged {judged}")

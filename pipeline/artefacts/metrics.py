@@ -49,8 +49,8 @@ class Metrics(TypedDict):
         missed_classes: The classes of which the draw has no label to train on; all their test images are errors.
             Missing for a baseline.
         e_in: The errors on the labels that the classifier was trained on.
-        e_val: The errors on the labels by which the measurement to keep was selected; None for a baseline, which trains
-            on all labels.
+        e_val: The errors on the labels by which the measurement to keep was selected; None where all labels are trained
+            on: for a baseline, and for a cell with ``train.validation`` "none".
         e_out: The errors on the test images.
         classes: The measures of the classes on the test images.
         confusion: The counts on the test images, one row for each true class and one column for each predicted class;

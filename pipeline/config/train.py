@@ -28,7 +28,9 @@ class TrainConfig:
     Attributes:
         validation: How the kept measurement is chosen within the label budget: "holdout" trains on a part of the labels
             and measures the rest; "kfold" leaves each fold out of one training, chooses where these trainings do best
-            together, and trains again on all labels for as many steps.
+            together, and trains again on all labels for as many steps; "none" trains on all labels and leaves none to
+            choose by, for budgets that are too small for that: every training takes all its steps and its last
+            measurement is kept, a head takes the middle one of l2, and probabilities are not calibrated.
         refit: Whether holdout, too, trains again on all labels, for as many steps, which takes twice as long.
         val_fraction: Share of the label budget that holdout leaves out; the rest is trained on.
         folds: Number of folds of kfold.
@@ -50,7 +52,8 @@ class TrainConfig:
             are its own; "none" lets every label count the same.
         ema_decay: Share of its value that the EMA of the weights keeps at each step; 0 keeps the weights themselves.
         l2: Strengths of the L2 penalty that a head on a frozen encoder is fitted with, in units of the cross-entropy of
-            one label; the validation labels choose among them.
+            one label; the validation labels choose among them. Without any, the middle one is taken; of an even
+            number, the stronger of the two in the middle.
         augment: Strength of the invariances in the images that an encoder is trained on, the same in every mode; 0 for
             none. The embeddings that a head alone is trained on are those of clean images.
         clean_fraction: Share of these images that are not augmented. A network that was trained on augmented images
@@ -63,10 +66,10 @@ class TrainConfig:
         trials: By the mode's name, other settings of this section that each cell tries beside those above, such as
             [{weight_decay: 0.1}, {modes: {finetune: {encoder_lr: 0.0003}}}]. The cell keeps those with the lowest error
             on its own validation labels, or, among equal errors, the lowest loss; so the choice is paid for out of the
-            label budget. In a grid, every mode needs the same number of trials.
+            label budget. In a grid, every mode needs the same number of trials. With validation "none", there are none.
     """
 
-    validation: Literal["holdout", "kfold"] = "holdout"
+    validation: Literal["holdout", "kfold", "none"] = "holdout"
     refit: bool = False
     val_fraction: float = 0.2
     folds: int = 5
@@ -113,6 +116,9 @@ class TrainConfig:
         require(all(0 < value < math.inf for value in self.l2), "train.l2", self.l2, "positive strengths")
         for name in self.modes:
             self.mode(name)
+        if any(self.trials.values()):
+            expected = "none where train.validation is none, which leaves no label to choose by"
+            require(self.validation != "none", "train.trials", list(self.trials), expected)
         for name in self.trials:
             require(name in MODES, "train.trials", name, f"a mode: {', '.join(MODES)}")
             self.candidates(name)

@@ -48,8 +48,8 @@ class LabelSplit:
 
     Attributes:
         train: Indices of the training images whose labels are trained on, sorted.
-        val: Indices of the training images whose labels early stopping uses, sorted. In a cross-validation, the union
-            of all folds has every label in both parts.
+        val: Indices of the training images whose labels early stopping uses, sorted; empty where all are trained on. In
+            a cross-validation, the union of all folds has every label in both parts.
     """
 
     train: Indices
@@ -96,7 +96,7 @@ def label_split(
         needed = classes * math.ceil(1 / share)
         raise PipelineError(
             f"labels: a budget of {draw.budget} leaves no example for validation; take at least {needed}, "
-            f"or raise train.val_fraction from {val_fraction}"
+            f"raise train.val_fraction from {val_fraction}, or train on all labels: train.validation none"
         )
     return LabelSplit(np.sort(subset[~is_val]), np.sort(subset[is_val]))
 
@@ -128,7 +128,7 @@ def fold_splits(
     if len(single) and draw.sampling == "stratified":
         raise PipelineError(
             f"labels: of a budget of {draw.budget}, class {single[0]} gets a single label, which cannot be trained on "
-            f"and left out; take at least {2 * classes}"
+            f"and left out; take at least {2 * classes}, or train on all labels: train.validation none"
         )
     # neighbours in rank are in different folds, and the phases let different classes begin with different folds
     fold = (rank[: draw.budget] + phase[of_class]) % count
@@ -138,7 +138,10 @@ def fold_splits(
             _check_trained(of_class[fold != f], of_class, draw)
     folds = [LabelSplit(np.sort(subset[fold != f]), np.sort(subset[fold == f])) for f in np.unique(fold)]
     if len(folds) < 2:
-        raise PipelineError(f"labels: a budget of {draw.budget} makes a single fold; take more labels")
+        raise PipelineError(
+            f"labels: a budget of {draw.budget} makes a single fold; take more labels, or train on all of them: "
+            "train.validation none"
+        )
     return folds
 
 

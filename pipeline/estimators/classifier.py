@@ -61,11 +61,14 @@ class SemiSupervisedClassifier(ClassifierMixin, ImageEstimator):  # type: ignore
     Attributes:
         classes_: The distinct labels, sorted.
         model_: Encoder and head, a ``torch.nn.Module`` from images to logits, in eval mode.
-        history_: One dict a measurement of the last training, with ``e_in``, ``e_val``, ``loss_val`` and so on.
+        history_: One dict a measurement of the last training, with ``e_in``, ``e_val``, ``loss_val`` and so on;
+            without the latter two if ``train.validation`` is "none".
         kept_: Number of the measurement whose weights were kept, from 0.
-        temperature_: What the logits are divided by before they become probabilities, fitted on ``split_.val``.
-        split_: Rows of X whose labels were trained on, ``split_.train``, and stopped on, ``split_.val``; with
-            ``train.validation`` "kfold", both are all that have one.
+        temperature_: What the logits are divided by before they become probabilities, fitted on ``split_.val``; 1 if
+            that is empty.
+        split_: Rows of X whose labels were trained on, ``split_.train``, and stopped on, ``split_.val``. With
+            ``train.validation`` "kfold", both are all that have one; with "none", the first is, and the second is
+            empty.
         image_shape_: Channels, height and width.
         pixel_range_: The values of X that the networks see as 0 and as 1.
         n_features_in_: The number of values of an image.
@@ -140,9 +143,10 @@ class SemiSupervisedClassifier(ClassifierMixin, ImageEstimator):  # type: ignore
 
     @torch.no_grad()
     def predict_proba(self, X: Any) -> Array:  # noqa: N803
-        """Return the calibrated probabilities of the classes for images X, float64, shape (N, classes).
+        """Return the probabilities of the classes for images X, float64, shape (N, classes).
 
-        The classes are in the order of ``classes_``. An image has the same bits in any company.
+        They are calibrated unless ``train.validation`` is "none". The classes are in the order of ``classes_``. An
+        image has the same bits in any company.
         """
         warn_of_scorer()
         images = self._images(X)

@@ -69,6 +69,11 @@ class Answers:
         probability = (logits.double() / temperature).softmax(1).amax(1)
         return cls(probability.numpy(), (logits.argmax(1) == labels).numpy())
 
+    @classmethod
+    def none(cls) -> Self:
+        """No answers, where there was no label that the classifier did not learn from."""
+        return cls(np.empty(0), np.empty(0, dtype=np.bool_))
+
     @property
     def calibration_error(self) -> float:
         """The expected calibration error: how far probability and share of right answers lie apart, 0 to 1.

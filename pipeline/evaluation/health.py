@@ -23,7 +23,7 @@ class Arm:
         mode: The mode's name.
         e_in: Each cell's error on the labels that it is trained on, at each measurement of its training, 0 to 1; empty
             where nothing was trained step by step.
-        e_val: Each cell's error on its validation labels, at the same measurements.
+        e_val: Each cell's error on its validation labels, at the same measurements; empty where it has none.
         stopped_early: Whether each cell's training ended before its time.
         e_out: The mean error on the test images, 0 to 1.
         images: Number of test images.

@@ -68,6 +68,12 @@ def _sizes(total: int, max_error: float, level: float) -> npt.NDArray[np.int64]:
 def _refusal(wrong: npt.NDArray[np.bool_], max_error: float, level: float) -> str:
     total, needed = len(wrong), labels_needed(max_error, level)
     start = f"max-error: {max_error:g} cannot be promised with {100 * level:.0f} % confidence"
+    if not total:
+        return (
+            f"{start}: it learnt from every label of its budget (train.validation none), and a promise takes at least "
+            f"{needed} that it did not learn from. Take a larger budget and another train.validation; or name a "
+            "--coverage, which promises nothing"
+        )
     if total < needed:
         least = 1 - (1 - level) ** (1 / total)
         return (

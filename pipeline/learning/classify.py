@@ -61,17 +61,17 @@ class Trained:
         digests: The SHA-256 of the encoder's weights and BatchNorm statistics, "before" and "after" the training.
         held_back: The errors on each validation image, in the order of the split, at the measurement that was kept, of
             the network that did not learn from it: of the classifier itself or, if it was trained again on all labels,
-            of the one that was trained before.
+            of the one that was trained before. None if there are no validation labels.
         temperature: The number by which the logits are divided, so that the probabilities on those images mean what
-            they say; see ``fit_temperature``.
-        trials: The result of each of the plan's candidates.
+            they say; see ``fit_temperature``. It is 1 if there are no such images.
+        trials: The result of each of the plan's candidates; empty if there are no validation labels to judge them by.
         split: The labels that it was trained on, and those by which it was selected.
     """
 
     model: Classifier
     result: FitResult
     digests: dict[str, str]
-    held_back: SplitErrors
+    held_back: SplitErrors | None
     temperature: float
     trials: Sequence[Trial]
     split: LabelSplit
@@ -79,7 +79,7 @@ class Trained:
     @property
     def chosen(self) -> int:
         """The number of the candidate that was kept, from 0."""
-        return best(self.trials)
+        return best(self.trials) if self.trials else 0
 
 
 def best(trials: Sequence[Trial]) -> int:
@@ -117,11 +117,14 @@ def train_classifier(
     fittings = [Fitting(candidate, examples, pretrained, graph) for candidate in plan.candidates]
     resumable = checkpoint if len(fittings) == 1 and not plan.refits else None
     tried = [_train(fitting, examples.splits, resumable) for fitting in fittings]
-    trials = [Trial.of(results[-1]) for _, results, _ in tried]
-    chosen = best(trials)
+    split = union(examples.splits)
+    trials = [Trial.of(results[-1]) for _, results, _ in tried] if len(split.val) else []
+    chosen = best(trials) if trials else 0
     networks, results, before = tried[chosen]
-    split, held_back = union(examples.splits), _judge(networks, examples)
-    temperature = fit_temperature(held_back.logits, examples.labels[torch.from_numpy(split.val)])
+    held_back, temperature = None, 1.0
+    if len(split.val):
+        held_back = _judge(networks, examples)
+        temperature = fit_temperature(held_back.logits, examples.labels[torch.from_numpy(split.val)])
     if plan.refits:
         split = LabelSplit(np.union1d(split.train, split.val), split.val)
         everything = LabelSplit(split.train, np.empty(0, dtype=np.int64))

@@ -141,7 +141,12 @@ class Fitting:
         ]
         labels = self.examples.labels
         lessons = [(embeddings[network.split.train], labels[network.split.train]) for network in networks]
-        strengths = self.plan.train.l2 if again is None else [again.row["l2"]]
+        if again is not None:
+            strengths: Sequence[float] = [again.row["l2"]]
+        elif self._validates:
+            strengths = self.plan.train.l2
+        else:
+            strengths = [self.plan.l2_without_validation]
         return fit_path(classifiers, lessons, strengths, self._measurement(classifiers, networks, embeddings))
 
     def everything(
@@ -271,7 +276,8 @@ class Fitting:
         index = torch.from_numpy(np.unique(np.concatenate(used)))
         steps = plan.steps(self.examples.budget)
         size = steps // train.evaluations
-        rounds = Rounds(train.evaluations, "step", size, self._stopping) if again is None else _same(again, size)
+        stopping = self._stopping if self._validates else None
+        rounds = Rounds(train.evaluations, "step", size, stopping) if again is None else _same(again, size)
         batches = InMemoryData(x, torch.arange(len(x)), index, phase.batch_size, plan.seed, size)
         trains_encoder = any(classifier.train_backbone for classifier in phase.classifiers)
         result = fit(
@@ -285,6 +291,11 @@ class Fitting:
         for classifier in phase.classifiers:
             classifier.keep_ema()
         return result
+
+    @property
+    def _validates(self) -> bool:
+        """Whether any label of the budget is left out to choose by."""
+        return any(len(split.val) for split in self.examples.splits)
 
     @property
     def _stopping(self) -> Stopping:

@@ -6,8 +6,10 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pipeline.config import InvariancesConfig, PretrainConfig, RuntimeConfig, TrainConfig
-from pipeline.datasets.splits import Draw, Indices, LabelSplit, fold_splits, label_split
+from pipeline.datasets.splits import Draw, Indices, LabelSplit, drawn, fold_splits, label_split
 from pipeline.modes import FitConfig, Mode
 
 if TYPE_CHECKING:
@@ -47,7 +49,12 @@ class Plan:
     @property
     def refits(self) -> bool:
         """Whether the classifier is trained again on all labels, after some were left out to choose by."""
-        return self.train.refit or self.train.validation == "kfold"
+        return self.train.validation == "kfold" or (self.train.validation == "holdout" and self.train.refit)
+
+    @property
+    def l2_without_validation(self) -> float:
+        """The strength of the penalty of a head with no label to choose it by: the middle one of those in ``l2``."""
+        return sorted(self.train.l2)[len(self.train.l2) // 2]
 
     @property
     def learns_unlabelled(self) -> bool:
@@ -99,7 +106,7 @@ class Pretrained:
 def split_budget(
     train: TrainConfig, labels: Indices, classes: int, draw: Draw, groups: Indices | None = None
 ) -> list[LabelSplit]:
-    """Return how a label budget is spent: one split into training and validation, or one for each fold.
+    """Return how a label budget is spent: one split into training and maybe validation, or one for each fold.
 
     Args:
         train: Says which, and how many.
@@ -111,6 +118,8 @@ def split_budget(
     Raises:
         PipelineError: If the budget is out of range or cannot be divided so.
     """
+    if train.validation == "none":
+        return [LabelSplit(np.sort(drawn(labels, classes, draw)), np.empty(0, dtype=np.int64))]
     if train.validation == "kfold":
         return fold_splits(labels, classes, draw, train.folds, groups)
     return [label_split(labels, classes, draw, train.val_fraction, groups)]

@@ -43,7 +43,7 @@ class MeasuredCell:
         kept: Number of the measurement that was kept, from 0.
         stopped_early: Whether training ended before its time.
         e_in: Error on the training labels at each measurement, between 0 and 1.
-        e_val: Error on the validation labels at each measurement.
+        e_val: Error on the validation labels at each measurement; empty where no label was left for validation.
         predictions: The class that each test image was taken for, shape (test images,).
         temperature: What its logits are divided by before they become probabilities.
         calibration_error: The error of its probabilities on the test images, "before" and "after" that.
@@ -107,6 +107,11 @@ class Evidence:
     def cross_validates(self) -> bool:
         """Whether a cross-validation chose the epochs."""
         return self.config.train.validation == "kfold"
+
+    @property
+    def validates(self) -> bool:
+        """Whether labels of each budget were left out to choose by."""
+        return self.config.train.validation != "none"
 
     @property
     def firsts(self) -> list[MeasuredCell]:
@@ -207,7 +212,7 @@ def _cell(folder: Path, row: dict[str, str], outcome: Metrics) -> MeasuredCell:
         kept=history[unit].index(float(row["kept"])),
         stopped_early=outcome["stopped_early"],
         e_in=tuple(history["e_in"]),
-        e_val=tuple(history["e_val"]),
+        e_val=tuple(history.get("e_val", ())),
         predictions=predictions,
         temperature=outcome["temperature"],
         calibration_error=outcome["calibration_error"],

@@ -24,12 +24,13 @@ def write(description: Description, summary: SummaryRow | None, onnx: str | None
         onnx: Name of the ONNX file beside the card, if there is one.
     """
     trained = description["trained"]
+    measured = {"E_in": trained["e_in"], "E_val": trained["e_val"], "E_out": trained["e_out"]}
     return page.fill_markdown(
         TEMPLATE,
         **description,
         scale_text=Scale.from_dict(description["input"]["scale"]).text,
         mode=MODES[trained["mode"]],
-        errors=[_row("E_in", trained["e_in"]), _row("E_val", trained["e_val"]), _row("E_out", trained["e_out"])],
+        errors=[_row(name, errors) for name, errors in measured.items() if errors is not None],
         summary=summary,
         onnx=onnx,
     )

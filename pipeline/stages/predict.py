@@ -92,6 +92,11 @@ def run(config: Experiment, options: Options) -> Path:
     training = Brightness.from_dict(description["input"]["brightness"])
     notes = source.notes + (sample.notes(positions, len(source.names)) if sample else [])
     remarks = [*notes, *compare_brightness(training, seen.brightness, WHITE)]
+    if not description["judged"]["right"]:
+        remarks.append(
+            "the probabilities are not calibrated: it learnt from every label of its budget (train.validation none), "
+            "so that none could say how often it is right"
+        )
     print("".join(f"  remark: {remark}\n" for remark in remarks), end="")
     return target
 
@@ -125,7 +130,7 @@ class _Seen:
 
     Attributes:
         answers: The number of each image's class, shape (N,).
-        probabilities: Calibrated, shape (N, classes).
+        probabilities: Calibrated if labels were left for that, shape (N, classes).
         brightness: The brightness of the images.
     """
 
@@ -177,7 +182,8 @@ def _promised_threshold(judged: Judged, max_error: float) -> float:
     from pipeline.evaluation.calibration import Answers
     from pipeline.evaluation.selective import promised_threshold
 
-    return promised_threshold(Answers(np.array(judged["probability"]), np.array(judged["right"])), max_error)
+    answers = Answers(np.array(judged["probability"], dtype=np.float64), np.array(judged["right"], dtype=np.bool_))
+    return promised_threshold(answers, max_error)
 
 
 def _decide(

@@ -146,5 +146,13 @@ def _draw(points: Points) -> dict[str, Picture]:
 
 
 STUDY = Study(
-    "Bottleneck: width against depth", CLAIM, _arms(), _measure, _conclude, _draw, any_arms=True, decodes=True
+    "Bottleneck: width against depth",
+    CLAIM,
+    _arms(),
+    _measure,
+    _conclude,
+    _draw,
+    any_arms=True,
+    validates=True,
+    decodes=True,
 )

@@ -182,6 +182,7 @@ class Study:
         tables: Returns tables by file name that are written beside results.csv; none if that says it all.
         any_arms: Whether the config may name any arms; otherwise ``conclude`` refers to those above by name.
         judged: Whether a judge is needed: the experiment's own network from scratch, on the grid's largest budget.
+        validates: Whether it reads errors on validation labels, so that there have to be some.
         track_unseen_error: Whether its cells watch unseen images, see ``Cell``.
         one_encoder: Whether all seeds share one encoder, as in a comparison, and differ in the draw of labels alone.
         modes: Modes that the grid has to hold.
@@ -204,6 +205,7 @@ class Study:
     tables: Callable[[Points], dict[str, Table]] = _tabulate_nothing
     any_arms: bool = False
     judged: bool = False
+    validates: bool = False
     track_unseen_error: bool = False
     one_encoder: bool = False
     modes: tuple[str, ...] = ()

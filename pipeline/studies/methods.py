@@ -228,4 +228,6 @@ def _tables(points: Points) -> dict[str, Table]:
     return {"cells.csv": rows}
 
 
-STUDY = Study("Methods: which for what", CLAIM, ARMS, _measure, _conclude, _draw, _tables, any_arms=True)
+STUDY = Study(
+    "Methods: which for what", CLAIM, ARMS, _measure, _conclude, _draw, _tables, any_arms=True, validates=True
+)

@@ -149,6 +149,7 @@ STUDY = Study(
     _conclude,
     _draw,
     any_arms=True,
+    validates=True,
     track_unseen_error=True,
     one_encoder=True,
     modes=(FROZEN, FINETUNE),

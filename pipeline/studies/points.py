@@ -132,6 +132,7 @@ def plan(config: Experiment, study: Study) -> list[Point]:
     for arm, changes in arms.items():
         settings = arm_settings(config, arm, changes)
         _check_method(settings, study, arm)
+        _check_budgets(settings, study, arm)
         for seed in range(config.grid.draws):
             own = settings.pretrain.seed + (0 if study.one_encoder else seed)
             seeded = replace(settings, pretrain=replace(settings.pretrain, seed=own))
@@ -182,7 +183,16 @@ def _check_grid(config: Experiment, study: Study) -> None:
         )
     for mode in config.grid.modes:
         find_mode(mode)
-    data_card.check_budgets(config, config.grid.labels)
+
+
+def _check_budgets(settings: Experiment, study: Study, arm: str) -> None:
+    """Refuse budgets that an arm cannot train on or, where the study reads validation errors, leaves no label to."""
+    if study.validates and settings.train.validation == "none":
+        raise PipelineError(
+            f"study.arms.{arm}: train.validation none leaves no label to validate on, whose error study "
+            f"{study.title!r} reads; take holdout or kfold"
+        )
+    data_card.check_budgets(settings, settings.grid.labels)
 
 
 def _check_method(settings: Experiment, study: Study, arm: str) -> None:

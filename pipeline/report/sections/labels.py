@@ -41,10 +41,17 @@ def _budget_table(comparison: Comparison) -> Table:
 
 def _rules(evidence: Evidence) -> list[str]:
     card, rows = evidence.card, evidence.rows
-    rules = [
-        "Validation labels, which early stopping and the choice of the epoch look at, are paid for within the "
-        "budget: a budget of 100 labels means that 100 labels were seen in all.",
-    ]
+    if evidence.validates:
+        rules = [
+            "Validation labels, which early stopping and the choice of the epoch look at, are paid for within the "
+            "budget: a budget of 100 labels means that 100 labels were seen in all.",
+        ]
+    else:
+        rules = [
+            "No label was left for validation: all of a budget are trained on. So there is no E_val, every training "
+            "took all its steps and its last measurement was kept, a head on a frozen encoder got the middle one of "
+            "the strengths in train.l2, and no probability is calibrated.",
+        ]
     if evidence.cross_validates:
         rules.append(
             f"The labels were cross-validated in {evidence.config.train.folds} folds: each was left out of one "
@@ -77,7 +84,8 @@ def _rules(evidence: Evidence) -> list[str]:
         )
     rules += [f"Of the data: {remark}." for remark in card["remarks"]]
     rules.append(
-        "E_in is measured on the training labels at the selected epoch, in evaluation mode and without augmentation."
+        "E_in is measured on the training labels at the measurement that was kept, in evaluation mode and without "
+        "augmentation."
     )
     return rules
 

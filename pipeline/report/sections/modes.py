@@ -27,6 +27,12 @@ MATRIX_CLASSES = 20  # a larger matrix cannot be read in a card; the commonest c
 SUREST = 12  # mistakes shown of a cell
 CHUNK = 1000  # images a forward pass
 
+_SELECTED = (
+    "The selected epoch is the one with the lowest validation loss; nothing is kept of the epochs in the shade, which "
+    "came after it."
+)
+_NOT_SELECTED = "No label was left for validation, so there is no E_val, and the last measurement is kept."
+
 
 def mode_by_mode(evidence: Evidence) -> Section:
     """Return the section with a card for each mode and budget, and two tables."""
@@ -41,9 +47,9 @@ def mode_by_mode(evidence: Evidence) -> Section:
         "Mode by mode",
         [
             Text(
-                "Learning curves and mistakes are those of the first draw; confusions are of all draws. The selected "
-                "epoch is the one with the lowest validation loss; nothing is kept of the epochs in the shade, which "
-                "came after it. Where the head is fitted first, the curve begins after that."
+                "Learning curves and mistakes are those of the first draw; confusions are of all draws. "
+                f"{_SELECTED if evidence.validates else _NOT_SELECTED} Where the head is fitted first, the curve "
+                "begins after that."
             ),
             Custom("modes.html.jinja", {"cards": cards, "atlas": atlas}),
             Heading("What is confused with what"),
@@ -201,21 +207,22 @@ def _matrix(counts: Counts, names: Sequence[str]) -> list[list[Shade]]:
 
 @styled
 def _learning_curve(cell: MeasuredCell) -> Picture:
-    """E_in and E_val at each measurement; the kept one is marked, what came after it is shaded."""
+    """E_in at each measurement, and E_val if there is one; the kept one is marked, what came after it is shaded."""
     drawing = Drawing(figsize=(3.6, 2.7), layout="constrained")
     axes = drawing.add_subplot()
     color, marker = mode_look(cell.mode)
     places, kept = cell.places, cell.places[cell.kept]
     e_in, e_val = 100 * np.array(cell.e_in), 100 * np.array(cell.e_val)
     axes.axvspan(kept, places[-1], color=GREY, alpha=0.16, linewidth=0)
-    axes.plot(places, e_val, color=color, linewidth=1.5, label="E_val")
     axes.plot(places, e_in, color=color, linewidth=1.2, linestyle="--", label="E_in")
     axes.axvline(kept, color="black", linewidth=0.9)
     points: dict[str, Any] = {"linestyle": "", "marker": marker, "color": color, "clip_on": False, "zorder": 3}
-    axes.plot(kept, e_val[cell.kept], **points)
     axes.plot(kept, e_in[cell.kept], markerfacecolor="white", **points)
+    if len(e_val):
+        axes.plot(places, e_val, color=color, linewidth=1.5, label="E_val")
+        axes.plot(kept, e_val[cell.kept], **points)
     axes.set_ylabel("error, %")
-    axes.set_ylim(0, max(e_in.max(), e_val.max(), 1) * 1.05)
+    axes.set_ylim(0, max(*e_in, *e_val, 1) * 1.05)
     if cell.unit == "l2":
         axes.set_xlabel("strength of the L2 penalty")
         axes.set_xscale("log")
@@ -225,11 +232,13 @@ def _learning_curve(cell: MeasuredCell) -> Picture:
         axes.set_xlim(0, places[-1] * 1.02)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     axes.legend(fontsize=9, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2)
+    there, at_last = f"E_in is {e_in[cell.kept]:.2f} %", f"E_in was {e_in[-1]:.2f} %"
+    if len(e_val):
+        there, at_last = f"{there} and E_val {e_val[cell.kept]:.2f} %", f"{at_last} and E_val {e_val[-1]:.2f} %"
     return svg(
         drawing,
         f"Learning curve of {cell.mode} with {cell.labels} labels, draw {cell.seed}: at {cell.unit} {kept:g}, which "
-        f"was kept, E_in is {e_in[cell.kept]:.2f} % and E_val {e_val[cell.kept]:.2f} %; at the last, {places[-1]:g}, "
-        f"they were {e_in[-1]:.2f} % and {e_val[-1]:.2f} %.",
+        f"was kept, {there}; at the last, {places[-1]:g}, {at_last}.",
     )
 
 
@@ -270,43 +279,59 @@ def commonest(confusion: Counts, names: Sequence[str]) -> list[str]:
 
 
 def _epochs_table(evidence: Evidence) -> Table:
+    validation = (
+        Column("E_val there", "number"),
+        Column("E_val at the last", "number"),
+        Column("All draws: E_val, last - kept", "number"),
+    )
     columns = (
         Column("Labels", "number"),
         Column("Mode", "link"),
         Column("Kept", "number"),
         Column("Last", "number"),
         Column("E_in there", "number"),
-        Column("E_val there", "number"),
-        Column("E_val at the last", "number"),
-        Column("All draws: E_val, last - kept", "number"),
+        *(validation if evidence.validates else ()),
         Column("Stopped early", "number"),
         Column("Cell", "code"),
     )
-    kept = "and repeated on all labels" if evidence.cross_validates else "whose weights the classifier has"
     return Table(
-        f"First draw: the measurement that was kept, {kept}, and errors in %. Of a training in steps that is the last "
-        "one whose validation loss is within a standard error of the lowest; of a head that is fitted to convergence, "
-        "the strength of its penalty (l2) with the lowest. What would have happened otherwise is the validation error "
-        "at the last measurement less that at the kept one, in percentage points, over all draws. Test errors were not "
-        "measured there. Stopped early: draws that ended before their time.",
+        _epochs_caption(evidence),
         columns,
         [_epochs_row(evidence, cell) for cell in evidence.firsts],
         links=[mode_anchor(cell.labels, cell.mode) for cell in evidence.firsts],
     )
 
 
+def _epochs_caption(evidence: Evidence) -> str:
+    if not evidence.validates:
+        return (
+            "First draw: the measurement that was kept, which is the last, and the error on the labels in %. Of a head "
+            "that is fitted to convergence, it is the strength of its penalty (l2)."
+        )
+    kept = "and repeated on all labels" if evidence.cross_validates else "whose weights the classifier has"
+    return (
+        f"First draw: the measurement that was kept, {kept}, and errors in %. Of a training in steps that is the last "
+        "one whose validation loss is within a standard error of the lowest; of a head that is fitted to convergence, "
+        "the strength of its penalty (l2) with the lowest. What would have happened otherwise is the validation error "
+        "at the last measurement less that at the kept one, in percentage points, over all draws. Test errors were not "
+        "measured there. Stopped early: draws that ended before their time."
+    )
+
+
 def _epochs_row(evidence: Evidence, first: MeasuredCell) -> tuple[str, ...]:
     draws = evidence.draws(first.labels, first.mode)
-    cost = mean_interval([cell.e_val[-1] - cell.e_val[cell.kept] for cell in draws])
+    validation: tuple[str, ...] = ()
+    if evidence.validates:
+        cost = mean_interval([cell.e_val[-1] - cell.e_val[cell.kept] for cell in draws])
+        there, at_last = percent(first.e_val[first.kept]), percent(first.e_val[-1])
+        validation = (there, at_last, with_half_width(interval_record(cost)))
     return (
         str(first.labels),
         first.mode,
         f"{first.unit} {first.places[first.kept]:g}",
         f"{first.unit} {first.places[-1]:g}",
         percent(first.e_in[first.kept]),
-        percent(first.e_val[first.kept]),
-        percent(first.e_val[-1]),
-        with_half_width(interval_record(cost)),
+        *validation,
         f"{sum(cell.stopped_early for cell in draws)} of {len(draws)}",
         first.folder,
     )

@@ -23,6 +23,15 @@ from pipeline.report.formats import percent, with_half_width
 
 PROMISES = (0.01, 0.05)  # shares of wrong answers
 
+_FITTED = (
+    "It was fitted on labels of the budget that the classifier did not learn from. predict and export give the "
+    "corrected probabilities."
+)
+_NOT_FITTED = (
+    "Here every label of the budget was learnt from, so that none was left to fit it on: no probability is corrected, "
+    "and none is known to mean what it says."
+)
+
 _First = tuple[MeasuredCell, CellAnswers]
 
 
@@ -39,8 +48,7 @@ def trust(evidence: Evidence) -> Section:
             Text(
                 "A classifier gives a probability with each answer. It means something if, of all answers given with "
                 "90 %, nine in ten are right. A network is often surer than that, or less sure, so its probabilities "
-                "are corrected by one number, the temperature, which was fitted on labels of the budget that it did "
-                "not learn from. predict and export give the corrected ones."
+                f"are corrected by one number, the temperature. {_FITTED if evidence.validates else _NOT_FITTED}"
             ),
             Text(
                 "Then the surest answers can be left to the classifier and the others to a person: predict --coverage "
@@ -82,7 +90,7 @@ def _table(evidence: Evidence, firsts: Sequence[_First]) -> Table:
             str(cell.labels),
             cell.mode,
             *_off_by(evidence.draws(cell.labels, cell.mode)),
-            f"{cell.temperature:.2f}",
+            f"{cell.temperature:.2f}" if evidence.validates else "none fitted",
             *(_kept(answers, share) for share in PROMISES),
         )
         for cell, answers in firsts
