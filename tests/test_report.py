@@ -426,7 +426,7 @@ def test_hostile_names_colour_images_and_a_single_draw(tmp_path: Path, monkeypat
 def test_every_place_of_both_templates_escapes() -> None:
     bad = "<script>alert(1)</script> & \"'\n| **`[x](y)"
     table = Table(bad, (Column(bad), Column(bad, "code")), [(bad, bad), ("plain", "plain")])
-    image = drawing.png_picture(b"", bad)
+    image = drawing.Picture(b"", "image/png", bad)
     sheet = Atlas(np.zeros((2, 8, 8), dtype=np.uint8))
     shade, mistake = Shade(bad, 0.5, bad), ShownMistake("0% 0%", bad, bad, bad)
     card = ModeCard("a", 50, bad, bad, bad, image, [bad], [[shade]], [mistake])

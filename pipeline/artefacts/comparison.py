@@ -11,6 +11,7 @@ from pipeline.artefacts import cell_files, encoder
 from pipeline.artefacts.cell import CELLS, Cell
 from pipeline.artefacts.grid import Entry, ablated, entries
 from pipeline.artefacts.results import (
+    QUANTITIES,
     BoughtBudget,
     Comparison,
     GainRow,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 RESULTS, ABLATION, COMPARISON = "results.csv", "ablation.csv", "comparison.json"
-QUANTITIES: tuple[Quantity, ...] = ("e_in", "e_out")
 LEVEL = 0.95  # the level of all intervals
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.artefacts import cell_files, comparison, encoder
 from pipeline.artefacts.cell_files import SeenLabels
 from pipeline.artefacts.results import (
+    QUANTITIES,
     Compared,
     Comparison,
     Quantity,
@@ -238,7 +239,7 @@ def _paired(first: Finished, other: Finished) -> Iterator[RunDifference]:
         if not pairs or same_cells or not same_protocol:
             continue
         labels, mode = key
-        for quantity in comparison.QUANTITIES:
+        for quantity in QUANTITIES:
             a, b = (_table(quantity, [pair[side] for pair in pairs]) for side in (0, 1))
             yield {
                 **paired_figures(paired_difference(a, b)),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict, cast
 
 if TYPE_CHECKING:
     from pipeline.evaluation.crossed import Interval
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 UNEVEN = 1.5  # times as many images of the largest class as of the smallest, from which on classes are called uneven
 
 Quantity = Literal["e_in", "e_out"]  # errors whose paired differences are told
+QUANTITIES: dict[Quantity, str] = {"e_in": "E_in", "e_out": "E_out"}
 
 
 class IntervalRecord(TypedDict):
@@ -23,7 +25,7 @@ class IntervalRecord(TypedDict):
 
 def interval_record(found: Interval) -> IntervalRecord:
     """The interval as JSON takes it."""
-    return {"mean": found.mean, "low": found.low, "high": found.high}
+    return cast(IntervalRecord, asdict(found))
 
 
 class OneRun(TypedDict):
@@ -89,16 +91,7 @@ class PairedFigures(TypedDict):
 
 def paired_figures(found: PairedDifference) -> PairedFigures:
     """The paired difference as JSON takes it."""
-    return {
-        "draws": found.draws,
-        "difference": interval_record(found.difference),
-        "p_value": found.p_value,
-        "exact": found.exact,
-        "first_better": found.first_better,
-        "equal": found.equal,
-        "second_better": found.second_better,
-        "detectable": found.detectable,
-    }
+    return cast(PairedFigures, asdict(found))
 
 
 class PairedRow(PairedFigures):

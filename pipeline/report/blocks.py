@@ -84,6 +84,11 @@ class Column:
     kind: Literal["text", "number", "code", "words", "link"] = "text"
 
 
+def numbers(*titles: str) -> tuple[Column, ...]:
+    """Return a column of numbers for each title."""
+    return tuple(Column(title, "number") for title in titles)
+
+
 @dataclass(frozen=True)
 class Table:
     """A table of text.

@@ -175,11 +175,6 @@ def png(figure: Figure, alt: str) -> Picture:
     return Picture(content.getvalue(), "image/png", alt)
 
 
-def png_picture(content: bytes, alt: str) -> Picture:
-    """Return a PNG file as a picture."""
-    return Picture(content, "image/png", alt)
-
-
 @styled
 def image_rows(rows: Mapping[str, Floats], alt: str) -> Picture:
     """Return images in rows, one column an image, as pixels.

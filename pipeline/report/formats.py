@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.artefacts.results import IntervalRecord
+from collections.abc import Sequence
+
+from pipeline.artefacts.results import Comparison, IntervalRecord, SummaryRow, interval_record
 
 
 def percent(share: float, digits: int = 2) -> str:
@@ -29,6 +31,13 @@ def with_half_width(interval: IntervalRecord) -> str:
     return f"{percent(interval['mean'])} ± {percent(interval['high'] - interval['mean'])}"
 
 
+def mean_with_half_width(values: Sequence[float]) -> str:
+    """Return the mean of shares over draws, and half of its interval, as ``with_half_width`` does."""
+    from pipeline.evaluation.statistics import mean_interval
+
+    return with_half_width(interval_record(mean_interval(values)))
+
+
 def probability(share: float) -> str:
     """Return a probability as a percentage that is never rounded to certainty.
 
@@ -39,6 +48,12 @@ def probability(share: float) -> str:
     if share < 0.01:
         return "under 1 %"
     return "over 99 %" if share > 0.99 else f"{100 * share:.0f} %"
+
+
+def say_repetitions(found: Comparison | SummaryRow) -> str:
+    """Return how often a training was repeated: "8 draws", or "8 draws with each of 3 encoders"."""
+    draws = count_draws(found["draws"])
+    return draws if found["encoders"] == 1 else f"{draws} with each of {found['encoders']} encoders"
 
 
 def count_draws(count: int) -> str:

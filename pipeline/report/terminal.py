@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 import textwrap
 
-from pipeline.artefacts.results import UNEVEN, Compared, Comparison, PairedRow, flags_of
-from pipeline.report.formats import count_draws, percent, probability, with_half_width
+from pipeline.artefacts.results import QUANTITIES, UNEVEN, Compared, Comparison, PairedRow, flags_of
+from pipeline.report.formats import percent, probability, say_repetitions, with_half_width
 
 WIDTH = 100
 
-_QUANTITY = {"e_in": "E_in", "e_out": "E_out"}
 _KIND = {"grid": "other grid", "protocol": "not paired", "treatment": "compared"}  # what a difference means
 
 
 def comparison_table(comparison: Comparison) -> str:
     """Mean E_in, E_out and gap by budget and mode, then the paired differences."""
     uneven = comparison["unevenness"] >= UNEVEN
+    counted = "draws and test images" if comparison["encoders"] == 1 else "draws, test images and encoders"
     last = "balanced E_out" if uneven else "one cell's E_out, 95 %"
     lines = [
-        f"{comparison['dataset']}, {comparison['pretraining']}: error in %, mean over {_repetitions(comparison)}",
-        f"± half of the 95 % interval, which counts {_counted(comparison)}",
+        f"{comparison['dataset']}, {comparison['pretraining']}: error in %, mean over {say_repetitions(comparison)}",
+        f"± half of the 95 % interval, which counts {counted}",
         "",
         f"{'labels':>6}  {'mode':<14} {'E_in':>14} {'E_out':>14} {'gap':>14}   {last}",
     ]
@@ -49,7 +49,7 @@ def comparison_table(comparison: Comparison) -> str:
             "",
         ]
     for pair in comparison["paired"]:
-        label = f"{_QUANTITY[pair['quantity']]:<5} {pair['first']} - {pair['second']}"
+        label = f"{QUANTITIES[pair['quantity']]:<5} {pair['first']} - {pair['second']}"
         line = f"{pair['labels']:>6}  {label:<35} {with_half_width(pair['difference']):>14}   p = {pair['p_value']:.4f}"
         lines.append(f"{line}   {_better(pair)}".rstrip())
     return "\n".join([_cut(lines), *_warnings(comparison)])
@@ -64,15 +64,6 @@ def _warnings(comparison: Comparison) -> list[str]:
         start = f"{flag['labels']:>6}! {flag['kind']}: "
         lines.append(textwrap.fill(flag["text"], WIDTH, initial_indent=start, subsequent_indent=" " * 8))
     return lines
-
-
-def _repetitions(comparison: Comparison) -> str:
-    draws = count_draws(comparison["draws"])
-    return draws if comparison["encoders"] == 1 else f"{draws} with each of {comparison['encoders']} encoders"
-
-
-def _counted(comparison: Comparison) -> str:
-    return "draws and test images" if comparison["encoders"] == 1 else "draws, test images and encoders"
 
 
 def _better(pair: PairedRow) -> str:
@@ -103,7 +94,7 @@ def runs_table(compared: Compared) -> str:
         "",
     ]
     for pair in compared["paired"]:
-        label = f"{_QUANTITY[pair['quantity']]:<5} {pair['first']} - {pair['second']}"
+        label = f"{QUANTITIES[pair['quantity']]:<5} {pair['first']} - {pair['second']}"
         value = with_half_width(pair["difference"])
         lines.append(f"{pair['labels']:>6}  {pair['mode']:<14} {label} {value:>14}   p = {pair['p_value']:.4f}")
     if not compared["paired"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.report.anchors import cell_anchor
-from pipeline.report.blocks import Column, Section, Table
+from pipeline.report.blocks import Column, Section, Table, numbers
 from pipeline.report.evidence import Evidence
 from pipeline.report.formats import percent
 
@@ -17,18 +17,9 @@ def _table(evidence: Evidence) -> Table:
     columns = (
         Column("Labels", "number"),
         Column("Mode"),
-        Column("Draw", "number"),
-        Column("Encoder", "number"),
-        Column("n_train", "number"),
-        Column("n_val", "number"),
-        Column("n_test", "number"),
-        Column("E_in", "number"),
-        Column("E_val", "number"),
-        Column("E_out", "number"),
+        *numbers("Draw", "Encoder", "n_train", "n_val", "n_test", "E_in", "E_val", "E_out"),
         Column("Counted in", "words"),
-        Column("Kept", "number"),
-        Column("Last", "number"),
-        Column("Seconds", "number"),
+        *numbers("Kept", "Last", "Seconds"),
         Column("Cell", "code"),
     )
     rows = [

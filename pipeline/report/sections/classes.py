@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.artefacts.results import UNEVEN, interval_record
-from pipeline.evaluation.statistics import mean_interval
+from pipeline.artefacts.results import UNEVEN
 from pipeline.report.anchors import mode_anchor
-from pipeline.report.blocks import Column, Section, Table, Text
+from pipeline.report.blocks import Column, Section, Table, Text, numbers
 from pipeline.report.drawing import Floats
 from pipeline.report.evidence import Counts, Evidence, MeasuredCell
-from pipeline.report.formats import percent, with_half_width
+from pipeline.report.formats import mean_with_half_width, percent, with_half_width
 
 
 def which_classes(evidence: Evidence) -> Section:
@@ -46,9 +45,7 @@ def _modes_table(evidence: Evidence) -> Table:
     columns = (
         Column("Labels", "number"),
         Column("Mode", "link"),
-        Column("E_out", "number"),
-        Column("Balanced error", "number"),
-        Column("Macro F1", "number"),
+        *numbers("E_out", "Balanced error", "Macro F1"),
         Column("Worst class", "words"),
     )
     rows = [
@@ -57,7 +54,7 @@ def _modes_table(evidence: Evidence) -> Table:
             cell.mode,
             with_half_width(evidence.summary(cell.labels, cell.mode)["e_out"]),
             with_half_width(evidence.summary(cell.labels, cell.mode)["balanced"]),
-            with_half_width(interval_record(mean_interval(_macro_f1(evidence, cell)))),
+            mean_with_half_width(_macro_f1(evidence, cell)),
             _worst(evidence, cell),
         )
         for cell in evidence.firsts

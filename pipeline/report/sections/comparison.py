@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pipeline.artefacts.results import Comparison, SummaryRow, flags_of
 from pipeline.modes import BASELINES, MODES
 from pipeline.report.anchors import cell_anchor, mode_anchor
-from pipeline.report.blocks import Column, Section, Table, Terms, Text
+from pipeline.report.blocks import Column, Section, Table, Terms, Text, numbers
 from pipeline.report.evidence import Evidence
 from pipeline.report.formats import percent, with_half_width
 
@@ -42,15 +42,9 @@ def _table(comparison: Comparison) -> Table:
     columns = (
         Column("Labels", "number"),
         Column("Mode", "link"),
-        Column("E_in", "number"),
-        Column("E_out", "number"),
-        Column("Gap", "number"),
+        *numbers("E_in", "E_out", "Gap"),
         Column("To be trusted"),
-        Column("Draws", "number"),
-        Column("Encoders", "number"),
-        Column("One cell's E_out", "number"),
-        Column("Clopper-Pearson", "number"),
-        Column("Hoeffding", "number"),
+        *numbers("Draws", "Encoders", "One cell's E_out", "Clopper-Pearson", "Hoeffding"),
         Column("That cell", "code"),
     )
     rows = [

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Drawing
-
-from pipeline.artefacts.results import Comparison
-from pipeline.report.blocks import Column, Figure, Folded, Section, Table, Text
+from pipeline.artefacts.results import QUANTITIES, Comparison
+from pipeline.report.blocks import Column, Figure, Folded, Section, Table, Text, numbers
 from pipeline.report.claims import SIGNIFICANCE, Claim, claims_of, draws_needed, how_many_supported
-from pipeline.report.drawing import GREY, PALETTE, Picture, styled, svg
+from pipeline.report.drawing import Picture
 from pipeline.report.evidence import Evidence
+from pipeline.report.forest import Effect, forest_plot
 from pipeline.report.formats import count_draws, percent, probability, with_half_width
-
-_QUANTITY = {"e_in": "E_in", "e_out": "E_out"}
 
 
 def differences(evidence: Evidence) -> Section | None:
@@ -43,6 +39,16 @@ def differences(evidence: Evidence) -> Section | None:
     )
 
 
+def _forest(claims: Sequence[Claim]) -> Picture:
+    """Draw the differences, filled where the corrected tests support them."""
+    panels: dict[int, list[Effect]] = {}
+    for claim in claims:
+        effect = Effect(claim.name, claim.row["difference"], claim.supported)
+        panels.setdefault(claim.labels, []).append(effect)
+    alt = "Forest plot of paired differences in E_out with their intervals."
+    return forest_plot(panels, "difference in E_out", alt)
+
+
 def _correction(claims: Sequence[Claim]) -> str:
     """Say how many differences the corrected tests support, and whether there are enough draws for that."""
     count = len(claims)
@@ -64,12 +70,7 @@ def _claims_table(claims: Sequence[Claim], margin: float) -> Table:
     columns = (
         Column("Labels", "number"),
         Column("Difference"),
-        Column("Points", "number"),
-        Column("First better", "number"),
-        Column("Equal", "number"),
-        Column("Second better", "number"),
-        Column("Could be found", "number"),
-        Column("p, corrected", "number"),
+        *numbers("Points", "First better", "Equal", "Second better", "Could be found", "p, corrected"),
         Column("Supported to err less"),
     )
     rows = [
@@ -105,16 +106,14 @@ def _paired_table(comparison: Comparison) -> Table:
         Column("Labels", "number"),
         Column("Quantity"),
         Column("Difference"),
-        Column("Draws", "number"),
-        Column("Points", "number"),
-        Column("p", "number"),
+        *numbers("Draws", "Points", "p"),
         Column("First cell of the one", "code"),
         Column("First cell of the other", "code"),
     )
     rows = [
         (
             str(row["labels"]),
-            _QUANTITY[row["quantity"]],
+            QUANTITIES[row["quantity"]],
             f"{row['first']} - {row['second']}",
             str(row["draws"]),
             with_half_width(row["difference"]),
@@ -132,37 +131,3 @@ def _paired_table(comparison: Comparison) -> Table:
         rows,
         sortable=True,
     )
-
-
-# --- the figure -----------------------------------------------------------------------------------------------
-
-
-@styled
-def _forest(claims: Sequence[Claim]) -> Picture:
-    """Paired differences in E_out with their intervals, a panel a budget; filled where the tests support them."""
-    budgets = sorted({claim.labels for claim in claims})
-    panels = {labels: [claim for claim in claims if claim.labels == labels] for labels in budgets}
-    heights = [len(panel) + 1 for panel in panels.values()]
-    drawing = Drawing(figsize=(7.2, 0.5 + 0.55 * len(panels) + 0.27 * len(claims)), layout="constrained")
-    grid = drawing.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for axes, (labels, panel) in zip(grid, panels.items(), strict=True):
-        _draw_panel(axes, panel)
-        axes.set_title(f"{labels} labels")
-    grid[-1].set_xlabel("difference in E_out, percentage points")
-    listed = "; ".join(f"{claim.labels} labels, {claim.name}: {claim.points} points" for claim in claims)
-    return svg(drawing, f"Forest plot of paired differences in E_out with their intervals. {listed}.")
-
-
-def _draw_panel(axes: Axes, claims: Sequence[Claim]) -> None:
-    axes.axvline(0, color="black", linewidth=0.8)
-    for place, claim in enumerate(claims):
-        difference, color = claim.row["difference"], PALETTE[0] if claim.supported else GREY
-        mean, low, high = 100 * difference["mean"], difference["low"], difference["high"]
-        limits = [mean, mean] if low is None or high is None else [100 * low, 100 * high]
-        axes.plot(limits, [place, place], color=color, linewidth=1.4, marker="|", markersize=6)
-        axes.plot(mean, place, marker="o", color=color, markerfacecolor=color if claim.supported else "white")
-    axes.set_yticks(range(len(claims)), [claim.name for claim in claims])
-    axes.set_ylim(len(claims) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.grid(visible=False, axis="y")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.artefacts.results import Comparison, SummaryRow
 from pipeline.modes import BASELINES, MODES
-from pipeline.report.blocks import Bullets, Column, Section, Table
+from pipeline.report.blocks import Bullets, Column, Section, Table, numbers
 from pipeline.report.evidence import Evidence
 from pipeline.store.test_access import AccessCounts
 
@@ -25,9 +25,7 @@ def _budget_table(comparison: Comparison) -> Table:
         if row["mode"] in MODES:
             budgets.setdefault(row["labels"], row)
     columns = (
-        Column("Labels", "number"),
-        Column("Trained on", "number"),
-        Column("Validation", "number"),
+        *numbers("Labels", "Trained on", "Validation"),
         Column("First cell", "code"),
     )
     rows = [

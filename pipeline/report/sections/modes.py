@@ -12,15 +12,13 @@ from matplotlib.ticker import MaxNLocator
 
 from pipeline.artefacts import classifier
 from pipeline.artefacts.cell_files import source_names
-from pipeline.artefacts.results import interval_record
 from pipeline.config import Experiment
-from pipeline.evaluation.statistics import mean_interval
 from pipeline.report.anchors import mode_anchor
 from pipeline.report.atlas import Atlas, thumbnails
-from pipeline.report.blocks import Column, Custom, Heading, Section, Table, Text
+from pipeline.report.blocks import Column, Custom, Heading, Section, Table, Text, numbers
 from pipeline.report.drawing import GREY, Picture, mode_look, styled, svg
 from pipeline.report.evidence import Counts, Evidence, MeasuredCell
-from pipeline.report.formats import percent, with_half_width
+from pipeline.report.formats import mean_with_half_width, percent, with_half_width
 
 COMMONEST = 5  # confusions in a row of the table
 MATRIX_CLASSES = 20  # a larger matrix cannot be read in a card; the commonest confusions can
@@ -279,17 +277,11 @@ def commonest(confusion: Counts, names: Sequence[str]) -> list[str]:
 
 
 def _epochs_table(evidence: Evidence) -> Table:
-    validation = (
-        Column("E_val there", "number"),
-        Column("E_val at the last", "number"),
-        Column("All draws: E_val, last - kept", "number"),
-    )
+    validation = numbers("E_val there", "E_val at the last", "All draws: E_val, last - kept")
     columns = (
         Column("Labels", "number"),
         Column("Mode", "link"),
-        Column("Kept", "number"),
-        Column("Last", "number"),
-        Column("E_in there", "number"),
+        *numbers("Kept", "Last", "E_in there"),
         *(validation if evidence.validates else ()),
         Column("Stopped early", "number"),
         Column("Cell", "code"),
@@ -322,9 +314,8 @@ def _epochs_row(evidence: Evidence, first: MeasuredCell) -> tuple[str, ...]:
     draws = evidence.draws(first.labels, first.mode)
     validation: tuple[str, ...] = ()
     if evidence.validates:
-        cost = mean_interval([cell.e_val[-1] - cell.e_val[cell.kept] for cell in draws])
-        there, at_last = percent(first.e_val[first.kept]), percent(first.e_val[-1])
-        validation = (there, at_last, with_half_width(interval_record(cost)))
+        cost = mean_with_half_width([cell.e_val[-1] - cell.e_val[cell.kept] for cell in draws])
+        validation = (percent(first.e_val[first.kept]), percent(first.e_val[-1]), cost)
     return (
         str(first.labels),
         first.mode,

@@ -24,7 +24,7 @@ from pipeline.report.claims import (
 )
 from pipeline.report.drawing import GREY, Floats, Picture, mode_look, styled, svg
 from pipeline.report.evidence import Evidence
-from pipeline.report.formats import count_draws, percent, probability
+from pipeline.report.formats import count_draws, percent, probability, say_repetitions
 
 QUESTION = (
     "With few labels, is it better to freeze a pretrained encoder, to fine-tune it, or to train the same network "
@@ -54,7 +54,7 @@ def answer(comparison: Comparison) -> str:
     """Return the finding at the smallest budget in one sentence."""
     best, rivals = _best_and_rivals(comparison)
     rate = f"{percent(best['e_out']['mean'])} % of the test images"
-    repeated = f"mean over {_repetitions(best)}"
+    repeated = f"mean over {say_repetitions(best)}"
     if not rivals:
         return (
             f"With {best['labels']} labels, {best['mode']} errs on {rate} ({repeated}); no other mode is in the grid "
@@ -77,12 +77,6 @@ def _best_and_rivals(comparison: Comparison) -> tuple[SummaryRow, list[SummaryRo
     rows = [row for row in comparison["summary"] if row["labels"] == labels and row["mode"] in MODES]
     rows.sort(key=lambda row: row["e_out"]["mean"])
     return rows[0], rows[1:]
-
-
-def _repetitions(row: SummaryRow) -> str:
-    """Such as "8 draws", or "8 draws with each of 3 encoders"."""
-    draws = count_draws(row["draws"])
-    return draws if row["encoders"] == 1 else f"{draws} with each of {row['encoders']} encoders"
 
 
 def _against(comparison: Comparison, best: SummaryRow, rival: SummaryRow) -> str:

@@ -13,7 +13,7 @@ from pipeline.config import Experiment
 from pipeline.methods import find_method
 from pipeline.report.atlas import Atlas, thumbnails
 from pipeline.report.blocks import Beside, Block, Custom, Figure, Section, Text
-from pipeline.report.drawing import MARKERS, PALETTE, Floats, Picture, image_rows_as_lines, png_picture, styled, svg
+from pipeline.report.drawing import MARKERS, PALETTE, Floats, Picture, image_rows_as_lines, styled, svg
 from pipeline.report.evidence import Evidence
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _generated(config: Experiment, shape: tuple[int, int, int]) -> list[Block]:
     blocks: list[Block] = []
     if find_method(config.pretrain.method).has_prior:
         alt = f"{SAMPLED} images that the decoder makes of latents drawn from the prior."
-        picture = png_picture(_draw_samples(config, shape).png, alt)
+        picture = Picture(_draw_samples(config, shape).png, "image/png", alt)
         blocks.append(Figure(picture, "What the decoder makes of latents drawn from the prior, N(0, 1)."))
     if config.pretrain.latent == 2:
         manifold = _draw_manifold(config, shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.report.blocks import Block, Column, Heading, PictureRow, Section, Table, Text
-from pipeline.report.drawing import png_picture
+from pipeline.report.drawing import Picture
 from pipeline.report.evidence import Evidence
 from pipeline.studies.verdict import Verdict
 
@@ -28,7 +28,9 @@ def studies(evidence: Evidence) -> Section | None:
 def _one_study(folder: Path, verdict: Verdict) -> list[Block]:
     held, count = sum(finding["holds"] for finding in verdict["findings"]), len(verdict["findings"])
     outcome = "holds" if verdict["holds"] else f"{held} of {count} parts hold"
-    pictures = [png_picture((folder / picture["file"]).read_bytes(), picture["alt"]) for picture in verdict["pictures"]]
+    pictures = [
+        Picture((folder / picture["file"]).read_bytes(), "image/png", picture["alt"]) for picture in verdict["pictures"]
+    ]
     return [
         Heading(f"{verdict['title']}: {outcome}"),
         Text(verdict["claim"]),

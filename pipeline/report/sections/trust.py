@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.figure import Figure as Drawing
 
 from pipeline.artefacts import cell_files
 from pipeline.artefacts.cell_files import CellAnswers
-from pipeline.artefacts.results import interval_record
 from pipeline.errors import PipelineError
 from pipeline.evaluation.calibration import Answers, Floats
 from pipeline.evaluation.selective import LEVEL, labels_needed, promised_threshold, risk_and_coverage
-from pipeline.evaluation.statistics import mean_interval
 from pipeline.report.anchors import mode_anchor
-from pipeline.report.blocks import Beside, Column, Figure, Section, Table, Text
+from pipeline.report.blocks import Beside, Column, Figure, Section, Table, Text, numbers
 from pipeline.report.drawing import GREY, Picture, mode_look, styled, svg
 from pipeline.report.evidence import Evidence, MeasuredCell
-from pipeline.report.formats import percent, with_half_width
+from pipeline.report.formats import mean_with_half_width, percent
 
 PROMISES = (0.01, 0.05)  # shares of wrong answers
 
@@ -80,16 +78,14 @@ def _table(evidence: Evidence, firsts: Sequence[_First]) -> Table:
     columns = (
         Column("Labels", "number"),
         Column("Mode", "link"),
-        Column("Probabilities off by, before", "number"),
-        Column("After", "number"),
-        Column("Temperature", "number"),
+        *numbers("Probabilities off by, before", "After", "Temperature"),
         *(Column(f"At most {100 * share:g} % wrong", "words") for share in PROMISES),
     )
     rows = [
         (
             str(cell.labels),
             cell.mode,
-            *_off_by(evidence.draws(cell.labels, cell.mode)),
+            *(_calibration_error(evidence.draws(cell.labels, cell.mode), when) for when in ("before", "after")),
             f"{cell.temperature:.2f}" if evidence.validates else "none fitted",
             *(_kept(answers, share) for share in PROMISES),
         )
@@ -106,11 +102,9 @@ def _table(evidence: Evidence, firsts: Sequence[_First]) -> Table:
     )
 
 
-def _off_by(draws: Sequence[MeasuredCell]) -> tuple[str, str]:
-    """Return the calibration error over the draws, before the temperature is applied and after."""
-    before = mean_interval([cell.calibration_error["before"] for cell in draws])
-    after = mean_interval([cell.calibration_error["after"] for cell in draws])
-    return with_half_width(interval_record(before)), with_half_width(interval_record(after))
+def _calibration_error(draws: Sequence[MeasuredCell], when: Literal["before", "after"]) -> str:
+    """Return the mean over the draws, before the temperature is applied or after."""
+    return mean_with_half_width([cell.calibration_error[when] for cell in draws])
 
 
 def _kept(answers: CellAnswers, max_error: float) -> str:
