@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
-from pipeline.models.encoders import Shape, dense_layers
+from pipeline.models.encoders import Layered, Shape, perceptron_layers
 
 
-class MLPDecoder(nn.Module):
+class MLPDecoder(Layered):
     """Fully connected layers with BatchNorm. Far cheaper than transposed convolutions, and as good for features.
 
     Args:
@@ -21,20 +21,12 @@ class MLPDecoder(nn.Module):
 
     def __init__(self, in_features: int, out_shape: Shape, widths: Sequence[int] = (512,)) -> None:
         super().__init__()
-        last = widths[-1] if widths else in_features
         self.layers = nn.Sequential(
-            *dense_layers(in_features, widths),
-            nn.Linear(last, math.prod(out_shape)),
-            nn.Unflatten(1, out_shape),
+            *perceptron_layers(in_features, widths, math.prod(out_shape)), nn.Unflatten(1, out_shape)
         )
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Logits, shape (B, C, H, W)."""
-        logits: Tensor = self.layers(z)
-        return logits
 
-
-class ConvDecoder(nn.Module):
+class ConvDecoder(Layered):
     """Mirror of ``ConvEncoder``: fully connected layers, then transposed convolutions of stride 2.
 
     Args:
@@ -58,12 +50,7 @@ class ConvDecoder(nn.Module):
         for _ in widths:
             sides.append((-(-sides[-1][0] // 2), -(-sides[-1][1] // 2)))
         start = (widths[0] if widths else channels, *sides[-1])
-        last = hidden[-1] if hidden else in_features
-        layers: list[nn.Module] = [
-            *dense_layers(in_features, hidden),
-            nn.Linear(last, math.prod(start)),
-            nn.Unflatten(1, start),
-        ]
+        layers = [*perceptron_layers(in_features, hidden, math.prod(start)), nn.Unflatten(1, start)]
         outputs = [*widths[1:], channels]
         for depth, (width_in, width_out) in enumerate(zip(widths, outputs, strict=True)):
             source, target = sides[len(widths) - depth], sides[len(widths) - depth - 1]
@@ -75,8 +62,3 @@ class ConvDecoder(nn.Module):
                 nn.ConvTranspose2d(width_in, width_out, 3, stride=2, padding=1, output_padding=padding),
             ]
         self.layers = nn.Sequential(*layers)
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Logits, shape (B, C, H, W)."""
-        logits: Tensor = self.layers(z)
-        return logits

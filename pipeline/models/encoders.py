@@ -11,7 +11,18 @@ from torch import Tensor, nn
 Shape = tuple[int, int, int]  # channels, height, width
 
 
-class ConvEncoder(nn.Module):
+class Layered(nn.Module):
+    """A network that is its ``layers``, one after the other."""
+
+    layers: nn.Sequential
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return latents of images, shape (B, out_features), or logits of latents, shape (B, C, H, W)."""
+        outputs: Tensor = self.layers(x)
+        return outputs
+
+
+class ConvEncoder(Layered):
     """Stride-2 convolutions with BatchNorm, then fully connected layers.
 
     Args:
@@ -44,11 +55,6 @@ class ConvEncoder(nn.Module):
             *layers, nn.Flatten(), *perceptron_layers(channels * height * width, hidden, out_features)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Latents, shape (B, out_features)."""
-        latents: Tensor = self.layers(x)
-        return latents
-
 
 class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions with BatchNorm, whose outcome is added to their input.
@@ -79,7 +85,7 @@ class ResidualBlock(nn.Module):
         return F.relu(self.layers(x) + self.shortcut(x))
 
 
-class ResidualEncoder(nn.Module):
+class ResidualEncoder(Layered):
     """A convolution of stride 2, a residual block for each width, then fully connected layers.
 
     Args:
@@ -115,13 +121,8 @@ class ResidualEncoder(nn.Module):
             *layers, nn.Flatten(), *perceptron_layers(channels * height * width, hidden, out_features)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return latents, shape (B, out_features)."""
-        latents: Tensor = self.layers(x)
-        return latents
 
-
-class MLPEncoder(nn.Module):
+class MLPEncoder(Layered):
     """Fully connected layers with BatchNorm.
 
     Args:
@@ -134,11 +135,6 @@ class MLPEncoder(nn.Module):
         super().__init__()
         self.out_features = out_features
         self.layers = nn.Sequential(nn.Flatten(), *perceptron_layers(math.prod(in_shape), widths, out_features))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Latents, shape (B, out_features)."""
-        latents: Tensor = self.layers(x)
-        return latents
 
 
 class PatchEncoder(nn.Module):

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.models.batch_statistics import by_batch
-from pipeline.models.encoders import dense_layers
+from pipeline.models.encoders import perceptron_layers
 from pipeline.models.inputs import as_input
 from pipeline.models.losses import binary_cross_entropy
 from pipeline.models.pretraining import Reconstructing
@@ -58,7 +58,7 @@ class ViewAutoencoder(Reconstructing):
         super().__init__(encoder, decoder, corruption)
         *hidden, last = projector
         width = int(encoder.out_features)  # type: ignore[arg-type]  # the encoder's contract
-        self.projector = nn.Sequential(*dense_layers(width, hidden), nn.Linear(hidden[-1] if hidden else width, last))
+        self.projector = nn.Sequential(*perceptron_layers(width, hidden, last))
         self.weights = weights or Weights()
 
     def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
