@@ -53,9 +53,6 @@ def in_effect() -> bool:
 def repair(package: Path) -> list[str]:
     """Declare the operators that torchvision needs to be importable, where they are really missing.
 
-    Args:
-        package: The folder of the installed torchvision.
-
     Returns:
         The operators declared; empty for a healthy install.
     """

@@ -50,11 +50,7 @@ def reinstall() -> str:
 
 
 def require(extra: str, purpose: str) -> None:
-    """Refuse what cannot be done without an extra.
-
-    Args:
-        extra: A key of ``EXTRAS``.
-        purpose: What needs it; the message begins so.
+    """Refuse what cannot be done without an extra; the message begins with the purpose, which is what needs it.
 
     Raises:
         PipelineError: If a package of the extra is not installed.

@@ -71,11 +71,8 @@ class TaskResult:
 def fan_out(config: Experiment, tasks: Sequence[Task], description: str, unit: str) -> None:
     """Do all tasks, as many at a time as the grid's jobs say, or the cluster's workers.
 
-    Args:
-        config: Says where, how many at a time, and whether progress is shown.
-        tasks: In the order in which they begin; long ones first leave no core idle at the end.
-        description: Beside the bar.
-        unit: What a task is called there.
+    Tasks begin in their order; long ones first leave no core idle at the end. The description stands beside the bar,
+    the unit is what a task is called there.
 
     Raises:
         PipelineError: If the backend cannot be used, and nothing was begun; or if tasks failed, after all others are

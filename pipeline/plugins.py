@@ -126,11 +126,9 @@ say so with --pretrain.encoder.name nets:Net
 
 
 def own_traceback(error: BaseException, *machinery: str) -> str:
-    """Format an error as Python does, without the frames in which the pipeline called the code that raised it.
+    """Format an error of the user's code as Python does, without the frames in which the pipeline called that code.
 
-    Args:
-        error: The error that the user's code raised.
-        machinery: Further files whose frames are left out.
+    Further files whose frames are left out can be named.
     """
     frames = traceback.extract_tb(error.__traceback__)
     shown = [frame for frame in frames if not frame.filename.startswith((*_MACHINERY, *machinery))]

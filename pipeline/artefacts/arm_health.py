@@ -18,9 +18,7 @@ from pipeline.store import disk
 def examine_arms(experiment: Path, groups: Sequence[Sequence[ResultRow]]) -> list[FlagRow]:
     """Return a row for each reason not to trust an arm, in the order of results.csv.
 
-    Args:
-        experiment: The experiment's folder.
-        groups: Lines of results.csv, one group a mode or classical baseline and label budget.
+    The groups hold the lines of results.csv, one group for each mode or classical baseline at each label budget.
     """
     flags: list[FlagRow] = []
     for group in groups:

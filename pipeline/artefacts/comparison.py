@@ -79,11 +79,9 @@ def _record(folder: Path) -> Record[Comparison]:
 
 
 def find_summary(folder: Path, cell: str) -> SummaryRow | None:
-    """Return the summary of a cell's mode and budget; None if there is no comparison, or the cell is not part of it.
+    """Return the summary of the mode and budget of the cell whose folder has this name.
 
-    Args:
-        folder: The experiment's folder.
-        cell: The name of the cell's folder.
+    It is None if the experiment's folder holds no comparison, or the cell is not part of it.
 
     Raises:
         PipelineError: If the comparison was changed.

@@ -100,10 +100,7 @@ def write(config: Experiment, source: Source) -> None:
 def observe(config: Experiment, sha256: str, opened: Iterable[str]) -> Source:
     """Make the record of data that were loaded just now.
 
-    Args:
-        config: The experiment.
-        sha256: The SHA-256 of the data.
-        opened: The files that were read and the folders that were listed while the data were loaded.
+    The set ``opened`` holds the files that were read and the folders that were listed meanwhile.
     """
     named = file_states(_named_files(config))
     known = [path.absolute() for path in (*_named(config), *_own_folders(config))]

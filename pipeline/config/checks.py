@@ -8,11 +8,7 @@ from pipeline.errors import require
 
 
 def check_folder_name(name: str, value: str) -> None:
-    """Refuse a value that cannot name a folder on every system.
-
-    Args:
-        name: The setting, for the message.
-        value: Its value.
+    """Refuse the value of a setting that cannot name a folder on every system.
 
     Raises:
         PipelineError: If the value holds anything but letters, digits, '.', '_' and '-', or begins with a sign.
@@ -22,11 +18,7 @@ def check_folder_name(name: str, value: str) -> None:
 
 
 def check_seed(name: str, seed: int) -> None:
-    """Refuse a seed that one of the random generators would not take.
-
-    Args:
-        name: The setting, for the message.
-        seed: Its value.
+    """Refuse a seed that one of the random generators would not take; the setting is named in the message.
 
     Raises:
         PipelineError: If the seed is negative or does not fit into 32 bits.

@@ -105,9 +105,6 @@ class BrokenPictureError(PipelineError):
 def readable(name: str) -> Iterator[None]:
     """Turn all errors of decoders, which broken and hostile files cause, into one kind of error.
 
-    Args:
-        name: The name of the picture in the message.
-
     Raises:
         BrokenPictureError: If the block raised any error.
     """

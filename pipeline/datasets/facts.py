@@ -90,13 +90,7 @@ class Facts(TypedDict):
 
 
 def find_facts(name: str, dataset: Dataset, near: NearCopies) -> Facts:
-    """Describe a data set; every image is looked at once.
-
-    Args:
-        name: What the config calls the data set.
-        dataset: The data set.
-        near: Test images that are nearly a training image.
-    """
+    """Describe a data set, which the config calls by this name; every image is looked at once."""
     train, test, copies = dataset.train, dataset.test, dataset.copies
     brightness, of_test = measure(train.images), measure(test.images)
     scale = train.scale

@@ -45,11 +45,7 @@ def existing_file(path: Any, setting: str = "data.args.path") -> Path:
 
 
 def check_room(name: str, needed: int) -> None:
-    """Refuse data that would take more than half of the machine's memory; reading them makes a copy.
-
-    Args:
-        name: The name of the data in the message.
-        needed: The number of bytes that they take.
+    """Refuse data of so many bytes that they take more than half of the machine's memory; reading them makes a copy.
 
     Raises:
         PipelineError: If they take more than half of the memory.

@@ -186,9 +186,7 @@ def stack(
 def all_broken_named(gallery: Gallery, remedy: str) -> Iterator[None]:
     """Run a block, and name all broken pictures of a gallery in one message if the block comes upon one.
 
-    Args:
-        gallery: The pictures.
-        remedy: The option by which broken pictures are left out.
+    The remedy is the option by which broken pictures are left out.
 
     Raises:
         PipelineError: If the block raised a BrokenPictureError.
@@ -200,12 +198,9 @@ def all_broken_named(gallery: Gallery, remedy: str) -> Iterator[None]:
 
 
 def list_broken(gallery: Gallery, broken: Mapping[int, str], remedy: str) -> str:
-    """Return a message that names the first pictures that cannot be read, each with the reason.
+    """Return a message that names the first pictures that cannot be read, each with its reason, and the remedy.
 
-    Args:
-        gallery: All pictures.
-        broken: The reasons by the number of the picture.
-        remedy: The option by which broken pictures are left out.
+    The reasons are given by the numbers of the pictures; the remedy is the option by which broken ones are left out.
     """
     lines = [f"  {gallery.names[number]}: {reason}" for number, reason in list(broken.items())[:SHOWN]]
     if len(broken) > SHOWN:
@@ -224,19 +219,7 @@ def note_broken(gallery: Gallery, broken: Mapping[int, str]) -> str:
 def _stack(
     gallery: Gallery, numbers: list[list[int]], settings: PictureSettings, storage: Storage | None, made_from: Any
 ) -> Stacked:
-    """Do the work of ``stack``, until the first picture that cannot be read.
-
-    Args:
-        gallery: All pictures.
-        numbers: The numbers of the pictures in each of the resulting arrays.
-        settings: How the pictures are read.
-        storage: Decides whether they are decoded into a file; None takes memory.
-        made_from: Values that differ if the pictures have changed.
-
-    Raises:
-        BrokenPictureError: If a picture cannot be read.
-        PipelineError: If sizes differ, or a setting is not allowed.
-    """
+    """Do the work of ``stack``, until the first picture that cannot be read, a BrokenPictureError."""
     chosen = gallery.only([number for part in numbers for number in part])
     headers = chosen.headers()
     decoding = _find_decoding(chosen, headers, settings)

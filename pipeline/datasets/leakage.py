@@ -19,11 +19,8 @@ class LeakError(PipelineError):
 def check_disjoint(dataset: Dataset, parts: Mapping[str, npt.NDArray[np.int64]]) -> None:
     """Refuse parts of the training images that have an image in common with each other or with the test set.
 
-    Images are compared by content, so a copy counts as the image itself.
-
-    Args:
-        dataset: The training and test images.
-        parts: Indices of training images, by the name of the part in messages.
+    Images are compared by content, so a copy counts as the image itself. The parts hold indices of training images, by
+    the name of the part in messages.
 
     Raises:
         LeakError: If two parts, or a part and the test set, have an image in common.

@@ -271,11 +271,7 @@ def _fold_of_groups(classes: Groups, groups: Groups) -> Groups:
 def assemble(train: ImageData, test: ImageData, storage: Storage, held_out: bool = False) -> Dataset:
     """Make a data set of its two parts, without the training images that the test set holds too.
 
-    Args:
-        train: Training images.
-        test: Test images.
-        storage: Remembers which streamed images are copies.
-        held_out: Whether the test images were held out of the labelled ones.
+    The storage remembers which streamed images are copies.
 
     Raises:
         PipelineError: If the parts do not belong together, or nothing could be learnt from them.

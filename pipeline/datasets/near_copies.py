@@ -71,9 +71,7 @@ def find_near_copies(train: Images, test: Images, most: int = MOST) -> NearCopie
 def find_near_copies_within(images: Images, most: int = MOST) -> NearCopies:
     """Find images that are nearly another one of the same set; a pair may be found from both of its sides.
 
-    Args:
-        images: uint8, shape (N, C, H, W).
-        most: How many of them are looked at, drawn at random if there are more.
+    The images are uint8, shape (N, C, H, W); if there are more than ``most``, so many of them are drawn at random.
     """
     return _find(images, images, most, is_same=True)
 
@@ -97,10 +95,8 @@ def _find(train: Images, test: Images, most: int, is_same: bool) -> NearCopies:
 def _nearest(queries: Tensor, train: Images, own: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return the correlation of each query with the training image most like it, and the index of that.
 
-    Args:
-        queries: Descriptions of images, shape (M, pixels).
-        train: Training images.
-        own: The training image that each query is itself, which does not count, shape (M,); None if it is none.
+    The queries are descriptions, shape (M, pixels). A training image that a query is itself does not count: ``own``, of
+    shape (M,), names it; None stands for no such images.
     """
     likeness, nearest = torch.full((len(queries),), -1.0), torch.zeros(len(queries), dtype=torch.long)
     for number, images in enumerate(chunks(train, CHUNK)):

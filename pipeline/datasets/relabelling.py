@@ -62,11 +62,9 @@ def relabel(parts: Parts, path: Path) -> Parts:
 
 
 def left_open(parts: Parts, path: Path) -> list[str]:
-    """List the images that a labels file names without a label: a person has seen them, and could not tell.
+    """List the images that a labels file, which ``relabel`` takes for these images, names without a label.
 
-    Args:
-        parts: The training images and, if there is an official test set, the test images; all have names.
-        path: A table of labels that ``relabel`` takes for these images.
+    A person has seen them, and could not tell.
     """
     table = read_label_table(path)
     known = [name for part in ([parts] if isinstance(parts, ImageData) else parts) for name in part.names or ()]
@@ -78,11 +76,8 @@ def left_open(parts: Parts, path: Path) -> list[str]:
 def _classes(table: LabelTable, given: list[str], source: tuple[str, ...], is_fixed: bool) -> tuple[str, ...]:
     """Return the classes: those of the data set that are used, in its order, or else those of the table.
 
-    Args:
-        table: The table.
-        given: The class of each row of the table, "" for none.
-        source: The names of the data set's own classes.
-        is_fixed: Whether test images have these classes, so that no others are allowed.
+    The table's rows have the given classes, "" for none. Where test images have the classes of the source, these are
+    fixed.
 
     Raises:
         PipelineError: If the table has another class though the classes are fixed.

@@ -163,10 +163,7 @@ def _check_trained(trained: Indices, drawn: Indices, draw: Draw) -> None:
 def drawn(labels: Indices, classes: int, draw: Draw) -> Indices:
     """Return the images of a draw, in the order in which their labels are spent, shape (budget,).
 
-    Args:
-        labels: Labels of all training images, shape (N,), -1 for unlabelled.
-        classes: Number of classes.
-        draw: The draw.
+    The labels are those of all training images, shape (N,), -1 for unlabelled.
 
     Raises:
         PipelineError: If the budget is out of range, or a class has no labelled image.

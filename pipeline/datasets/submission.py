@@ -59,11 +59,9 @@ class Submission:
         )
 
     def rows(self, positions: Sequence[int], found: Sequence[Mapping[str, object]]) -> Iterator[dict[str, object]]:
-        """Yield the rows to write.
+        """Yield the rows to write, from the positions that ``find`` returned.
 
-        Args:
-            positions: What ``find`` returned.
-            found: For each image, its ``class`` and the probability ``p_<class name>`` of each class.
+        Each image has its ``class`` and the probability ``p_<class name>`` of each class.
         """
         wanted = [f"p_{name}" for name in self.classes] or ["class"]
         for name, position in zip(self.table.names, positions, strict=True):

@@ -112,11 +112,7 @@ def open_text(path: Path, encoding: str) -> Iterator[IO[str]]:
 
 
 def find_table(path: Path, label: str | None = None) -> TextTable:
-    """Find the layout of a table from the first lines of the file.
-
-    Args:
-        path: The file.
-        label: The name of the labels' column, if it is an unusual one.
+    """Find the layout of a table from the file's first lines; ``label`` names the labels' column if it is unusual.
 
     Raises:
         PipelineError: If the file cannot be read, or has fewer than two columns.

@@ -18,9 +18,7 @@ Labels = npt.NDArray[np.int64]
 def clustering_accuracy(clusters: Labels, labels: Labels) -> float:
     """Share of examples whose cluster is the one matched with their class, by the best one-to-one matching.
 
-    Args:
-        clusters: Shape (N,), 0 and up.
-        labels: Shape (N,), 0 and up.
+    Clusters and labels are numbers from 0, shape (N,).
     """
     size = int(max(clusters.max(), labels.max())) + 1
     counts = np.zeros((size, size), dtype=np.int64)
@@ -32,13 +30,8 @@ def clustering_accuracy(clusters: Labels, labels: Labels) -> float:
 def cluster(features: npt.NDArray[Any], labels: Labels, classes: int, seed: int) -> dict[str, float]:
     """Fit k-means and a Gaussian mixture with as many clusters as classes; compare them with the labels.
 
-    The labels take no part in the fit.
-
-    Args:
-        features: Shape (N, D).
-        labels: Shape (N,), 0 and up.
-        classes: Number of classes.
-        seed: Decides where the clusterings start.
+    The features have the shape (N, D), the labels (N,), from 0; they take no part in the fit. The seed decides where it
+    starts.
 
     Returns:
         ``kmeans_accuracy``, ``kmeans_nmi``, ``mixture_accuracy`` and ``mixture_nmi``, each 0 to 1.

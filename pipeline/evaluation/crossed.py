@@ -104,11 +104,7 @@ class Crossed:
         return Estimate(float(mean[0]), float(error[0]), float(freedom[0]))
 
     def estimates(self, weights: Floats) -> tuple[Floats, Floats, Floats]:
-        """Estimate many weighted sums: means, standard errors and degrees of freedom.
-
-        Args:
-            weights: Weights of the tables, shape (sums, tables).
-        """
+        """Estimate many sums, by weights of shape (sums, tables): means, standard errors, degrees of freedom."""
         means = weights @ self.means
         if self.shape[0] == 1:  # one draw says nothing of how much depends on the draw
             return means, np.full_like(means, np.nan), np.ones_like(means)
@@ -126,10 +122,7 @@ class Crossed:
 
 
 def _mean_products(stacked: Floats) -> dict[Direction, tuple[Floats, int]]:
-    """Return mean products of the tables' contributions along each set of directions, and their degrees of freedom.
-
-    Args:
-        stacked: Shape (tables, draws, encoders, images).
+    """Return mean products of the contributions of tables, shape (tables, draws, encoders, images).
 
     Returns:
         By the directions, of those that hold more than one value: the products, shape (tables, tables), and a number.

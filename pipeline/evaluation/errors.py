@@ -84,11 +84,9 @@ def evaluate(model: nn.Module, inputs: Images, labels: Tensor, classes: int) -> 
 
 
 def pooled(parts: Sequence[SplitErrors], order: npt.NDArray[np.int64]) -> SplitErrors:
-    """Put the errors on several splits together, as if they were one.
+    """Put the errors on several splits, which have no example in common, together, as if they were one.
 
-    Args:
-        parts: The errors on splits that have no example in common.
-        order: Places of the parts' examples, end to end, in the order that is wanted, shape (n,).
+    The order, shape (n,), holds the places of the parts' examples, end to end.
     """
     places = torch.from_numpy(order)
     return SplitErrors(

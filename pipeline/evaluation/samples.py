@@ -44,12 +44,7 @@ class Judgement:
 
 
 def judge(classifier: Deployed, images: Images) -> Judgement:
-    """Show images to a classifier in eval mode.
-
-    Args:
-        classifier: In eval mode.
-        images: Shape (N, C, H, W), uint8 or floats in [0, 1].
-    """
+    """Show images, shape (N, C, H, W), uint8 or floats in [0, 1], to a classifier in eval mode."""
     features = infer(classifier.backbone, images)
     probabilities = infer(classifier.head, features).double().softmax(1)
     return Judgement(features.double().numpy(), probabilities.numpy())
@@ -59,11 +54,8 @@ def frechet_distance(first: Features, second: Features) -> float:
     """Squared Frechet (2-Wasserstein) distance between Gaussians fitted to two sets of features (Heusel et al. 2017).
 
     |m1 - m2|^2 + Tr(C1 + C2 - 2 (C1 C2)^(1/2)); the trace of the root is the sum of the roots of C1 C2's eigenvalues,
-    which are those of a product of positive semi-definite matrices and so real and at least 0.
-
-    Args:
-        first: Shape (N, D), N > 1.
-        second: Shape (M, D), M > 1.
+    which are those of a product of positive semi-definite matrices and so real and at least 0. The sets have the shapes
+    (N, D) and (M, D), with two rows or more.
     """
     difference = first.mean(0) - second.mean(0)
     a, b = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (first, second))

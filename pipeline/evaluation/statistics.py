@@ -119,26 +119,15 @@ def _sign_flip_p(differences: Floats) -> float:
 
 
 def clopper_pearson(errors: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the exact binomial interval for an error rate (Clopper and Pearson 1934).
-
-    Args:
-        errors: Wrongly classified examples.
-        n: Examples.
-        level: Confidence level.
-    """
+    """Return the exact binomial interval for the rate of errors in n examples (Clopper and Pearson 1934)."""
     interval = stats.binomtest(errors, n).proportion_ci(level, method="exact")
     return float(interval.low), float(interval.high)
 
 
 def hoeffding(errors: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Return a distribution-free interval for an error rate (Hoeffding 1963).
+    """Return a distribution-free interval for the rate of so many errors in n examples (Hoeffding 1963).
 
     Its half is sqrt(ln(2 / (1 - level)) / 2n). It holds for one hypothesis fixed before the test set was opened.
-
-    Args:
-        errors: Wrongly classified examples.
-        n: Examples.
-        level: Confidence level.
     """
     half = math.sqrt(math.log(2 / (1 - level)) / (2 * n))
     return max(0.0, errors / n - half), min(1.0, errors / n + half)
@@ -147,11 +136,8 @@ def hoeffding(errors: int, n: int, level: float = 0.95) -> tuple[float, float]:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return p values corrected for testing several hypotheses at once (Holm 1979), in the order handed in.
 
-    Rejecting where the corrected value is at most alpha keeps the chance of even one false rejection at alpha or
-    below, however the tests depend on each other.
-
-    Args:
-        p_values: One a hypothesis, between 0 and 1.
+    Rejecting where the corrected value is at most alpha keeps the chance of even one false rejection at alpha or below,
+    however the tests depend on each other.
     """
     corrected = [0.0] * len(p_values)
     largest = 0.0

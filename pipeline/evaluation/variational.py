@@ -21,13 +21,8 @@ _IMAGES, _DECODED = 100, 2000  # images, and samples of them, at a time: what bo
 def importance_weighted_bound(model: VAE, images: Images, samples: int, seed: int = 0) -> float:
     """Return mean of log (1/k sum_i p(x, z_i) / q(z_i | x)) over images, in nats (Burda et al. 2016, equation 8).
 
-    With one sample it is the ELBO; it rises with their number k towards log p(x).
-
-    Args:
-        model: In eval mode.
-        images: Shape (N, C, H, W), uint8 or floats in [0, 1].
-        samples: k.
-        seed: Decides the samples, and the binarisation if there is one.
+    With k = 1 sample it is the ELBO; it rises with k towards log p(x). The model is in eval mode, the images have the
+    shape (N, C, H, W), uint8 or floats in [0, 1]; the seed decides the samples, and the binarisation if there is one.
     """
     generator = torch.Generator(model.device).manual_seed(seed)
     total = 0.0
@@ -82,12 +77,9 @@ class LatentUse:
 
 @torch.no_grad()
 def latent_use(model: VAE, images: Images, seed: int = 0) -> LatentUse:
-    """Return how the posteriors of clean images use the latent.
+    """Return how the posteriors of clean images, shape (N, C, H, W), uint8 or floats in [0, 1], use the latent.
 
-    Args:
-        model: In eval mode.
-        images: Shape (N, C, H, W), uint8 or floats in [0, 1].
-        seed: Decides the binarisation if there is one.
+    The model is in eval mode; the seed decides the binarisation if there is one.
     """
     generator = torch.Generator(model.device).manual_seed(seed)
     posteriors = [

@@ -24,11 +24,9 @@ T = TypeVar("T")
 
 
 def check_encoder(backbone: Backbone, images: Images) -> Tensor:
-    """Refuse an encoder that does not make finite features of the width it says.
+    """Refuse an encoder that does not make finite features of the width it says; it stays as it is.
 
-    Args:
-        backbone: With random weights; its mode, weights and statistics stay as they are.
-        images: uint8 or floats in [0, 1], shape (N, C, H, W).
+    The images are uint8 or floats in [0, 1], shape (N, C, H, W).
 
     Returns:
         Features of the first images, shape (B, features).

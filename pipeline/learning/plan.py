@@ -62,10 +62,9 @@ class Plan:
         return self.definition.spreads_labels or self.definition.consistency
 
     def steps(self, budget: int) -> int:
-        """Return how many steps a training takes that is not stopped early, a multiple of ``train.evaluations``.
+        """Return how many steps a training on so many labels, validation included, takes if it is not stopped early.
 
-        Args:
-            budget: Number of labels, those of validation included.
+        It is a multiple of ``train.evaluations``.
         """
         wanted = self.train.unlabelled_steps if self.learns_unlabelled else self.train.length * math.sqrt(budget)
         return self.train.evaluations * max(1, round(wanted / self.train.evaluations))

@@ -35,13 +35,7 @@ class StepTimes:
 def measure_steps(
     settings: PretrainConfig, invariances: InvariancesConfig, runtime: RuntimeConfig, shape: Shape
 ) -> StepTimes:
-    """Take a few steps on random images, both ways; the random generators are as before in the end.
-
-    Args:
-        settings: The method, its networks, and the size of a batch.
-        invariances: The changes that leave an image's class as it is.
-        runtime: The device; its number of threads is the caller's to set.
-        shape: Channels, height and width of the images.
+    """Take a few steps on random images of this shape, both ways; the random generators are as before in the end.
 
     Raises:
         PipelineError: If a network or the method cannot be made, or the device is not there.

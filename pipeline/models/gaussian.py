@@ -26,15 +26,7 @@ def soft_clamp(logvar: Tensor, limit: float = LOGVAR_LIMIT) -> Tensor:
 
 
 def kl_from_prior(mu: Tensor, logvar: Tensor) -> Tensor:
-    """KL(N(mu, sigma^2) || N(0, 1)) of each dimension, in nats (Kingma and Welling 2014, appendix B).
-
-    Args:
-        mu: Shape (B, D).
-        logvar: Same shape.
-
-    Returns:
-        Shape (B, D), at least 0.
-    """
+    """KL(N(mu, sigma^2) || N(0, 1)) of each dimension, in nats (Kingma and Welling 2014, appendix B), shape (B, D)."""
     mu, logvar = at_least_float32(mu), at_least_float32(logvar)
     # expm1 keeps the digits that exp(logvar) - 1 loses where the posterior is close to the prior
     return 0.5 * (mu.square() + torch.expm1(logvar) - logvar)
@@ -43,13 +35,7 @@ def kl_from_prior(mu: Tensor, logvar: Tensor) -> Tensor:
 def draw(mu: Tensor, logvar: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Sample mu + sigma * epsilon, through which gradients reach mu and logvar (Kingma and Welling 2014, section 2.4).
 
-    Args:
-        mu: Any shape.
-        logvar: Same shape.
-        generator: Draws epsilon; None takes the global one.
-
-    Returns:
-        A sample of the same shape.
+    All have one shape, which may be any; the generator, or else the global one, draws epsilon.
     """
     mu, logvar = at_least_float32(mu), at_least_float32(logvar)
     noise = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
@@ -59,13 +45,7 @@ def draw(mu: Tensor, logvar: Tensor, generator: torch.Generator | None = None) -
 def log_prior_over_posterior(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
     """Return the log of N(z; 0, 1) / N(z; mu, sigma^2), summed over the latent dimensions, in nats.
 
-    Args:
-        z: Shape (..., D).
-        mu: Shape (..., D).
-        logvar: Shape (..., D).
-
-    Returns:
-        Shape (...).
+    The arguments have the shape (..., D), the result has (...).
     """
     mu, logvar = at_least_float32(mu), at_least_float32(logvar)
     standardised = (z - mu) * (-0.5 * logvar).exp()

@@ -76,11 +76,7 @@ def reconstruct(model: Reconstructing, images: Tensor) -> Tensor:
 def interpolate(model: Reconstructing, first: Tensor, second: Tensor, steps: int) -> Tensor:
     """Return images along the straight line between the latents of two images, for many pairs at once.
 
-    Args:
-        model: In eval mode.
-        first: Where the lines begin, shape (P, C, H, W).
-        second: Where they end, same shape.
-        steps: Images a line, both ends included.
+    The images at both ends have the shape (P, C, H, W); a line has so many steps, both ends included.
 
     Returns:
         Line after line, shape (P * steps, C, H, W).
@@ -92,15 +88,10 @@ def interpolate(model: Reconstructing, first: Tensor, second: Tensor, steps: int
 
 
 def manifold(model: Reconstructing, latent: LatentGaussian, side: int) -> Tensor:
-    """Return a grid of images over a latent of two dimensions (Kingma and Welling 2014, figure 4).
+    """Return a grid of side x side images over a latent of two dimensions (Kingma and Welling 2014, figure 4).
 
     The grid's points are equally spaced in probability: the Gaussian's quantile function makes latents of shares
     between 0 and 1, so that the picture shows each region in proportion to how often it is drawn.
-
-    Args:
-        model: In eval mode, with a latent of two dimensions.
-        latent: The Gaussian.
-        side: Images along each axis.
 
     Returns:
         Row after row, the second dimension falling and the first rising: shape (side * side, C, H, W).

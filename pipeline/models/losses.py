@@ -9,11 +9,9 @@ from torch import Tensor
 
 
 def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Cross-entropy of grey levels in nats per image: summed over pixels, averaged over the batch.
+    """Cross-entropy of intensities in [0, 1] in nats per image: summed over pixels, averaged over the batch.
 
-    Args:
-        logits: Shape (B, C, H, W).
-        target: Intensities in [0, 1], same shape.
+    Logits and target have the shape (B, C, H, W).
     """
     summed = F.binary_cross_entropy_with_logits(logits.float(), target.float(), reduction="sum")
     return summed / len(target)
@@ -22,9 +20,7 @@ def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 def squared_error(logits: Tensor, target: Tensor) -> Tensor:
     """Squared error of the intensities: summed over pixels, averaged over the batch.
 
-    Args:
-        logits: Shape (B, C, H, W).
-        target: Intensities in [0, 1], same shape.
+    Logits and target, intensities in [0, 1], have the shape (B, C, H, W).
     """
     return F.mse_loss(logits.float().sigmoid(), target.float(), reduction="sum") / len(target)
 

@@ -150,12 +150,10 @@ class VAE(Reconstructing):
 
 @torch.no_grad()
 def evaluate_bound(model: VAE, images: Images, seed: int = 0) -> Bound:
-    """Return the bound on clean images under their own random numbers, so that measuring does not change a training.
+    """Return the bound on clean images, shape (N, C, H, W), uint8 or floats in [0, 1]; the model is in eval mode.
 
-    Args:
-        model: In eval mode.
-        images: Shape (N, C, H, W), uint8 or floats in [0, 1].
-        seed: Decides the posteriors' samples, and the binarisation if there is one.
+    The seed decides the posteriors' samples, and the binarisation if there is one; so measuring does not change a
+    training.
     """
     generator = torch.Generator(model.device).manual_seed(seed)
     reconstruction, kl = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)

@@ -99,14 +99,7 @@ def _examine(config: DataConfig) -> Card:
 
 
 def config_text(name: str, target: Path, config: DataConfig, facts: Facts) -> str:
-    """Return the config, as YAML with comments.
-
-    Args:
-        name: The experiment's name.
-        target: Where the config will lie.
-        config: The data set.
-        facts: What was found in it, see ``facts.Facts``.
-    """
+    """Return the config for a data set and the facts that were found in it, as YAML with comments."""
     channels, height, width = facts["shape"]
     colour = "colour" if channels == 3 else "grey" if channels == 1 else f"{channels}-channel"
     title = (

@@ -54,11 +54,8 @@ class Outcome(TypedDict):
 def run(config: Experiment, count: int) -> Path:
     """Find the labels that are probably wrong, and write them as a CSV file and as a page to correct them on.
 
-    Labels of training images alone are looked at; those of a test set are not, and stay as they are.
-
-    Args:
-        config: The experiment.
-        count: How many labels are shown at most, the most doubtful ones.
+    Labels of training images alone are looked at; those of a test set are not, and stay as they are. At most ``count``
+    are shown, the most doubtful ones.
 
     Returns:
         The page's path, or that of the CSV file if no label is doubted.

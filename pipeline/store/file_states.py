@@ -45,11 +45,7 @@ def files_below(path: Path, without: Iterable[Path] = ()) -> Iterator[Path]:
 
 
 def describe_changes(before: Mapping[str, object], after: Mapping[str, object]) -> str:
-    """Say in words which files were changed, added or removed.
-
-    Args:
-        before: The earlier state of each file, by its path.
-        after: Its later state.
+    """Say in words which files, whose states are given by their paths, were changed, added or removed.
 
     Returns:
         A sentence without a full stop; "" if nothing has changed.

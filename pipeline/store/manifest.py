@@ -46,13 +46,9 @@ class Manifest(TypedDict, Generic[Outcome]):
 
 
 def write_manifest(folder: Path, inputs: Inputs, outcome: object, seconds: float) -> None:
-    """Write the manifest of a folder that is complete otherwise.
+    """Write the manifest of a folder that is complete otherwise; every file in it is listed with its SHA-256.
 
-    Args:
-        folder: The artefact's folder; every file in it is listed with its SHA-256.
-        inputs: All that the artefact was made from.
-        outcome: The results that are read most often, as JSON can hold them.
-        seconds: The time that making the artefact took.
+    Inputs and outcome are values that JSON can hold; making the artefact took so many seconds.
 
     Raises:
         PipelineError: If the folder cannot be written to.

@@ -59,10 +59,7 @@ class Record(Generic[Content]):
     def write(self, fingerprint: str, content: Content, files: Mapping[str, bytes | str]) -> Content:
         """Write files and the record that vouches for them: all of them, or none if there is no room.
 
-        Args:
-            fingerprint: The fingerprint of all that the files were made from.
-            content: What the record says beyond ``fingerprint`` and ``files``.
-            files: Each file's content by its name.
+        The content is what the record says beyond ``fingerprint`` and ``files``.
 
         Returns:
             The record, as ``read`` gives it.

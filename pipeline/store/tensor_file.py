@@ -13,14 +13,9 @@ from torch import Tensor
 
 
 def create(path: Path, name: str, *shape: int) -> Tensor:
-    """Make a safetensors file that holds one float32 tensor, and return the tensor to be filled.
+    """Make a safetensors file that holds one float32 tensor of this name and shape, and return the tensor to be filled.
 
     The tensor's memory is mapped to the file: values that are written into the tensor are written to the file.
-
-    Args:
-        path: The file to be made.
-        name: The tensor's name in the file.
-        shape: The tensor's shape.
 
     Raises:
         OSError: If the file cannot be made, or the disk has no room for it.

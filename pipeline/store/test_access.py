@@ -49,13 +49,9 @@ class Access(TypedDict):
 
 
 def log(experiment: Path, what: str, fingerprint: str, data: str) -> None:
-    """Write down that the test set is about to be opened, and print a line if the same cell has opened it before.
+    """Write down that a cell is about to open the test set, and print a line if the same cell has opened it before.
 
-    Args:
-        experiment: The experiment's folder.
-        what: The cell that opens it, such as "cells/frozen-100-0".
-        fingerprint: The fingerprint of all that the cell is made from.
-        data: The SHA-256 of the data.
+    The cell is named by its place, such as "cells/frozen-100-0", and by its fingerprint; the data by their SHA-256.
 
     Raises:
         PipelineError: If the log cannot be written.

@@ -160,11 +160,9 @@ def curves(panels: Mapping[str, Mapping[str, Curves]], title: str) -> Picture:
 
 @styled
 def costs(panels: Mapping[str, Mapping[str, Sequence[Interval]]], budgets: Sequence[int]) -> Picture:
-    """Draw errors of arms with their intervals against the number of labels, both axes logarithmic.
+    """Draw errors of arms, shares by title and arm, with their intervals against the number of labels.
 
-    Args:
-        panels: By title and arm, the error at each budget, as a share.
-        budgets: Numbers of labels.
+    Both axes are logarithmic.
     """
     figure = Figure(figsize=(3.8 * len(panels), 3.0), layout="constrained")
     told = []

@@ -52,12 +52,9 @@ def _measure(subject: Subject) -> Measured:
 
 
 def effective_rank(features: Floats) -> float:
-    """The number of directions that features use, from 1 to their width.
+    """The number of directions that features of shape (N, features) use, from 1 to their width.
 
     It is exp(entropy) of the singular values' shares: RankMe of Garrido et al. 2023, https://arxiv.org/abs/2210.02885.
-
-    Args:
-        features: Shape (N, features).
 
     Examples:
         >>> round(effective_rank(np.eye(3)), 3)

@@ -83,11 +83,7 @@ def _fingerprint(planned: Sequence[points.Point]) -> str:
 
 
 def write(config: Experiment, planned: Sequence[points.Point]) -> Verdict:
-    """Write results, pictures, and the verdict, which vouches for them.
-
-    Args:
-        config: The study's settings.
-        planned: Its points, which are all measured.
+    """Write results and pictures of points that are all measured, and the verdict, which vouches for them.
 
     Raises:
         PipelineError: If a point is missing or was changed, or the folder cannot be written.

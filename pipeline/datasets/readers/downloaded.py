@@ -62,13 +62,7 @@ def load(root: Path, name: str, size: int | Sequence[int] | None = None, **argum
 
 
 def prepare(root: Path, name: str, size: int | Sequence[int] | None = None, **arguments: Any) -> None:
-    """Download the files of a torchvision class, unless they are there.
-
-    Args:
-        root: The folder for raw files.
-        name: The name of the class.
-        size: Not used here.
-        arguments: Arguments of the class.
+    """Download the files of a torchvision class, as ``load`` names it, unless they are there.
 
     Raises:
         PipelineError: If there is no such class, or the files cannot be downloaded.

@@ -85,12 +85,7 @@ def load(
 
 
 def prepare(root: Path, path: str, name: str | None = None, **_: Any) -> None:
-    """Download a data set of the hub, unless it is there.
-
-    Args:
-        root: The folder for raw files.
-        path: The folder of the data set, or its name on the hub.
-        name: The configuration, if a data set of the hub has several.
+    """Download a data set of the hub, as ``load`` names it, unless it is there.
 
     Raises:
         PipelineError: If the extra [huggingface] is not installed, or the data set cannot be downloaded.

@@ -107,12 +107,9 @@ def _trials(evidence: Evidence) -> list[str]:
 
 
 def _repeated_access(found: AccessCounts, images: int, settings: int) -> list[str]:
-    """Tell which cells opened the test set more than once.
+    """Tell which cells opened the test set more than once, by the counts of the log.
 
-    Args:
-        found: The counts of the log.
-        images: The number of test images.
-        settings: The number of settings under which the grid itself measures each mode, budget and draw.
+    The grid itself measures each mode, budget and draw under so many ``settings``.
     """
     sentences = [f"The test set of {images} images is opened for a cell after its epoch has been selected, and once."]
     if found.repeated:

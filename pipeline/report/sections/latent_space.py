@@ -86,11 +86,8 @@ def _caption(shown: int, images: int, explained: float) -> str:
 def map_values(evidence: Evidence, shown: Counts, projections: Sequence[Projection], atlas: Atlas) -> JsonObject:
     """Draw the map and collect what the template and its script need.
 
-    Args:
-        evidence: Classes and predictions of the test images.
-        shown: Numbers of the test images in the map, shape (N,), class after class.
-        projections: Their places.
-        atlas: Their images, in the same order.
+    The map shows the test images with the numbers ``shown``, shape (N,), class after class; the atlas holds their
+    images in the same order.
     """
     names, truth = evidence.card["classes"], evidence.truth[shown]
     drawn = {each.key: _draw(each, truth) for each in projections}

@@ -261,9 +261,7 @@ def _confusions_table(evidence: Evidence) -> Table:
 def commonest(confusion: Counts, names: Sequence[str]) -> list[str]:
     """Return the commonest confusions in words, with their share of the true class.
 
-    Args:
-        confusion: Counts, shape (classes, classes): true class by row, predicted class by column.
-        names: Name of each class.
+    The counts have the shape (classes, classes): true class by row, predicted class by column.
     """
     wrong = confusion.copy()
     np.fill_diagonal(wrong, 0)
