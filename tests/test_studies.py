@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.cell_tables import read_cells, table
 from pipeline.cli import main
 from pipeline.config import from_parsed
 from pipeline.evaluation.clustering import cluster, clustering_accuracy
@@ -21,7 +22,7 @@ from pipeline.evaluation.posteriors import overlap
 from pipeline.evaluation.samples import frechet_distance
 from pipeline.parsers import stage_parser
 from pipeline.studies import STUDIES, find_study
-from pipeline.studies.choose import labels_until
+from pipeline.studies.cost import answer, labels_until
 from pipeline.studies.definition import above, below, show
 from pipeline.studies.overfit import kept_measurement
 from pipeline.studies.points import arm_settings
@@ -62,7 +63,7 @@ def arguments(name: str, runs: Path) -> list[str]:
     if name == "methods":
         arms = ["--name=studies", f"--study.arms={json.dumps(FEW)}", "--grid.modes=[frozen,propagate]"]
     if name == "choose":
-        arms = ["--train.validation=holdout", "--grid.modes=[frozen]"]
+        labels, arms = "[10,50]", ["--grid.modes=[frozen]"]
     return [f"--config={CONFIGS / name}.yaml", *QUICK, f"--runs={runs}", f"--grid.labels={labels}", *arms]
 
 
@@ -371,6 +372,43 @@ def test_chosen_arms_see_the_labels_that_the_strategy_chooses(studied: Path) -> 
         assert int(float(rows["stratified", seed]["missed_20"])) == 0
         assert 0 < float(chosen["rounds_20"]) < 1
         assert random["rounds_20"] == ""
+
+
+def test_the_study_of_chosen_labels_writes_every_cell_and_answers_how_many_it_takes(studied: Path) -> None:
+    folder = studied / "studies" / "choose"
+    with (folder / "cells.csv").open() as file:
+        cells = list(csv.DictReader(file))
+    assert list(cells[0]) == ["dataset", "sampling", "mode", "labels", "seed", "e_out"]
+    assert [cell["sampling"] for cell in cells[::4]] == ["random", "stratified", "chosen"]  # two seeds, two budgets
+    for cell in (studied / "studies" / "cells").glob("frozen-10-*"):
+        assert json.loads((cell / "metrics.json").read_text())["e_in"]["n"] == 10
+    verdict = json.loads((folder / "verdict.json").read_text())
+    [told] = [part for part in verdict["findings"] if "error is 1 % (frozen, on test images)" in part["claim"]]
+    assert "Labels until 1 %: random not reached with 50, stratified" in told["measured"]
+    assert {picture["file"] for picture in verdict["pictures"]} == {"cost.png", "cost_on_test_images.png"}
+    assert "| digits | 10 | frozen |" in table(read_cells([folder / "cells.csv"]), worst=True)
+
+
+def test_a_table_of_cells_shows_the_mean_and_the_worst_seed_of_each_draw() -> None:
+    found = {"random": (0.1, 0.3), "chosen": (0.01, 0.03)}
+    rows = [
+        {"dataset": "digits", "sampling": arm, "mode": "frozen", "labels": "10", "seed": str(seed), "e_out": str(error)}
+        for arm, errors in found.items()
+        for seed, error in enumerate(errors)
+    ]
+    head, _, row = table(rows, worst=True).splitlines()
+    assert head == "| data set | labels | mode | random | chosen |"
+    assert row == "| digits | 10 | frozen | 20.00 (30.00) | **2.00** (3.00) |"
+    assert table(rows).endswith("| digits | 10 | frozen | 20.00 | **2.00** |")
+
+
+def test_the_labels_that_an_error_takes_are_told_with_an_interval() -> None:
+    sure = [Interval(0.4, 0.4, 0.4), Interval(0.1, 0.1, 0.1)]
+    assert answer({"random": sure}, [10, 100], 0.05) == "random not reached with 100"
+    assert answer({"random": sure}, [10, 100], 0.2) == "random 32 (32 to 32)"
+    assert answer({"random": sure}, [10, 100], 0.4) == "random at most 10 (at most 10 to at most 10)"
+    single = [Interval(0.4, None, None), Interval(0.1, None, None)]
+    assert answer({"random": single}, [10, 100], 0.2) == "random 32"
 
 
 def test_labels_until_an_error_is_reached_lie_between_two_budgets() -> None:

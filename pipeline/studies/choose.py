@@ -13,7 +13,20 @@ from pipeline.datasets.splits import drawn
 from pipeline.models.propagation import probabilities, spread
 from pipeline.report.drawing import Picture
 from pipeline.studies import charts
-from pipeline.studies.definition import Finding, Measured, Points, Study, Subject, above, difference, points_of, show
+from pipeline.studies.cost import Curve, answer, labels_until
+from pipeline.studies.definition import (
+    Finding,
+    Measured,
+    Points,
+    Study,
+    Subject,
+    Table,
+    above,
+    cell_rows,
+    difference,
+    points_of,
+    show,
+)
 
 CLAIM = "Images that are chosen by their embeddings are worth more, labelled, than as many that are drawn at random."
 RANDOM, STRATIFIED, CHOSEN = "random", "stratified", "chosen"
@@ -91,15 +104,28 @@ def _error(subject: Subject, index: Indices, labels: Indices) -> float:
 
 
 def _conclude(points: Points) -> list[Finding]:
-    budgets = [budget for budget in BUDGETS if f"spread_{budget}" in points.points[0].values]
-    grid = points.settings[CHOSEN].grid
+    budgets, grid = _spread_budgets(points), points.settings[CHOSEN].grid
     names = {f"spread_{budget}": f"{budget} labels, spread over the training images" for budget in budgets}
     for labels in grid.labels:
         names |= {f"{mode}_{labels}_e_out": f"{labels} labels, {mode}, on test images" for mode in grid.modes}
     careless = {f"careless_{budget}": f"{budget} labels, of which one in twenty is wrong" for budget in budgets}
     found = [_better(points, name, where) for name, where in (names | careless).items()]
-    found += [_cheaper(points, budgets, level) for level in LEVELS]
+    found += [_cheaper(points, curve, level) for curve in _curves(points) for level in LEVELS]
     return found + [_in_rounds(points, name, budget) for budget in budgets for name in IN_ROUNDS]
+
+
+def _spread_budgets(points: Points) -> list[int]:
+    return [budget for budget in BUDGETS if f"spread_{budget}" in points.points[0].values]
+
+
+def _curves(points: Points) -> list[Curve]:
+    """The errors that were measured at two budgets or more."""
+    grid = points.settings[CHOSEN].grid
+    curves = [Curve("spread over the training images", _spread_budgets(points), "spread_{}".format)]
+    curves += [
+        Curve(f"{mode}, on test images", sorted(grid.labels), f"{mode}_{{}}_e_out".format) for mode in grid.modes
+    ]
+    return [curve for curve in curves if len(curve.budgets) > 1]
 
 
 def _better(points: Points, name: str, where: str) -> Finding:
@@ -113,44 +139,21 @@ def _better(points: Points, name: str, where: str) -> Finding:
     )
 
 
-def _cheaper(points: Points, budgets: list[int], level: float) -> Finding:
-    needed = {
-        arm: [labels_until(budgets, [point.values[f"spread_{n}"] for n in budgets], level) for point in points.of(arm)]
-        for arm in points.arms
+def _cheaper(points: Points, curve: Curve, level: float) -> Finding:
+    most = 2.0 * max(curve.budgets)  # the least that those need who have not got there
+    logs = {
+        arm: [math.log2(min(labels_until(curve.budgets, curve.errors(point), level), most)) for point in points.of(arm)]
+        for arm in (RANDOM, CHOSEN)
     }
-    told = []
-    for arm, counts in needed.items():
-        reached = [count for count in counts if math.isfinite(count)]
-        text = f"in {len(reached)} of {len(counts)} seeds"
-        told.append(f"{arm} {text}" + (f" ({min(reached):.0f} to {max(reached):.0f} labels)" if reached else ""))
-    most = 2.0 * max(budgets)  # the least that those need who have not got there
-    logs = {arm: np.log2(np.minimum(counts, most)) for arm, counts in needed.items()}
-    saved = difference(logs[RANDOM].tolist(), logs[CHOSEN].tolist())
+    saved = difference(logs[RANDOM], logs[CHOSEN])
     return Finding(
-        f"Chosen images need fewer labels than random ones until {100 * level:.0f} % of the others are wrong.",
+        f"Chosen images need fewer labels than random ones until the error is {100 * level:.0f} % ({curve.where}).",
         f"Logarithm to base 2 of the labels that random images need minus that of chosen ones, {most:.0f} labels for "
         "those that never get there: the interval over seeds lies above 0.",
-        f"{show(saved, 'doublings')}. It is reached with at most {max(budgets)} labels by: {'; '.join(told)}.",
+        f"{show(saved, 'doublings')}. Labels until {100 * level:.0f} %: "
+        f"{answer(curve.intervals(points), curve.budgets, level)}.",
         above(saved),
     )
-
-
-def labels_until(budgets: list[int], errors: list[float], level: float) -> float:
-    """Interpolate how many labels it takes until the error falls to a level; infinity if it never does.
-
-    Between two budgets, both logarithms are on a straight line.
-
-    >>> round(labels_until([10, 20, 40], [0.4, 0.1, 0.05], 0.2), 1)
-    14.1
-    """
-    if errors[0] <= level:
-        return float(budgets[0])
-    for place in range(1, len(budgets)):
-        before, after = errors[place - 1], errors[place]
-        if after <= level:
-            share = math.log(before / level) / math.log(before / max(after, 1e-9))
-            return float(budgets[place - 1] * (budgets[place] / budgets[place - 1]) ** share)
-    return math.inf
 
 
 def _in_rounds(points: Points, name: str, budget: int) -> Finding:
@@ -165,12 +168,20 @@ def _in_rounds(points: Points, name: str, budget: int) -> Finding:
 
 
 def _draw(points: Points) -> dict[str, Picture]:
-    budgets = [budget for budget in BUDGETS if f"spread_{budget}" in points.points[0].values]
+    budgets = _spread_budgets(points)
     panels = {
         title: {arm: [points.interval(arm, f"{name}_{n}") for n in budgets] for arm in points.arms}
         for name, title in {"spread": "one round", "careless": "one label in twenty is wrong"}.items()
     }
-    return {"cost": charts.costs(panels, budgets)}
+    pictures = {"cost": charts.costs(panels, budgets)}
+    of_modes = {curve.where: curve.intervals(points) for curve in _curves(points)[1:]}
+    if of_modes:
+        pictures["cost_on_test_images"] = charts.costs(of_modes, sorted(points.settings[CHOSEN].grid.labels))
+    return pictures
 
 
-STUDY = Study("Choosing: which images to label", CLAIM, ARMS, _measure, _conclude, _draw)
+def _tables(points: Points) -> dict[str, Table]:
+    return {"cells.csv": cell_rows(points, "sampling")}
+
+
+STUDY = Study("Choosing: which images to label", CLAIM, ARMS, _measure, _conclude, _draw, _tables)

@@ -112,6 +112,12 @@ class Points:
     settings: Mapping[str, Experiment]
 
     @property
+    def dataset(self) -> str:
+        """Name of the data set; where a reader read it, of the file or folder that it lies in."""
+        data = next(iter(self.settings.values())).data
+        return Path(str(data.args["path"])).stem if "path" in data.args else data.dataset
+
+    @property
     def arms(self) -> tuple[str, ...]:
         """Names of the arms, in the order of the config file."""
         return tuple(self.settings)
@@ -211,6 +217,29 @@ class Study:
     modes: tuple[str, ...] = ()
     decodes: bool = False
     has_prior: bool = False
+
+
+def cell_rows(points: Points, column: str) -> Table:
+    """Return a row for each cell with its error on the test images, to be put together with those of other data sets.
+
+    Args:
+        points: The study's points.
+        column: The name of the column that holds the arm.
+    """
+    grid = next(iter(points.settings.values())).grid
+    return [
+        {
+            "dataset": points.dataset,
+            column: point.arm,
+            "mode": mode,
+            "labels": labels,
+            "seed": point.seed,
+            "e_out": point.values[f"{mode}_{labels}_e_out"],
+        }
+        for point in points.points
+        for labels in grid.labels
+        for mode in grid.modes
+    ]
 
 
 def difference(first: Sequence[float], second: Sequence[float]) -> Interval:

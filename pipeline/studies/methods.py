@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from pipeline.studies.definition import (
     Subject,
     Table,
     below,
+    cell_rows,
     difference,
     points_of,
     show,
@@ -207,22 +207,7 @@ def _draw(points: Points) -> dict[str, Picture]:
 
 
 def _tables(points: Points) -> dict[str, Table]:
-    """Every cell by itself, so that the tables of several data sets can be put together."""
-    data = next(iter(points.settings.values())).data
-    dataset = Path(str(data.args["path"])).stem if "path" in data.args else data.dataset  # a reader's name tells little
-    rows: Table = [
-        {
-            "dataset": dataset,
-            "method": point.arm,
-            "mode": cells.mode,
-            "labels": cells.labels,
-            "seed": point.seed,
-            "e_out": point.values[cells.name("e_out")],
-        }
-        for point in points.points
-        for cells in _cells(points)
-    ]
-    return {"cells.csv": rows}
+    return {"cells.csv": cell_rows(points, "method")}
 
 
 STUDY = Study(
