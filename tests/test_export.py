@@ -85,6 +85,7 @@ def test_an_export_is_rebuilt_from_its_folder_alone(runs: Path, tiny: Run, tmp_p
         "README.md",
         "description.json",
         "manifest.json",
+        "training_sample.safetensors",
         "weights.safetensors",
     }
     np.save(tmp_path / "test.npy", load(DataConfig("digits")).test.images.numpy())

@@ -18,14 +18,14 @@ from pipeline import methods
 from pipeline.artefacts import cell_files, cell_settings, choice, data_card, encoder, own_code
 from pipeline.artefacts.cell_files import CellAnswers
 from pipeline.artefacts.cell_inputs import CellInputs
-from pipeline.artefacts.cell_latents import nearest_labelled
+from pipeline.artefacts.cell_latents import nearest_labelled, training_sample
 from pipeline.artefacts.metrics import Metrics, SplitMetrics
 from pipeline.config import Experiment, check_seed
 from pipeline.datasets.splits import LabelSplit, union
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
 from pipeline.learning.plan import Plan, split_budget
-from pipeline.store import test_access
+from pipeline.store import disk, test_access
 from pipeline.store.artefact import Artefact
 from pipeline.store.fingerprints import Inputs
 from pipeline.training.precision import resolve_precision
@@ -195,6 +195,7 @@ def _measure_and_save(cell: Cell, shared: CellInputs, trained: Trained, seconds:
     with threads(1):
         test_access.log(cell.config.folder, cell.name, cell.artefact().fingerprint, cell.inputs["data"])
         errors = _measure(cell, trained, shared)
+        sample = training_sample(cell.plan.definition, trained, shared, cell.seed)
     result = trained.result
     unit = next(iter(result.row))
     metrics: Metrics = {
@@ -228,6 +229,7 @@ def _measure_and_save(cell: Cell, shared: CellInputs, trained: Trained, seconds:
     }
     wrong = np.flatnonzero(~answers.tested.right)
     nearest = nearest_labelled(cell.plan.definition, trained, shared, wrong)
+    disk.write_tensors(folder / cell_files.SAMPLE, sample.as_tensors())
     cell_files.save(folder, trained, errors, answers, nearest, metrics, shared.dataset)
     return metrics
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipeline.learning.classify import Trained
 
 WEIGHTS, PREDICTIONS, METRICS = "weights.safetensors", "predictions.npz", "metrics.json"
-MISTAKES = "mistakes.csv"
+MISTAKES, SAMPLE = "mistakes.csv", "training_sample.safetensors"
 
 
 Classes = npt.NDArray[np.int64]

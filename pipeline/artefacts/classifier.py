@@ -20,6 +20,7 @@ from pipeline.store.fingerprints import FORMAT
 from pipeline.store.manifest import Manifest, open_artefact
 
 if TYPE_CHECKING:
+    from pipeline.evaluation.novelty import TrainingSample
     from pipeline.models.deployed import Deployed
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "description.json"
@@ -218,6 +219,28 @@ def restore(config: Experiment, folder: Path, description: Description) -> Deplo
     except (RuntimeError, SafetensorError) as error:
         raise PipelineError(f"{folder / WEIGHTS} does not fit the encoder {name!r}: {error}") from error
     return model.eval()
+
+
+def restore_sample(folder: Path, features: int) -> TrainingSample:
+    """Read the sample of its training images that a classifier keeps, whose encoder makes this many features.
+
+    Raises:
+        PipelineError: If the file cannot be read, or holds something else.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from pipeline.evaluation.novelty import TrainingSample
+
+    try:
+        sample = TrainingSample.from_tensors(load_file(folder / cell_files.SAMPLE))
+        if sample.latents.known.shape[1] != features:
+            raise ValueError(f"its latents have {sample.latents.known.shape[1]} features, the encoder's {features}")
+        return sample
+    except (OSError, KeyError, ValueError, SafetensorError) as error:
+        raise PipelineError(
+            f"{folder / cell_files.SAMPLE} cannot be read ({error}); make the classifier again"
+        ) from error
 
 
 def _build(description: Description) -> Deployed:

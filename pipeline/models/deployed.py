@@ -35,14 +35,15 @@ class Deployed(nn.Module):
         return logits, (logits / self.temperature).softmax(1), features.float()
 
     @torch.no_grad()
-    def classify(self, images: Images) -> tuple[Tensor, Tensor]:
-        """Compute logits and probabilities of any number of images, each the same bits whichever others there are.
+    def classify(self, images: Images) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute the same of any number of images, each the same bits whichever others there are.
 
         Args:
             images: uint8, or floats in [0, 1], shape (N, C, H, W).
 
         Returns:
-            Logits and calibrated probabilities, each (N, classes).
+            Logits and calibrated probabilities, each (N, classes), and standardised features, (N, features).
         """
-        logits = infer(nn.Sequential(self.backbone, self.head), images)
-        return logits, (logits / self.temperature).softmax(1)
+        features = infer(self.backbone, images)
+        logits = infer(self.head, features)
+        return logits, (logits / self.temperature).softmax(1), features

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from pipeline import extras
-from pipeline.artefacts import classifier, comparison
+from pipeline.artefacts import cell_files, classifier, comparison
 from pipeline.artefacts.classifier import ClassifierChoice
 from pipeline.artefacts.description import Description, input_shape
 from pipeline.artefacts.results import SummaryRow
@@ -95,7 +95,8 @@ def _make(
             "temperature": description["temperature"],
         }
         deviation = onnx_file.save(model, input_shape(description), metadata, folder / ONNX)
-    shutil.copyfile(source / classifier.WEIGHTS, folder / classifier.WEIGHTS)
+    for name in (classifier.WEIGHTS, cell_files.SAMPLE):
+        shutil.copyfile(source / name, folder / name)
     disk.write_json(folder / classifier.DESCRIPTION, description)
     disk.write_atomic(folder / CARD, model_card.write(description, summary, ONNX if onnx else None))
     return {"onnx_deviation": deviation}

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from pipeline.evaluation.novelty import TrainingSample
     from pipeline.models.deployed import Deployed
 
 BY = "decided_by"  # the column that says who decides on an image
+UNLIKE = "unlike_training"  # the column that marks images of another kind than those of the training
 CLASSIFIER, PERSON = "classifier", "person"
 
 
@@ -57,9 +59,10 @@ class Options(ClassifierChoice):
 def run(config: Experiment, options: Options) -> Path:
     """Classify all images, write a row for each, and return the path of the CSV file.
 
-    The columns are ``file`` or ``index``, ``class``, and ``p_<class name>`` for each class; if the least sure are to be
-    left to a person, also ``decided_by``, "classifier" or "person". Or columns and rows are those of the sample
-    ``submission``. Images are read as those of the training were; what their owner had better know is printed.
+    The columns are ``file`` or ``index``, ``class``, ``p_<class name>`` for each class, and ``unlike_training``, "yes"
+    where an image is not of the training's kind; if the least sure are to be left to a person, also ``decided_by``,
+    "classifier" or "person". Or columns and rows are those of the sample ``submission``. Images are read as those of
+    the training were; what their owner had better know is printed.
 
     Raises:
         PipelineError: If the classifier is missing or changed, the images are missing, broken, or of another shape, or
@@ -78,7 +81,9 @@ def run(config: Experiment, options: Options) -> Path:
     sample = read_submission(submission, list(columns)) if submission else None
     source = open_images(Path(images), how)
     positions = sample.find(source.key, source.names) if sample else []
-    seen = _classify(config, classifier.restore(config, folder, description), source)
+    model = classifier.restore(config, folder, description)
+    training_images = classifier.restore_sample(folder, int(model.backbone.out_features))  # type: ignore[arg-type]
+    seen = _classify(config, model, training_images, source)
     decided = _decide(seen.probabilities.max(1), options.coverage, threshold)
     default = classifier.home(folder) / "predictions" / f"{Path(images).resolve().name}-{folder.resolve().name}.csv"
     target = Path(options.out).expanduser() if options.out else default
@@ -89,6 +94,8 @@ def run(config: Experiment, options: Options) -> Path:
     print(f"{len(seen.answers)} images by {folder}: {shares}")
     if decided is not None:
         print(_say_decided(int(decided.sum()), len(decided), max_error))
+    column = "" if sample else f" (column {UNLIKE})"
+    print(f"unlike the training images: {seen.unlike.sum()} of {len(seen.unlike)}{column}; one in a hundred is usual")
     training = Brightness.from_dict(description["input"]["brightness"])
     notes = source.notes + (sample.notes(positions, len(source.names)) if sample else [])
     remarks = [*notes, *compare_brightness(training, seen.brightness, WHITE)]
@@ -96,6 +103,12 @@ def run(config: Experiment, options: Options) -> Path:
         remarks.append(
             "the probabilities are not calibrated: it learnt from every label of its budget (train.validation none), "
             "so that none could say how often it is right"
+        )
+    if training_images.is_notable(int(seen.unlike.sum()), len(seen.unlike)):
+        remarks.append(
+            f"{seen.unlike.sum()} of {len(seen.unlike)} images are unlike those of the training, in their pixels or to "
+            "the encoder: the classes that they get may mean nothing. See whether they show the same things, upright, "
+            "as large, and not inverted"
         )
     print("".join(f"  remark: {remark}\n" for remark in remarks), end="")
     return target
@@ -131,32 +144,38 @@ class _Seen:
     Attributes:
         answers: The number of each image's class, shape (N,).
         probabilities: Calibrated if labels were left for that, shape (N, classes).
+        unlike: Whether each image is of another kind than those of the training, shape (N,).
         brightness: The brightness of the images.
     """
 
     answers: npt.NDArray[np.int64]
     probabilities: npt.NDArray[np.float32]
+    unlike: npt.NDArray[np.bool_]
     brightness: Brightness
 
 
-def _classify(config: Experiment, model: Deployed, source: NewImages) -> _Seen:
+def _classify(config: Experiment, model: Deployed, training: TrainingSample, source: NewImages) -> _Seen:
+    import numpy as np
     import torch
     from tqdm import tqdm
 
+    from pipeline.evaluation.novelty import looks
     from pipeline.models.inputs import CHUNK
     from pipeline.training.trainer import threads
 
-    total, answers, probabilities, meter = len(source.names), [], [], BrightnessMeter()
+    total, answers, probabilities, unlike, meter = len(source.names), [], [], [], BrightnessMeter()
     bar = tqdm(total=total, desc="predict", unit="image", disable=not config.runtime.progress or None)
     with bar, threads(config.runtime.threads), torch.inference_mode():
         for start in range(0, total, CHUNK):
             pixels = source.read(start, start + CHUNK)
-            logits, probability = model.classify(pixels)
+            logits, probability, features = model.classify(pixels)
             answers.append(logits.argmax(1))
             probabilities.append(probability)
+            unlike.append(training.unlike(features.numpy(), looks(pixels)))
             meter.add(pixels)
             bar.update(len(pixels))
-    return _Seen(torch.cat(answers).numpy(), torch.cat(probabilities).numpy(), meter.result())
+    together = torch.cat(probabilities).numpy()
+    return _Seen(torch.cat(answers).numpy(), together, np.concatenate(unlike), meter.result())
 
 
 def _rows(
@@ -167,6 +186,7 @@ def _rows(
     for number, name in enumerate(source.names):
         probabilities = dict(zip(columns.values(), seen.probabilities[number], strict=True))
         row = {source.key: name, "class": classes[seen.answers[number]], **probabilities}
+        row[UNLIKE] = "yes" if seen.unlike[number] else "no"
         if decided is not None:
             row[BY] = CLASSIFIER if decided[number] else PERSON
         yield row

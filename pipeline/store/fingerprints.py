@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-FORMAT = 3  # raise it when an artefact's meaning changes: older ones are then made again, never mixed in
+FORMAT = 4  # raise it when an artefact's meaning changes: older ones are then made again, never mixed in
 
 Inputs = dict[str, Any]  # all that something is made from: settings, names and fingerprints, as JSON can hold them
 
