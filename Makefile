@@ -16,7 +16,7 @@ SEED ?= 0
 ARGS ?=
 IMAGES ?=
 LABELLED ?=
-ROUND ?= 1
+ROUND ?=
 CELL ?=
 RUNS ?=
 PYTHON ?= python3
@@ -94,8 +94,8 @@ embed: pretrain ## Write the latents of IMAGES (train, test, or files) as .npy a
 export: $(if $(CELL),$(INSTALLED),compare) ## Put the best classifier, or CELL, into a folder: weights, card, ONNX
 	@$(PIPELINE) export $(CHOSEN) $(SETTINGS)
 
-suggest: $(INSTALLED) ## Choose the LABELS images that are worth a label most, and write a page to label them on; ROUND=2 goes on
-	@$(PIPELINE) suggest --labels $(LABELS) --round $(ROUND) $(SETTINGS)
+suggest: $(INSTALLED) ## Choose the LABELS images that are worth a label most, and write a page to label them on; LABELLED goes on
+	@$(PIPELINE) suggest --labels $(LABELS) $(if $(ROUND),--round $(ROUND)) $(SETTINGS)
 
 review: pretrain ## Find labels that are probably wrong, and write a page to correct them on
 	@$(PIPELINE) review $(SETTINGS)
@@ -147,4 +147,4 @@ help: ## This list
 	@awk -F':.*## ' '/^[a-z][a-z_ -]*:.*## / { printf "  %-38s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  CONFIG=$(CONFIG)  MODE=$(MODE)  LABELS=$(LABELS)  SEED=$(SEED)  STUDY=$(STUDY)  ARGS="--section.field value ..."'
-	@echo '  IMAGES=<path>  LABELLED=labels.csv  ROUND=$(ROUND)  CELL=<folder of a cell or an export>'
+	@echo '  IMAGES=<path>  LABELLED=labels.csv  ROUND=2  CELL=<folder of a cell or an export>'

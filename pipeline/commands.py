@@ -163,9 +163,10 @@ TOOLS = {
         {
             "labels": (int, 40, "number of images to choose"),
             "round": (
-                int,
-                1,
-                "number of the round, from 1; from the second on, data.labels names the labels so far",
+                int | None,
+                None,
+                "number of the round, from 1; from the second on, it learns from the labels so far, which data.labels "
+                "names; null: 2 where some images have a label, else 1",
             ),
             "strategy": (str, choosing.NAMES[0], f"{_STRATEGIES}; or the import path 'module:OBJECT' of your own"),
             "seed": (int, 0, "seed of the choice"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from pipeline import labelling
 from tests.conftest import Run
 
 IMAGES, CLASSES = load_digits(return_X_y=True)
@@ -42,11 +44,11 @@ def test_images_without_a_single_label_are_suggested_labelled_and_suggested_agai
 
     labels = tmp_path / "labels.csv"
     labels.write_text("id,label\n" + "".join(f"{row['id']},{CLASSES[int(row['id'])]}\n" for row in first))
-    assert tiny("suggest", *data, f"--data.labels={labels}", "--labels=10") == 0
+    assert tiny("suggest", *data, f"--data.labels={labels}", "--labels=10", "--round=1") == 0
     assert "--round 2 asks what these labels leave open" in capsys.readouterr().out
-    later = (*data, f"--data.labels={labels}", "--round=2", "--labels=10")
+    later = (*data, f"--data.labels={labels}", "--labels=10")
     assert tiny("suggest", *later) == 0, capsys.readouterr().err
-    assert "beside" in capsys.readouterr().out
+    assert "chosen by kmeans in round 2, beside 20 labels" in capsys.readouterr().out
     second = table(runs, "suggest-10-round-2-*")
     assert not {row["id"] for row in first} & {row["id"] for row in second}
     [page] = runs.glob("tiny/suggest-10-round-2-*/label.html")
@@ -111,3 +113,35 @@ def test_an_image_that_nobody_can_tell_is_not_asked_about_again(tiny: Run, runs:
     [page] = runs.glob("tiny/suggest-*/label.html")
     kept = json.loads(page.read_text().split('id="data">')[1].split("</script>")[0])["kept"]
     assert dict(kept) == {str(n): str(CLASSES[n]) if n % 2 else "" for n in range(290)}
+
+
+def test_a_page_is_written_again_when_its_template_changes(
+    tiny: Run, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tiny("suggest", "--labels=5") == 0
+    [page] = runs.glob("tiny/suggest-5-*/label.html")
+    before = page.stat().st_mtime_ns
+    assert tiny("suggest", "--labels=5") == 0
+    assert page.stat().st_mtime_ns == before
+    own = tmp_path / "labelling"
+    shutil.copytree(labelling.FOLDER, own)
+    template = own / "templates" / "label.html.jinja"
+    template.write_text(template.read_text().replace("<title>", "<title>New: "))
+    monkeypatch.setattr(labelling, "FOLDER", own)
+    monkeypatch.setattr("pipeline.labelling.page.TEMPLATES", own / "templates")
+    assert tiny("suggest", "--labels=5") == 0
+    pages = runs.glob("tiny/suggest-5-*/label.html")
+    assert sorted("<title>New: " in written.read_text() for written in pages) == [False, True]
+
+
+@pytest.mark.parametrize("content", ["", "file,label\n"])
+def test_a_labels_file_without_a_line_about_an_image_is_named(
+    content: str, tiny: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text(content)
+    assert tiny("suggest", f"--data.labels={labels}", "--labels=5") == 2
+    said = capsys.readouterr().err
+    assert str(labels) in said
+    assert "expected a line for each image" in said
+    assert "pixels" not in said

@@ -261,7 +261,7 @@ WRONG: dict[str, tuple[Callable[[Path], Path], str]] = {
     "an empty folder": (empty, "holds no picture; name a folder of pictures"),
     "a truncated picture": (truncated_among_others, "1 of 3 files cannot be read as a picture; repair them"),
     "a text called png": (content("a.png", b"no picture"), "a.png: its content is none of PNG, JPEG, BMP"),
-    "a text": (content("a.txt", b"no picture"), "a.txt: its first line has 1 columns; expected"),
+    "a text": (content("a.txt", b"no picture"), "a.txt: its first line has a single column; expected"),
     "a word processor's": (
         content("a.doc", b"no picture"),
         "a.doc is no IDX file; name a folder of pictures, a picture",

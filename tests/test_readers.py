@@ -391,7 +391,7 @@ def csv_of(text: str) -> Callable[[Path], None]:
         ("idx", spoil_class, "holds no train-images-idx... file; it holds cat, unlabelled"),
         ("idx", spoil_idx, "train-images-idx3-ubyte has 7035 bytes, its header says 7036"),
         ("idx", spoil_magic, r"is no IDX file \(it starts with 68 65 6c 6c\)"),
-        ("csv", csv_of(""), "its first line has 0 columns"),
+        ("csv", csv_of(""), "is empty; expected a line for each image"),
         ("csv", csv_of("label,a,b\n"), "holds no image; expected a label and pixels in each line"),
         ("csv", csv_of("thing,a,b\n1,2,3\n"), r"no column 'label'; it has 3 columns named thing, a, ..., b"),
         ("csv", csv_of("1,2,3\n4,5\n"), "line 2: 2 columns; the first line has 3"),

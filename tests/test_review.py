@@ -77,6 +77,9 @@ def test_it_needs_an_encoder_labels_and_a_count(
 ) -> None:
     assert tiny("review", "--count=0") == 2
     assert "count: 0 is not allowed; expected 1 to 1000 labels to show" in capsys.readouterr().err
+    assert tiny("review", "--name=nothing") == 2
+    said = capsys.readouterr().err
+    assert "pipeline data` and then `python -m pipeline pretrain` with the same settings first" in said
     assert tiny("review", "--pretrain.seed=1") == 2
     assert "pretrain` with the same settings first" in capsys.readouterr().err
 

@@ -128,6 +128,11 @@ def changes(config: Experiment, source: Source) -> str:
     return "; ".join(text for text in found if text)
 
 
+def is_missing(config: Experiment) -> bool:
+    """Whether stage ``data`` has never run with these settings."""
+    return not _record(config, config.folder).path.exists()
+
+
 def check_unchanged(config: Experiment) -> None:
     """Refuse to go on if the files that the data come from have changed since stage ``data`` ran.
 

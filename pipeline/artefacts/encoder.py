@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import methods
-from pipeline.artefacts import data_card, own_code
+from pipeline.artefacts import data_card, data_source, own_code
 from pipeline.artefacts.changes import changes_since_last
 from pipeline.config import Experiment, JsonObject
 from pipeline.errors import PipelineError
@@ -36,6 +36,20 @@ Outcome = JsonObject  # numbers of images, epochs and threads, the architecture,
 def artefact(config: Experiment) -> Artefact[Outcome]:
     """Return the artefact of the experiment's encoder, as one process trains it."""
     return Artefact(config.folder, _NAME, inputs(config), lambda folder: _make(config, folder), _REMEDY)
+
+
+def check(config: Experiment) -> Path:
+    """Return the folder of the finished encoder.
+
+    Raises:
+        PipelineError: If stages that lead to it have not run; the message names all of them, in their order.
+    """
+    if data_source.is_missing(config):
+        raise PipelineError(
+            f"{config.folder} holds neither data nor an encoder of these settings; run `{command('data')}` and then "
+            f"`{command('pretrain')}` with the same settings first"
+        )
+    return artefact(config).check()
 
 
 def of_grid(config: Experiment) -> tuple[Experiment, ...]:

@@ -66,7 +66,7 @@ def read_label_table(
         labels.append("" if column is None else unguarded(cells[column].strip()))
         lines.append(line)
     if not names:
-        raise PipelineError(f"{path} names no image; expected a line for each")
+        raise PipelineError(f"{path} names no image below the names of its columns; expected a line for each image")
     found = None if column is None else as_labels(path, np.array(labels))
     are_numbers = table.find(NUMBER_NAMES) == key and all(name.isdecimal() for name in names)
     return LabelTable(path, names, are_numbers, found, lines)

@@ -115,7 +115,7 @@ def find_table(path: Path, label: str | None = None) -> TextTable:
     """Find the layout of a table from the file's first lines; ``label`` names the labels' column if it is unusual.
 
     Raises:
-        PipelineError: If the file cannot be read, or has fewer than two columns.
+        PipelineError: If the file cannot be read, is empty, or has fewer than two columns.
     """
     encoding = _encoding(path)
     with open_text(path, encoding) as file:
@@ -125,8 +125,13 @@ def find_table(path: Path, label: str | None = None) -> TextTable:
     delimiter = max(_DELIMITERS, key=lambda candidate: (min(counts[candidate]), counts[candidate][0]))
     rows = [[cell.strip() for cell in row] for row in parsed[delimiter]]
     first = rows[0] if rows else []
+    if not first:
+        raise PipelineError(f"{path} is empty; expected a line for each image")
     if len(first) < 2:
-        raise PipelineError(f"{path}: its first line has {len(first)} columns; expected a label and pixels, or a file")
+        raise PipelineError(
+            f"{path}: its first line has a single column; expected two or more, such as the file of an image and its "
+            "label, or a label and pixels"
+        )
     has_names = _are_names(first, rows[1:], label)
     return TextTable(
         path, encoding, delimiter, tuple(first) if has_names else None, rows[1:] if has_names else rows, len(first)

@@ -109,6 +109,7 @@ def _find_encoder(config: Experiment, choice: ClassifierChoice) -> _Encoder:
         backbone, name = classifier.restore(config, folder, description).backbone, folder.resolve().name
         how = reading(description["input"])
         return _Encoder(backbone, how, description["fingerprint"], name, classifier.home(folder))
+    encoder.check(config)
     how = reading(data_card.load(config))
     backbone, _ = encoder.restore(config, how.shape)
     return _Encoder(backbone, how, encoder.artefact(config).fingerprint, PRETRAINED, config.folder)

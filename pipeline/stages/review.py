@@ -6,12 +6,13 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
+from pipeline import labelling
 from pipeline.artefacts import data_card, data_source, encoder
 from pipeline.config import Experiment
 from pipeline.datasets import loading
 from pipeline.datasets.text_table import guarded
 from pipeline.errors import PipelineError
-from pipeline.store import disk
+from pipeline.store import disk, provenance
 from pipeline.store.artefact import Artefact
 
 if TYPE_CHECKING:
@@ -61,19 +62,19 @@ def run(config: Experiment, count: int) -> Path:
         The page's path, or that of the CSV file if no label is doubted.
 
     Raises:
-        PipelineError: If the count is out of range, stage pretrain has not run, or there are too few labels.
+        PipelineError: If the count is out of range, stage data or pretrain has not run, or there are too few labels.
     """
     if not 1 <= count <= MOST:
         raise PipelineError(f"count: {count} is not allowed; expected 1 to {MOST} labels to show")
+    encoder.check(config)
     data_source.check_unchanged(config)
-    pretrained = encoder.artefact(config)
-    pretrained.check()
     dataset = data_card.load_dataset(config)
     made_from = {
         "stage": "review",
         "data": dataset.sha256,
         "names": hashlib.sha256(repr(dataset.given.names).encode()).hexdigest(),
-        "pretrained": pretrained.fingerprint,
+        "pretrained": encoder.artefact(config).fingerprint,
+        "page": provenance.source_sha256(labelling.FOLDER),
         "count": count,
     }
     review: Artefact[Outcome] = Artefact(

@@ -53,13 +53,12 @@ def run(config: Experiment, count: int, seed: int) -> Path:
             f"pretrain.method: {config.pretrain.method} has no decoder, so there is nothing to sample; choose a method "
             "that decodes, such as autoencoder or vae"
         )
+    encoder.check(config)
     data_source.check_unchanged(config)
-    pretrained = encoder.artefact(config)
-    pretrained.check()
     made_from = {
         "stage": "sample",
         "data": data_card.load(config)["sha256"],
-        "pretrained": pretrained.fingerprint,
+        "pretrained": encoder.artefact(config).fingerprint,
         "count": count,
         "seed": seed,
     }

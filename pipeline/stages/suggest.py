@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
-from pipeline import choosing
+from pipeline import choosing, labelling
 from pipeline.artefacts import data_card, encoder, graph
 from pipeline.choosing import Choice, Floats, Indices, Pool
 from pipeline.config import Experiment, check_seed
@@ -18,7 +18,7 @@ from pipeline.datasets import loading
 from pipeline.datasets.text_table import guarded
 from pipeline.errors import PipelineError, require
 from pipeline.plugins import source_of
-from pipeline.store import disk
+from pipeline.store import disk, provenance
 from pipeline.store.artefact import Artefact
 from pipeline.store.fingerprints import Inputs
 
@@ -88,7 +88,7 @@ class _Known:
     codes: Indices
 
 
-def run(config: Experiment, labels: int, round: int, strategy: str, seed: int) -> Path:
+def run(config: Experiment, labels: int, round: int | None, strategy: str, seed: int) -> Path:
     """Choose the images that are worth a label most, and write them as a CSV file and as a page to label them on.
 
     Images and encoder are those of the experiment without ``data.labels``: few labels are not enough to hold a test set
@@ -99,7 +99,8 @@ def run(config: Experiment, labels: int, round: int, strategy: str, seed: int) -
     Args:
         config: The experiment; ``data.labels`` names the labels of earlier rounds.
         labels: How many images to choose, from 2 to the number of images without a label.
-        round: Which round of labelling it is, from 1.
+        round: Which round of labelling it is, from 1. None is the second one where some images have a label, of which
+            it learns, and the first one where none has, or all have.
         strategy: A strategy by name, see ``pipeline.choosing``.
         seed: Seed of all that is random in the choice.
 
@@ -111,20 +112,23 @@ def run(config: Experiment, labels: int, round: int, strategy: str, seed: int) -
             unknown, or the data cannot be loaded.
     """
     require(2 <= labels <= MOST, "labels", labels, f"2 to {MOST} images; take further ones in another round")
-    require(round >= 1, "round", round, "a number from 1")
+    require(round is None or round >= 1, "round", round, "a number from 1")
     check_seed("seed", seed)
     choosing.find_strategy(strategy)
-    request = _Request(labels, round, strategy, seed)
     base = replace(config, data=replace(config.data, labels=""))
     loading.prepare(base.data)
     data_card.build(base)
     dataset = data_card.load_dataset(base)
-    known = _known(config, dataset, request)
+    known = _known(config, dataset)
+    if round is None:
+        round = 2 if 0 < len(known.index) < len(dataset.train) else 1
+    request = _Request(labels, round, strategy, seed)
+    known = _gone_on_from(known, dataset, request)
     encoder.build(base)
     artefact = _artefact(base, dataset, known, request)
     folder = artefact.build()
     _describe(artefact.open()["outcome"], request, folder)
-    if config.data.labels and round == 1 and len(known.index):
+    if round == 1 and len(known.index):
         print(
             f"  remark: {len(known.index)} images have a label; a first round learns nothing of them: "
             "--round 2 asks what these labels leave open"
@@ -132,11 +136,11 @@ def run(config: Experiment, labels: int, round: int, strategy: str, seed: int) -
     return folder / PAGE
 
 
-def _known(config: Experiment, dataset: Dataset, request: _Request) -> _Known:
-    """Find the labels; none in a first round where every image has one, which is then a rehearsal.
+def _known(config: Experiment, dataset: Dataset) -> _Known:
+    """Find the labels that there are.
 
     Raises:
-        PipelineError: If a labels file cannot be read, too few images are left, or a later round has no labels.
+        PipelineError: If a labels file cannot be read.
     """
     from pipeline.labelling.request import labels_so_far
 
@@ -145,24 +149,33 @@ def _known(config: Experiment, dataset: Dataset, request: _Request) -> _Known:
     names = train.names or ()
     index = np.array([place for place, name in enumerate(names) if labels.get(name)], dtype=np.int64)
     unknown = np.array([place for place, name in enumerate(names) if labels.get(name) == ""], dtype=np.int64)
-    if request.round == 1 and len(index) == len(train):
+    classes = tuple(dict.fromkeys([*train.class_names, *sorted({*labels.values()} - {""})]))
+    codes = np.array([classes.index(labels[names[place]]) for place in index], dtype=np.int64)
+    return _Known(labels, unknown, index, classes, codes)
+
+
+def _gone_on_from(known: _Known, dataset: Dataset, request: _Request) -> _Known:
+    """Return the labels that a round goes on from: none in a first round where every image has one, a rehearsal.
+
+    Raises:
+        PipelineError: If too few images are left, or a later round has no labels.
+    """
+    if request.round == 1 and len(known.index) == len(dataset.train):
         print("suggest: every image has a label already; they are chosen from as if none had")
-        labels, index = {}, index[:0]
-    left = len(train) - len(index) - len(unknown)
+        known = replace(known, labels={}, index=known.index[:0], codes=known.codes[:0])
+    left = len(dataset.train) - len(known.index) - len(known.open)
     if not left:
         raise PipelineError(
             "labels: every image has a label or was left open as one that cannot be told, so none is left to choose; "
             "compare the modes now, or name in data.labels only the labels that you want to go on from"
         )
     require(request.labels <= left, "labels", request.labels, f"at most {left}, the number of images without a label")
-    if request.round > 1 and not len(index):
+    if request.round > 1 and not len(known.index):
         raise PipelineError(
             f"round: {request.round} goes on from labels, and no image has one; name those of the round before as "
             "data.labels"
         )
-    classes = tuple(dict.fromkeys([*train.class_names, *sorted({*labels.values()} - {""})]))
-    codes = np.array([classes.index(labels[names[place]]) for place in index], dtype=np.int64)
-    return _Known(labels, unknown, index, classes, codes)
+    return known
 
 
 def _artefact(config: Experiment, dataset: Dataset, known: _Known, request: _Request) -> Artefact[Outcome]:
@@ -172,6 +185,7 @@ def _artefact(config: Experiment, dataset: Dataset, known: _Known, request: _Req
         "names": hashlib.sha256(repr(dataset.train.names).encode()).hexdigest(),
         "labels": hashlib.sha256(repr(sorted(known.labels.items())).encode()).hexdigest(),
         "pretrained": encoder.artefact(config).fingerprint,
+        "page": provenance.source_sha256(labelling.FOLDER),
         "code": source_of("strategy", request.strategy, choosing.BUILT_IN, choosing.ENTRY_POINTS),
         "request": vars(request),
     }
@@ -256,6 +270,6 @@ def _describe(outcome: Outcome, request: _Request, folder: Path) -> None:
     known = outcome["labelled"]
     print(
         f"suggest: {outcome['suggested']} of {outcome['images']} images without a label, chosen by {request.strategy}"
-        f"{f' beside {known} labels' if known else ''}: {folder / SUGGESTED}"
+        f"{f' in round {request.round}, beside {known} labels' if known else ''}: {folder / SUGGESTED}"
     )
     print(f"  label them on {folder / PAGE}, save labels.csv, and name it as data.labels")

@@ -67,15 +67,18 @@ def collect() -> Provenance:
 
 
 @functools.cache
-def source_sha256() -> str:
-    """Return the SHA-256, in hex, of the names and the content of all modules and templates of this package.
+def source_sha256(folder: Path = PACKAGE) -> str:
+    """Return the SHA-256, in hex, of the names and the content of all modules and templates in a folder.
 
-    Outputs that take moments and that any module could change, such as the report, are made again when it differs.
+    Outputs that take moments and that any of them could change, such as the report, are made again when it differs.
+
+    Args:
+        folder: The folder; by default, that of this package.
     """
     digest = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*")):
+    for path in sorted(folder.rglob("*")):
         if path.suffix in (".py", ".jinja", ".css", ".js"):
-            digest.update(f"{path.relative_to(PACKAGE)}\0".encode())
+            digest.update(f"{path.relative_to(folder)}\0".encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()
 
