@@ -33,7 +33,7 @@ def test_the_bundled_mnist_is_read_by_torchvision_and_by_the_loader_alike(unpack
         assert torch.equal(part.labels, theirs.targets)
     assert len(dataset.train) == 60_000
     assert len(dataset.test) == 10_000
-    assert dataset.duplicates == 0
+    assert len(dataset.copies.in_test) == 0
 
 
 def test_development_leaves_the_test_set_closed(unpacked: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_damaged_archive_is_refused_and_nothing_is_unpacked(
 def test_digits_hold_out_the_same_stratified_test_set_every_time() -> None:
     first, again = load(DataConfig("digits")), load(DataConfig("digits"))
     assert torch.equal(first.test.images, again.test.images)
-    assert len(first.train) + len(first.test) + first.duplicates == 1797
+    assert len(first.train) + len(first.test) + len(first.copies.in_test) == 1797
     shares = torch.bincount(first.test.labels) / len(first.test)
     assert (shares - 0.1).abs().max() < 0.01
 
@@ -147,7 +147,7 @@ def test_a_data_set_of_ones_own_is_a_function_named_by_import_path(plug_in: str)
 
 def test_a_training_image_that_lies_in_the_test_set_is_left_out(plug_in: str) -> None:
     dataset = load(DataConfig(f"{plug_in}:overlapping"))
-    assert dataset.duplicates == 10
+    assert len(dataset.copies.in_test) == 10
     in_test = set(content_hashes(dataset.test.images))
     assert not in_test & set(content_hashes(dataset.train.images))
 

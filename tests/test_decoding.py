@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +189,7 @@ def test_predict_resizes_as_training_did_and_lays_on_the_same_colour(tmp_path: P
     data = everything(base, size=[9, 5], background="navy")
     assert data.decoding is not None
     assert data.names is not None
-    new = open_images(base, Reading(data.shape, data.scale, Decoding.from_dict(data.decoding.as_dict())))
+    new = open_images(base, Reading(data.shape, data.scale, Decoding.from_dict(asdict(data.decoding))))
     order = [data.names.index(str(name)) for name in new.names]
     assert torch.equal(new.read(0, 100), data.images[order])
     with pytest.raises(PipelineError, match=r"large\.png is 20 x 30 pixels of 3 channels, the classifier takes 8 x 8"):

@@ -48,8 +48,10 @@ def test_a_held_out_test_set_shares_no_patient_with_the_training_set(tmp_path: P
     dataset = read(tmp_path, r"(patient\d+)")
     assert not patients(dataset.train.names) & patients(dataset.test.names)
     assert 10 <= len(dataset.test) <= 30
-    assert dataset.group_mates == len(patients(dataset.test.names))  # the picture without a label of each
-    assert len(dataset.train) + len(dataset.test) + dataset.group_mates == 120
+    assert len(dataset.copies.of_test_groups) == len(
+        patients(dataset.test.names)
+    )  # the picture without a label of each
+    assert len(dataset.train) + len(dataset.test) + len(dataset.copies.of_test_groups) == 120
     assert dataset.sha256 != alone.sha256
 
 
@@ -61,7 +63,7 @@ def test_training_images_of_patients_of_an_official_test_set_are_left_out(tmp_pa
         Image.fromarray(GENERATOR.integers(0, 256, (8, 8), dtype=np.uint8)).save(folder / f"patient{patient:02}_9.png")
     dataset = read(tmp_path, r"(patient\d+)")
     assert patients(dataset.train.names) == {f"patient{n:02}" for n in range(8)}
-    assert (len(dataset.test), dataset.group_mates) == (6, 4 * 6)
+    assert (len(dataset.test), len(dataset.copies.of_test_groups)) == (6, 4 * 6)
 
 
 def test_one_object_drawn_by_two_vendors_is_no_near_copy_but_a_group_by_its_file_name(tmp_path: Path) -> None:

@@ -227,7 +227,7 @@ def test_a_function_of_scikit_learn_is_named_by_its_import_path() -> None:
         load(DataConfig(function, args={"return_X_y": True}))
     theirs = load(DataConfig(function, args={"return_X_y": True, "white": 16}))
     assert torch.equal(theirs.test.images, ours.test.images)
-    assert len(theirs.train) + theirs.duplicates == len(ours.train) + ours.duplicates
+    assert len(theirs.train) + len(theirs.copies.in_test) == len(ours.train) + len(ours.copies.in_test)
     assert torch.equal(theirs.test.labels, ours.test.labels)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -173,11 +174,11 @@ def test_new_images_of_neither_scale_are_refused(high: int) -> None:
 
 
 def test_a_scale_is_stored_and_read_again() -> None:
-    assert Scale.from_dict(SIXTEEN.as_dict()) == SIXTEEN
+    assert Scale.from_dict(asdict(SIXTEEN)) == SIXTEEN
     broken: dict[str, Any]
     for broken in ({"white": -1}, {"white": "a"}, {"values": {}}, {"values": {"dtype": "?!", "low": 0, "high": 1}}):
         with pytest.raises((KeyError, TypeError, ValueError)):
-            Scale.from_dict(SIXTEEN.as_dict() | broken)
+            Scale.from_dict(asdict(SIXTEEN) | broken)
 
 
 def test_an_estimator_takes_any_range_but_knows_black_and_white() -> None:

@@ -110,7 +110,11 @@ def train_missing(config: Experiment, grid: Sequence[Entry]) -> None:
             graph.artefact(own).build()  # with all threads, before every process waits for it
     # long ones first: no core idles at the end; a worker reads an encoder once if its cells follow each other
     missing.sort(key=lambda entry: (-entry.labels, isinstance(entry, Baseline), entry.config.pretrain.seed))
-    fan_out(config, [_task(entry) for entry in missing], "compare", "cell")
+    tasks = [
+        Task(f"{entry.mode} at {entry.labels} labels, draw {entry.seed}", functools.partial(_train, entry))
+        for entry in missing
+    ]
+    fan_out(config, tasks, "compare", "cell")
 
 
 def _say_changes(missing: Sequence[Entry]) -> None:
@@ -120,16 +124,8 @@ def _say_changes(missing: Sequence[Entry]) -> None:
         print(f"compare: {'; '.join(sorted(set(changed)))} changed; {len(changed)} cells are made again")
 
 
-def _task(entry: Entry) -> Task:
-    return Task(f"{entry.mode} at {entry.labels} labels, draw {entry.seed}", functools.partial(_train, entry))
-
-
 def _train(entry: Entry) -> None:
-    entry.artefact(_shared(entry.config)).build()
-
-
-def _shared(config: Experiment) -> CellInputs:
-    return _cell_inputs(config, data_card.load(config)["sha256"])
+    entry.artefact(_cell_inputs(entry.config, data_card.load(entry.config)["sha256"])).build()
 
 
 @functools.lru_cache(maxsize=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.config import JsonObject
@@ -40,17 +40,13 @@ class Brightness:
 
     @classmethod
     def from_dict(cls, content: JsonObject) -> Brightness:
-        """Make a brightness from JSON: the inverse of ``as_dict``.
+        """Make a brightness from JSON: the inverse of ``dataclasses.asdict``.
 
         Raises:
             KeyError, TypeError, ValueError: If it is something else.
         """
         low, high, mean, spread = (float(content[name]) for name in ("low", "high", "mean", "spread"))
         return cls(low, high, mean, spread, int(content["constant"]))
-
-    def as_dict(self) -> JsonObject:
-        """Plain JSON, which ``from_dict`` reads."""
-        return asdict(self)
 
 
 class BrightnessMeter:

@@ -9,12 +9,12 @@ from typing import Any
 
 from pipeline.config import DataConfig
 from pipeline.datasets import loading
-from pipeline.datasets.facts import Facts, find_facts, list_names
+from pipeline.datasets.facts import Facts, find_facts
 from pipeline.datasets.image_data import Dataset
 from pipeline.datasets.loading import Loader
 from pipeline.datasets.near_copies import NearCopies, find_near_copies
 from pipeline.datasets.streamed import Storage
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, list_names
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,7 +53,7 @@ class Decoding:
 
     @classmethod
     def from_dict(cls, content: JsonObject) -> Decoding:
-        """Make a decoding from JSON: the inverse of ``as_dict``.
+        """Make a decoding from JSON: the inverse of ``dataclasses.asdict``.
 
         Raises:
             KeyError, TypeError, ValueError, PipelineError: If a field is missing or has a value that is not allowed.
@@ -62,10 +62,6 @@ class Decoding:
         if not 0 < white < float("inf"):
             raise ValueError(f"white {white}")
         return cls(as_colour(content["background"]), white, bool(content["resized"]))
-
-    def as_dict(self) -> JsonObject:
-        """Return the decoding as JSON, which ``from_dict`` reads."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -131,7 +127,7 @@ def read_header(picture: Image) -> Header:
     width, height = picture.size
     if _orientation(picture) in _LYING:
         width, height = height, width
-    is_deep = _is_deep(picture)
+    is_deep = picture.mode.startswith("I")
     is_transparent = not is_deep and (picture.mode in _ALPHA or "transparency" in picture.info)
     has_frames = bool(getattr(picture, "is_animated", False))
     return Header(height, width, is_deep or _is_grey(picture), is_transparent, is_deep, has_frames)
@@ -158,7 +154,8 @@ def decode(picture: Image, shape: tuple[int, int, int], how: Decoding) -> Pixels
     header = read_header(picture)
     upright = ImageOps.exif_transpose(picture) if _orientation(picture) != 1 else picture
     if header.is_deep:
-        plain = Image.fromarray(_as_bytes(deep_pixels(upright), how.white))
+        intensities = np.rint(deep_pixels(upright) * (255 / how.white)).clip(0, 255)
+        plain = Image.fromarray(intensities.astype(np.uint8))
     elif header.is_transparent:
         plain = _laid_on(upright, how.background)
     else:
@@ -224,10 +221,6 @@ def _orientation(picture: Image) -> int:
     return int(picture.getexif().get(_ORIENTATION, 1))
 
 
-def _is_deep(picture: Image) -> bool:
-    return picture.mode.startswith("I")
-
-
 def _is_grey(picture: Image) -> bool:
     if picture.mode in ("P", "PA"):
         palette = np.array(picture.getpalette() or [], np.uint8).reshape(-1, 3)
@@ -237,10 +230,6 @@ def _is_grey(picture: Image) -> bool:
 
 def _is_grey_colour(colour: Colour | None) -> bool:
     return colour is None or len(set(colour)) == 1
-
-
-def _as_bytes(numbers: npt.NDArray[Any], white: float) -> Pixels:
-    return np.rint(numbers * (255 / white)).clip(0, 255).astype(np.uint8)
 
 
 # --- transparency ---------------------------------------------------------------------------------------------

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, TypedDict
 
 from pipeline.config import JsonObject
-from pipeline.datasets.brightness import Brightness, compare_brightness, measure
+from pipeline.datasets.brightness import compare_brightness, measure
 from pipeline.datasets.image_data import Dataset
 from pipeline.datasets.scale import BYTES, DIM, GIVE_WHITE, Scale, Values
+from pipeline.errors import list_names
 
 if TYPE_CHECKING:
     from pipeline.datasets.near_copies import NearCopies
@@ -103,9 +104,9 @@ def find_facts(name: str, dataset: Dataset, near: NearCopies) -> Facts:
         "sha256": dataset.sha256,
         "images_sha256": dataset.images_sha256,
         "shape": list(train.shape),
-        "scale": scale.as_dict(),
-        "decoding": None if train.decoding is None else train.decoding.as_dict(),
-        "brightness": brightness.as_dict(),
+        "scale": asdict(scale),
+        "decoding": None if train.decoding is None else asdict(train.decoding),
+        "brightness": asdict(brightness),
         "range": [min(brightness.low, of_test.low), max(brightness.high, of_test.high)],
         "mean": brightness.mean,
         "classes": list(train.class_names),
@@ -116,9 +117,9 @@ def find_facts(name: str, dataset: Dataset, near: NearCopies) -> Facts:
         "unlabelled_share": round(counts[-1] / len(train), 4),
         "train_per_class": [counts[number] for number in classes],
         "test_per_class": [test_counts[number] for number in classes],
-        "left_out_because_in_test": dataset.duplicates,
-        "left_out_because_of_groups": dataset.group_mates,
-        "labels_of_copies_left_out": dataset.repeats,
+        "left_out_because_in_test": len(copies.in_test),
+        "left_out_because_of_groups": len(copies.of_test_groups),
+        "labels_of_copies_left_out": len(copies.repeated),
         "duplicates_in_train": copies.within_train,
         "duplicates_in_test": copies.within_test,
         "same_image_other_label": copies.other_label,
@@ -132,7 +133,7 @@ def find_facts(name: str, dataset: Dataset, near: NearCopies) -> Facts:
     remarks = [
         *_remarks_on_copies(facts),
         *_remarks_on_images(facts),
-        *_remarks_on_brightness(brightness, of_test, len(test)),
+        *(f"of the test images, {found}" for found in compare_brightness(brightness, of_test, GIVE_WHITE) if len(test)),
         *_remarks_on_classes(facts),
         *_remarks_on_names(train.class_names),
         *train.notes,
@@ -190,13 +191,6 @@ def _remarks_on_images(facts: Facts) -> Iterator[str]:
         yield f"images of {sides} pixels: the shipped networks are meant for sides of {SIDES[0]} to {SIDES[1]}; resize"
 
 
-def _remarks_on_brightness(training: Brightness, of_test: Brightness, tested: int) -> Iterator[str]:
-    """Remarks on a test set that is darker or brighter than the training images, if there are test images."""
-    if tested:
-        for sentence in compare_brightness(training, of_test, GIVE_WHITE):
-            yield f"of the test images, {sentence}"
-
-
 def _remarks_on_classes(facts: Facts) -> Iterator[str]:
     counts = facts["train_per_class"]
     if not any(counts):
@@ -231,9 +225,3 @@ def _remarks_on_names(names: Sequence[str]) -> Iterator[str]:
         *others, last = sorted(map(int, names))
         if others[-1] - others[0] == len(others) - 1 and last > others[-1] + 1:
             yield f"class {last} is far from {others[0]} to {others[-1]}: if it means that there is no label, write -1"
-
-
-def list_names(names: Sequence[str]) -> str:
-    """Return the first names of a list, and how many more there are."""
-    shown = ", ".join(names[:5])
-    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from pipeline.datasets.decoding import (
     DEEP,
+    FORMATS,
     BrokenPictureError,
     Decoding,
     Header,
@@ -30,7 +32,7 @@ from pipeline.datasets.decoding import (
 from pipeline.datasets.files import check_room
 from pipeline.datasets.scale import APART
 from pipeline.datasets.streamed import CHUNK, Rows, Storage
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, list_names
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -68,6 +70,13 @@ class Gallery:
 
     names: Sequence[str]
     open: Callable[[int], Image]
+
+    @classmethod
+    def of_files(cls, files: Sequence[Path]) -> Gallery:
+        """Return a gallery of picture files."""
+        from PIL import Image
+
+        return cls([str(file) for file in files], lambda number: Image.open(files[number], formats=FORMATS))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -211,9 +220,8 @@ def list_broken(gallery: Gallery, broken: Mapping[int, str], remedy: str) -> str
 
 def note_broken(gallery: Gallery, broken: Mapping[int, str]) -> str:
     """Return a sentence that tells which broken pictures were left out."""
-    shown = ", ".join([gallery.names[number] for number in broken][:SHOWN])
-    more = f" and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
-    return f"{len(broken)} pictures that cannot be read were left out: {shown}{more}"
+    names = [gallery.names[number] for number in broken]
+    return f"{len(broken)} pictures that cannot be read were left out: {list_names(names, SHOWN)}"
 
 
 def _stack(
@@ -238,7 +246,7 @@ def _stored(
     """Decode all pictures to one array, shape (N, C, H, W), in memory or in a file."""
     size = (len(gallery), *shape)
     if storage is not None and storage.streams(math.prod(size)):
-        made_from = [made_from, how.as_dict(), shape]
+        made_from = [made_from, dataclasses.asdict(how), shape]
         return storage.keep(made_from, size, lambda: _pieces(gallery, shape, how))
     check_room(f"{len(gallery)} pictures of {shape[1]} x {shape[2]} pixels", math.prod(size))
     whole = np.empty(size, np.uint8)

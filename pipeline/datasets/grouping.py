@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from pipeline.datasets.files import existing_file
 from pipeline.datasets.image_data import ImageData, Parts
-from pipeline.datasets.label_table import SHOWN, find_images, read_label_table, rows_by_image
-from pipeline.errors import PipelineError
+from pipeline.datasets.label_table import find_images, read_label_table, rows_by_image
+from pipeline.errors import PipelineError, list_names
 
 GROUP_NAMES = ("group", "groups", "patient", "patient_id", "subject", "subject_id", "object")  # of a column
 _TABLE = re.compile(r"(?P<path>.+\.(csv|tsv)(\.gz)?)(:(?P<column>.+))?", re.IGNORECASE)
@@ -80,7 +80,4 @@ def _from_names(rule: str, names: Sequence[str]) -> list[str]:
 
 def _refuse_without(names: Sequence[str], rule: str) -> None:
     if names:
-        more = f" and {len(names) - SHOWN} more" * (len(names) > SHOWN)
-        raise PipelineError(
-            f"data.groups: {rule} gives no group to {', '.join(names[:SHOWN])}{more}; give every image one"
-        )
+        raise PipelineError(f"data.groups: {rule} gives no group to {list_names(names)}; give every image one")

@@ -174,9 +174,10 @@ class Copies:
     Attributes:
         sha256: Checksum of all images, labels and class names.
         images_sha256: Checksum of the training images that are left, in their order.
-        of_test_groups: Indices of further training images of whose group there are test images.
-        in_test: Indices of the training images that the test set holds too.
-        repeated: Indices of the other labelled training images that equal a labelled one before them.
+        of_test_groups: Indices of further training images of whose group there are test images; they are left out.
+        in_test: Indices of the training images that the test set holds too; they are left out.
+        repeated: Indices of the other labelled training images that equal a labelled one before them; they stay without
+            their labels, so that no image is both trained on and validated on.
         within_train: How many training images equal one before them, labelled or not.
         within_test: How many test images equal one before them.
         other_label: How many images come with several labels.
@@ -233,24 +234,6 @@ class Dataset:
     def images_sha256(self) -> str:
         """Checksum of the training images alone, in their order: what a pretraining is made from."""
         return self.copies.images_sha256
-
-    @property
-    def duplicates(self) -> int:
-        """How many training images were left out because the test set holds the same image."""
-        return len(self.copies.in_test)
-
-    @property
-    def group_mates(self) -> int:
-        """How many further training images were left out because an image of their group is a test image."""
-        return len(self.copies.of_test_groups)
-
-    @property
-    def repeats(self) -> int:
-        """How many labels were left out because another labelled training image is the same.
-
-        So no image is both trained on and validated on. The images stay, without their labels.
-        """
-        return len(self.copies.repeated)
 
     @functools.cached_property
     def test_hashes(self) -> frozenset[bytes]:

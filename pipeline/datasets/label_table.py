@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.datasets.text_table import INDEX_NAMES, LABEL_NAMES, TextTable, find_table, is_number, unguarded
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, list_names
 
-SHOWN = 5  # the number of lines that a message lists at most
 NUMBER_NAMES = ("index", "idx", "row", "unnamed: 0", "")  # names of columns that hold the numbers of images
 
 
@@ -193,11 +192,10 @@ class _Finder:
 
 
 def _refuse(table: LabelTable, positions: Sequence[int | None], reason: str) -> None:
-    strange = [row for row, position in enumerate(positions) if position is None]
+    found = zip(table.names, table.lines, positions, strict=True)
+    strange = [f"{name!r} (line {line})" for name, line, position in found if position is None]
     if strange:
-        lines = ", ".join(f"{table.names[row]!r} (line {table.lines[row]})" for row in strange[:SHOWN])
-        more = f" and {len(strange) - SHOWN} more" if len(strange) > SHOWN else ""
-        raise PipelineError(f"{table.path}: {lines}{more}: {reason}")
+        raise PipelineError(f"{table.path}: {list_names(strange)}: {reason}")
 
 
 def _label_column(table: TextTable, label: str | int | Sequence[str] | None, key: int) -> int | None:

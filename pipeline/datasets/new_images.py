@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.datasets.decoding import FORMATS, Decoding, is_colour
+from pipeline.datasets.decoding import Decoding, is_colour
 from pipeline.datasets.gallery import Gallery, all_broken_named, list_broken, note_broken
 from pipeline.datasets.label_table import find_images, read_label_table, rows_by_image
 from pipeline.datasets.layout import Array, ArrayImages, find_layout, find_values
@@ -117,12 +117,10 @@ def _open_folder(path: Path, reading: Reading) -> NewImages:
 
 
 def _open_pictures(files: list[Path], names: list[str], reading: Reading, notes: list[str]) -> NewImages:
-    from PIL import Image
-
     foreign = [name for name in names if not name.isprintable()]  # neither printable nor UTF-8
     if foreign:
         raise PipelineError(f"images: {foreign[0]!a} has letters that cannot be shown; rename the file")
-    gallery = Gallery([str(file) for file in files], lambda number: Image.open(files[number], formats=FORMATS))
+    gallery = Gallery.of_files(files)
     how, scale = _find_decoding(reading)
     if reading.skip_broken and (broken := gallery.find_broken()):
         notes = [note_broken(gallery, broken), *notes]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.config import DataConfig, JsonObject
@@ -81,14 +80,12 @@ def _array_names(path: Path) -> dict[str, str]:
 
 def _size(path: Path) -> dict[str, int]:
     """Return the side to resize pictures to, unless they have one size that the shipped networks are meant for."""
-    from PIL import Image
-
-    from pipeline.datasets.decoding import FORMATS
     from pipeline.datasets.gallery import Gallery
     from pipeline.datasets.readers.picture_tree import read_tree
 
-    files = _spread(read_tree(path).all_files(), SURVEYED)
-    gallery = Gallery([str(file) for file in files], lambda number: Image.open(files[number], formats=FORMATS))
+    files = read_tree(path).all_files()
+    files = files[:: max(1, len(files) // SURVEYED)]  # from all over the list
+    gallery = Gallery.of_files(files)
     broken = gallery.find_broken()
     headers = gallery.only([number for number in range(len(files)) if number not in broken]).headers()
     sizes = sorted((header.height, header.width) for header in headers)
@@ -96,12 +93,6 @@ def _size(path: Path) -> dict[str, int]:
         return {}
     middle = sorted(min(size) for size in sizes)[len(sizes) // 2]
     return {"size": max((side for side in SIDES if side <= middle), default=SIDES[0])}
-
-
-def _spread(files: Sequence[Path], most: int) -> list[Path]:
-    """So many of the files at most, from all over the list."""
-    step = max(1, len(files) // most)
-    return list(files[::step])
 
 
 def suggested_name(shown: str) -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.datasets.image_data import ImageData, Parts
-from pipeline.datasets.label_table import SHOWN, LabelTable, find_images, read_label_table, rows_by_image
+from pipeline.datasets.label_table import LabelTable, find_images, read_label_table, rows_by_image
 from pipeline.datasets.text_table import is_number
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, list_names
 
 
 def name_rows(parts: Parts) -> Parts:
@@ -89,7 +89,7 @@ def _classes(table: LabelTable, given: list[str], source: tuple[str, ...], is_fi
             row = others[0]
             raise PipelineError(
                 f"{table.path}, line {table.lines[row]}: the class {given[row]!r} is not a class of the test set, "
-                f"{', '.join(source[:SHOWN])}{', ...' if len(source) > SHOWN else ''}; use its names of classes"
+                f"{list_names(source)}; use its names of classes"
             )
         return source
     return tuple(used) if others else tuple(name for name in source if name in used)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -83,7 +83,7 @@ class Scale:
 
     @classmethod
     def from_dict(cls, content: JsonObject) -> Scale:
-        """Make a scale from JSON: the inverse of ``as_dict``.
+        """Make a scale from JSON: the inverse of ``dataclasses.asdict``.
 
         Raises:
             KeyError, TypeError, ValueError: If a field is missing or has a value that is not allowed.
@@ -93,10 +93,6 @@ class Scale:
             raise ValueError(f"white {white}")
         values = Values(str(np.dtype(seen["dtype"])), float(seen["low"]), float(seen["high"]))
         return cls(white, values, bool(content["given"]))
-
-    def as_dict(self) -> JsonObject:
-        """Return the scale as JSON, which ``from_dict`` reads."""
-        return asdict(self)
 
     @property
     def text(self) -> str:

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from pipeline.errors import PipelineError
-from pipeline.store.disk import read_json, write_json, write_pieces
+from pipeline.store.disk import read_json, write_atomic, write_json
 from pipeline.store.fingerprints import fingerprint
 from pipeline.store.memory import available_memory
 
@@ -248,7 +248,7 @@ class Storage:
                 for left_over in path.parent.glob(f".{path.name}.*"):  # left by a killed process
                     left_over.unlink()
                 self._check_room(math.prod(shape))
-                write_pieces(path, _npy(shape, pieces()))
+                write_atomic(path, _npy(shape, pieces()))
         rows = Rows.of(np.load(path, mmap_mode="r", allow_pickle=False))
         assert rows is not None
         return rows

@@ -33,7 +33,7 @@ data:
   dataset: {dataset}{args}
 
 # Which random changes leave an image's class as it is? digits: characters, never mirrored; objects: things, mirrored;
-# none. {check_word} shows what becomes of your images.
+# none. check-dataset shows what becomes of your images.
 invariances: {{preset: {preset}}}
 
 pretrain:
@@ -73,7 +73,7 @@ def run(paths: list[str], name: str, out: str, args: JsonObject) -> Path:
     for remark in card.remarks:
         print(f"remark: {remark}")
     disk.write_atomic(target, config_text(name, target, config, card.facts))
-    print(f"next: {_with_config('check-dataset', target)}, then {_with_config(_next_stage(card.facts), target)}")
+    print(f"next: {command('check-dataset', config=target)}, then {command(_next_stage(card.facts), config=target)}")
     return target
 
 
@@ -109,11 +109,10 @@ def config_text(name: str, target: Path, config: DataConfig, facts: Facts) -> st
     args = f"\n  args: {json.dumps(config.args)}" if config.args else ""  # JSON is YAML, whatever is in a path
     return TEMPLATE.format(
         title=title,
-        check=_with_config("check-dataset", target),
-        next=_with_config(_next_stage(facts), target),
+        check=command("check-dataset", config=target),
+        next=command(_next_stage(facts), config=target),
         purpose="the whole job, up to the report" if _is_labelled(facts) else "which images to label, and a page",
         help=command("all") + " --help",
-        check_word="check-dataset",
         name=name,
         dataset=json.dumps(config.dataset),
         args=args,
@@ -139,8 +138,3 @@ def suggested_epochs(images: int) -> int:
     known, epochs = STEPS_OF
     wanted: float = epochs * (known / images) ** 0.3
     return min(MOST_EPOCHS, max(epochs, round(wanted)))
-
-
-def _with_config(stage: str, target: Path) -> str:
-    """Return the command that runs a stage with this config."""
-    return command(stage, config=target)

@@ -30,22 +30,13 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write a file so that readers see the old content or the new, never a part.
+def write_atomic(path: Path, content: bytes | str | Iterable[bytes]) -> None:
+    """Write a file so that readers see the old content or the new, never a part; large content comes in pieces.
 
     Raises:
         PipelineError: If the folder cannot be written to, or the disk is full.
     """
     write_together(path.parent, {path.name: content})
-
-
-def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file atomically whose content is made piece by piece, because it is too large for memory.
-
-    Raises:
-        PipelineError: If the folder cannot be written to, or the disk is full.
-    """
-    write_together(path.parent, {path.name: pieces})
 
 
 def write_together(folder: Path, contents: Mapping[str, bytes | str | Iterable[bytes]]) -> None:

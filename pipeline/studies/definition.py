@@ -164,14 +164,6 @@ class Finding:
     holds: bool
 
 
-def _draw_nothing(points: Points) -> dict[str, Picture]:
-    return {}
-
-
-def _tabulate_nothing(points: Points) -> dict[str, Table]:
-    return {}
-
-
 @dataclass(frozen=True)
 class Study:
     """A claim of the theory, and how it is tested.
@@ -207,8 +199,8 @@ class Study:
     arms: Mapping[str, dict[str, Any]]
     measure: Callable[[Subject], Measured]
     conclude: Callable[[Points], list[Finding]]
-    draw: Callable[[Points], dict[str, Picture]] = _draw_nothing
-    tables: Callable[[Points], dict[str, Table]] = _tabulate_nothing
+    draw: Callable[[Points], dict[str, Picture]] = lambda points: {}
+    tables: Callable[[Points], dict[str, Table]] = lambda points: {}
     any_arms: bool = False
     judged: bool = False
     validates: bool = False

@@ -71,8 +71,8 @@ def data(values: tuple[int, ...], labels: tuple[int, ...]) -> ImageData:
 def test_copies_of_an_image_share_one_label_and_the_test_set_keeps_its_own() -> None:
     train_part = data((1, 2, 1, 3, 1, 4, 2), (0, 1, 1, 0, -1, 1, 1))
     dataset = loading.assemble(train_part, data((4, 9), (0, 1)), Storage(Path()))
-    assert dataset.duplicates == 1
-    assert dataset.repeats == 2
+    assert len(dataset.copies.in_test) == 1
+    assert len(dataset.copies.repeated) == 2
     assert dataset.train.images[:, 0, 0, 0].tolist() == [1, 2, 1, 3, 1, 2]
     assert dataset.train.labels.tolist() == [0, 1, -1, 0, -1, -1]
     labelled = np.flatnonzero(dataset.train.labels.numpy() >= 0)

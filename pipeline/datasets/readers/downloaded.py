@@ -15,7 +15,7 @@ from pipeline.config import JsonObject
 from pipeline.datasets.arrays import Array, from_arrays
 from pipeline.datasets.gallery import Gallery, PictureSettings, Stacked, stack
 from pipeline.datasets.image_data import Parts, describe
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, list_names
 from pipeline.invocation import command
 from pipeline.store.regular_files import check_tree
 
@@ -49,7 +49,7 @@ def load(root: Path, name: str, size: int | Sequence[int] | None = None, **argum
         used = np.unique([number for _, labels in parts for number in np.unique(labels[labels >= 0])])
         empty = [class_name for number, class_name in enumerate(classes) if number not in used]
         if empty:
-            notes.append(f"{name} has no image of {', '.join(empty[:5])}, which is no class here")
+            notes.append(f"{name} has no image of {list_names(empty)}, which is no class here")
             classes = [classes[number] for number in used]
             parts = [(images, np.where(labels < 0, -1, np.searchsorted(used, labels))) for images, labels in parts]
     arrays: dict[str, Any] = dict(zip(("images", "labels"), parts[0], strict=True))

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from pipeline.datasets.arrays import from_arrays
-from pipeline.datasets.decoding import FORMATS
 from pipeline.datasets.files import existing
 from pipeline.datasets.gallery import Gallery, PictureSettings, Stacked, stack
 from pipeline.datasets.image_data import Parts, describe
@@ -73,9 +72,7 @@ def read_pictures(
     files: Sequence[Path], counts: Sequence[int], settings: PictureSettings, storage: Storage | None
 ) -> Stacked:
     """Read picture files into arrays of so many images each; see ``gallery.stack``."""
-    from PIL import Image
-
-    gallery = Gallery([str(file) for file in files], lambda number: Image.open(files[number], formats=FORMATS))
+    gallery = Gallery.of_files(files)
     identity = [(str(file.absolute()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return stack(gallery, counts, settings, storage, identity)
 

@@ -85,7 +85,8 @@ def array_names(source: Path) -> list[str]:
             f"data.args.path: {source} is one array; give the folder that holds images.npy and labels.npy"
         )
     try:
-        return names_in(source)
+        with zipfile.ZipFile(source) as archive:
+            return sorted(name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy"))
     except Exception as error:  # a broken or hostile archive can raise anything
         raise PipelineError(f"data.args.path: {source} is no .npz archive ({error}); write it with np.savez") from error
 
@@ -101,10 +102,13 @@ def read_array(source: Path, name: str) -> Array:
     try:
         if file.suffix.lower() == ".npy":
             with file.open("rb") as opened:
-                check_header(opened, file.stat().st_size, mapped=True)
+                _check_header(opened, file.stat().st_size, mapped=True)
             mapped: Array = np.lib.format.open_memmap(file, mode="r")  # pages are read when they are used
             return mapped
-        return read_npz(source, name)
+        with zipfile.ZipFile(source) as archive, archive.open(f"{name}.npy") as packed:
+            _check_header(packed, archive.getinfo(f"{name}.npy").file_size)
+            array: Array = np.lib.format.read_array(packed, allow_pickle=False)
+            return array
     except MemoryError:
         raise
     except PipelineError as error:
@@ -115,34 +119,7 @@ def read_array(source: Path, name: str) -> Array:
         ) from error
 
 
-# --- also for other readers of NumPy's files; errors are those of numpy and zipfile ----------------------------
-
-
-def names_in(path: Path) -> list[str]:
-    """Return the names of the arrays in an .npz archive."""
-    with zipfile.ZipFile(path) as archive:
-        return sorted(name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy"))
-
-
-def read_npz(path: Path, name: str) -> Array:
-    """Read one array of an .npz archive, without unpacking it to the disk."""
-    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
-        return read_npy(file, archive.getinfo(f"{name}.npy").file_size)
-
-
-def read_npy(file: IO[bytes], size: int) -> Array:
-    """Read the array in an .npy file of ``size`` bytes.
-
-    Raises:
-        PipelineError: If the array would not fit into memory.
-        ValueError: If it holds Python objects, or has not the size that its header declares.
-    """
-    check_header(file, size)
-    array: Array = np.lib.format.read_array(file, allow_pickle=False)
-    return array
-
-
-def check_header(file: IO[bytes], size: int, mapped: bool = False) -> None:
+def _check_header(file: IO[bytes], size: int, mapped: bool = False) -> None:
     """Compare the header of an .npy file with the file's size and, unless it is mapped, with the memory.
 
     The file is at its start afterwards.
