@@ -128,12 +128,12 @@ def _make(cell: Cell, shared: CellInputs, folder: Path) -> Metrics:
 
     started = time.monotonic()
     with threads(1):
-        trained = _train(cell, shared)
+        trained = train_cell(cell, shared)
     return _measure_and_save(cell, shared, trained, time.monotonic() - started, folder)
 
 
-def _train(cell: Cell, shared: CellInputs) -> Trained:
-    """Train the classifier on the files of earlier stages."""
+def train_cell(cell: Cell, shared: CellInputs) -> Trained:
+    """Train the cell's classifier on the files of earlier stages, without measuring or keeping it."""
     from pipeline.learning.classify import train_classifier
 
     mode = cell.plan.definition

@@ -195,7 +195,7 @@ class Closed:
 def test_the_test_set_is_closed_until_the_classifier_is_chosen(
     mode: str, runs: Path, tiny: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened, choose = [], cells._train
+    opened, choose = [], cells.train_cell
 
     def closed_while_choosing(cell: cells.Cell, cell_inputs: CellInputs) -> object:
         dataset = cell_inputs.dataset
