@@ -25,7 +25,7 @@ def data_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["--grid.labels=[5]"], "a budget of 5 is below the number of classes"),
         (["--grid.labels=[50,5000]"], "above the 1437 labelled training images"),
         (["--grid.modes=[frozen,fintune]"], "grid.modes: 'fintune' is not allowed; expected one of frozen"),
-        (["--train.trials={scratch: [{modes: {scratch: {head_lr: 0.1}}}]}"], "give every mode of the grid as many"),
+        (["--train.trials={scratch: [{modes: {scratch: {head_lr: 0.1}}}]}"], "give every mode as many"),
         (["--train.trials={nope: [{batch_size: 4}]}"], "nope"),
         (["--pretrain.encoder.name=nope"], "pretrain.encoder.name: 'nope' is unknown"),
         (["--grid.modes=[their_modes:SLOW]"], "'their_modes:SLOW' cannot be imported"),

@@ -57,8 +57,8 @@ def check_settings(config: Experiment) -> None:
     if len(set(tried.values())) > 1:
         counts = ", ".join(f"{mode} {count}" for mode, count in tried.items())
         raise PipelineError(
-            f"train.trials: settings to choose among are {counts}; give every mode of the grid as many, or the one "
-            "with the most is favoured"
+            f"train.trials: settings to choose among are {counts}; give every mode as many, since the one with "
+            "the most is favoured, or leave the others out of grid.modes"
         )
     if config.grid.sampling == "chosen":
         find_strategy(config.grid.strategy)

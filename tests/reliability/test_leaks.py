@@ -207,7 +207,7 @@ def test_the_test_set_is_closed_until_the_classifier_is_chosen(
         opened.append(mode)
         return found
 
-    monkeypatch.setattr(cells, "_train", closed_while_choosing)
+    monkeypatch.setattr(cells, "train_cell", closed_while_choosing)
     assert tiny("train", f"--mode={mode}") == 0
     assert opened == [mode]
 
@@ -221,7 +221,7 @@ def test_a_look_that_is_too_early_would_be_seen(runs: Path, tiny: Run, monkeypat
         untrained: Any = SimpleNamespace(model=None, held_back=None, split=split)
         return measure(cell, untrained, cell_inputs)
 
-    monkeypatch.setattr(cells, "_train", measured_too_early)
+    monkeypatch.setattr(cells, "train_cell", measured_too_early)
     monkeypatch.setattr("pipeline.evaluation.errors.evaluate", lambda *_: None)
     with pytest.raises(ClosedError):
         tiny("train", "--mode=scratch")

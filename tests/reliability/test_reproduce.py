@@ -53,6 +53,7 @@ def test_a_cell_that_chose_its_settings_chooses_them_again(
     settings = (
         *(f"--train.trials={{{mode}: {tried.replace('MODE', mode)}}}", f"--train.modes.{mode}.layer_decay=0.5"),
         *("--train.augment=0.7", "--invariances.preset=objects", "--train.clean_fraction=0.5"),
+        f"--grid.modes=[{mode}]",  # beside modes with fewer trials, it would be refused as favoured
     )
     assert tiny("pretrain", *settings) == 0
     assert tiny("train", f"--mode={mode}", "--labels=50", *settings) == 0
