@@ -22,6 +22,7 @@ TOPICS = {
     "steps": "corruption and precision of the default pretraining",
     "heads": "embedding; heads that are fitted to convergence beside scikit-learn's",
     "compilation": "torch.compile beside none",
+    "cuda_graphs": "steps that are replayed on a GPU beside steps that Python launches",
 }
 
 

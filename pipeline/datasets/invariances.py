@@ -104,13 +104,10 @@ class Augmentation(nn.Module):
         stretch, angle = 1 + _uniform(x, self.saturation), _uniform(x, 2 * math.pi * self.hue)
         offset = brightness * (1 - contrast) * x.mean((1, 2, 3), keepdim=True)
         if x.shape[1] == COLOURS and (self.saturation or self.hue):
-            identity, grey = (
-                torch.eye(COLOURS, device=x.device),
-                torch.full((COLOURS, COLOURS), 1 / COLOURS).to(x.device),
-            )
-            across = (identity.roll(1, 0) - identity.roll(-1, 0)) / math.sqrt(
-                3
-            )  # a quarter turn about the axis of greys
+            identity = torch.eye(COLOURS, device=x.device)
+            grey = torch.full((COLOURS, COLOURS), 1 / COLOURS, device=x.device)
+            # a quarter turn about the axis of greys
+            across = (identity.roll(1, 0) - identity.roll(-1, 0)) / math.sqrt(3)
             matrix = grey + stretch * (angle.cos() * (identity - grey) + angle.sin() * across)
             x = (matrix.squeeze(1) @ x.flatten(2)).view(x.shape)
         return (brightness * contrast * x + offset).clamp(0, 1)

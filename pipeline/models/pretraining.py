@@ -39,6 +39,11 @@ class Pretraining(pl.LightningModule):
         super().__init__()
         self.encoder = encoder
 
+    @property
+    def steps_alike(self) -> bool:
+        """Whether the loss is the same function of batch and weights at every step; not, if a weight of it rises."""
+        return True
+
     def embed(self, images: Tensor) -> Tensor:
         """Latents of clean images, shape (B, features); uint8 or floats in [0, 1]."""
         latents: Tensor = self.encoder(as_input(images))

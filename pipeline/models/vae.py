@@ -99,6 +99,11 @@ class VAE(Reconstructing):
         self.likelihood: Likelihood = LIKELIHOODS[likelihood]()
         self.beta, self.kl_warmup, self.free_bits, self.reconstruction = beta, kl_warmup, free_bits, reconstruction
 
+    @property
+    def steps_alike(self) -> bool:
+        """Whether the weight of the KL is the same at every step."""
+        return not self.kl_warmup
+
     def parts(self) -> dict[str, nn.Module]:
         """Return the decoder, and the likelihood, which may have learnt a scale."""
         return {**super().parts(), "likelihood": self.likelihood}

@@ -96,5 +96,7 @@ def lacking_variance(features: Tensor) -> Tensor:
 
 def shared_variance(features: Tensor) -> Tensor:
     """Sum of the squared covariances between different features, shape (B, D), divided by their number."""
-    covariance = torch.cov(features.T)
+    count = len(features)
+    centred = features - features.sum(0) / count
+    covariance = centred.T @ centred / (count - 1)  # torch.cov would wait for a GPU
     return (covariance - covariance.diagonal().diag()).square().sum() / len(covariance)

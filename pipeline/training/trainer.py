@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import pytorch_lightning as pl
 import torch
@@ -20,7 +20,9 @@ from torch._dynamo.exc import BackendCompilerFailed
 from pipeline import plugins
 from pipeline.config import DECODERS, ENCODERS, NetworkConfig, RuntimeConfig
 from pipeline.errors import PipelineError
+from pipeline.models.cuda_graphs import Replayed, launches_alike
 from pipeline.models.encoders import Shape
+from pipeline.models.pretraining import Pretraining
 from pipeline.training.checkpoints import AtomicCheckpoints, SaveEpochs, usable
 from pipeline.training.distributed import OneBatch
 from pipeline.training.precision import resolve_precision
@@ -167,10 +169,17 @@ def fit(
     start = saving.checkpoint if usable(saving.checkpoint) else None
     if runtime.compile and model.automatic_optimization:
         model.training_step = torch.compile(model.training_step)  # type: ignore[method-assign]
-    _fit_or_stop(trainer, model.to(memory_format=torch.channels_last), data, start)
+    model.to(memory_format=torch.channels_last)
+    _fit_or_stop(trainer, Replayed(model) if _can_replay(model, runtime) else model, data, start)
     model.trainer = None  # it holds the data, and a model outlives its training
     vars(model).pop("training_step", None)  # a compiled one cannot be pickled
     return recorder.finish()
+
+
+def _can_replay(model: pl.LightningModule, runtime: RuntimeConfig) -> TypeGuard[Pretraining]:
+    """Whether the steps of a training are replayed as CUDA graphs; what takes its own steps sees to that itself."""
+    alone_on_gpu = _on_gpu(runtime) and runtime.processes == 1 and not runtime.compile
+    return alone_on_gpu and isinstance(model, Pretraining) and model.steps_alike and launches_alike(model)
 
 
 def make_trainer(runtime: RuntimeConfig, max_epochs: int, callbacks: list[pl.Callback]) -> pl.Trainer:
