@@ -40,7 +40,7 @@ from pipeline.report.blocks import (
     Text,
 )
 from pipeline.report.sections.latent_space import LegendEntry, Projection, script_json
-from pipeline.report.sections.modes import ModeCard, Shade, ShownMistake
+from pipeline.report.sections.mode_cards import ModeCard, Shade, ShownMistake
 from pipeline.report.sections.opening import answer, findings
 from pipeline.store.disk import read_columns
 

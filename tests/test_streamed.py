@@ -173,7 +173,7 @@ def test_pictures_are_decoded_into_a_file_once(tmp_path: Path, monkeypatch: pyte
         colour = number % 2
         folder = path / ("test" if number > 70 else "train") / str(label)
         Image.fromarray(COLOUR[number] if colour else GREY[number]).save(folder / f"{number}.png")
-    monkeypatch.setattr("pipeline.datasets.gallery.CHUNK", 1000)  # so that there are several pieces
+    monkeypatch.setattr("pipeline.datasets.stacking.CHUNK", 1000)  # so that there are several pieces
     files = read(path, "always", "folder", size=10)
     [made] = kept(path)
     before = made.stat().st_mtime_ns

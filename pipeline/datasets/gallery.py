@@ -1,62 +1,33 @@
-"""Many pictures as one array, in memory or in a file; broken ones are left out, or all named in one message."""
+"""Pictures that are opened one by one; broken ones are found, and all named in one message."""
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
-import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.datasets.decoding import (
-    DEEP,
     FORMATS,
     BrokenPictureError,
     Decoding,
     Header,
     Pixels,
-    as_colour,
     decode,
-    deep_pixels,
-    is_colour,
     read_header,
     readable,
 )
-from pipeline.datasets.files import check_room
-from pipeline.datasets.scale import APART
-from pipeline.datasets.streamed import CHUNK, Rows, Storage
 from pipeline.errors import PipelineError, list_names
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-T = TypeVar("T")
-
 SHOWN = 20  # the number of broken pictures that a message names at most
-
-
-@dataclass(frozen=True)
-class PictureSettings:
-    """The settings in ``data.args`` by which pictures are read.
-
-    Attributes:
-        size: The side, or height and width, that every picture is resized to; None expects all to have one size.
-        background: The colour behind transparent pictures; ``Decoding`` says what None means.
-        white: The value of a white pixel; None takes 255, or 65,535 in pictures of 16 bits.
-        skip_broken: Whether pictures that cannot be read are left out instead of refused.
-    """
-
-    size: int | Sequence[int] | None = None
-    background: str | Sequence[int] | None = None
-    white: float | None = None
-    skip_broken: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,66 +102,6 @@ class Gallery:
         return ""
 
 
-@dataclass(frozen=True)
-class Stacked:
-    """Pictures as arrays.
-
-    Attributes:
-        parts: Arrays of uint8 intensities, each of shape (N, C, H, W), in memory or in a file.
-        kept: For each part, the numbers of its pictures, from 0; numbers of broken pictures are missing.
-        decoding: How the pictures were decoded.
-        white: The value of white in ``parts``; None if the numbers themselves tell.
-        notes: Sentences that the owner of the pictures should read.
-    """
-
-    parts: list[Pixels | Rows]
-    kept: list[list[int]]
-    decoding: Decoding
-    white: float | None
-    notes: list[str]
-
-    def of_kept(self, *parts: Sequence[T]) -> list[list[T]]:
-        """Return the values of each part that belong to its pictures, such as labels, without those of broken ones."""
-        return [[part[number] for number in kept] for part, kept in zip(parts, self.kept, strict=True)]
-
-
-def stack(
-    gallery: Gallery,
-    counts: Sequence[int],
-    settings: PictureSettings | None = None,
-    storage: Storage | None = None,
-    made_from: Any = None,
-) -> Stacked:
-    """Read pictures as uint8 arrays of shape (N, C, H, W), which are grey if all pictures are, else in colour.
-
-    Args:
-        gallery: All pictures.
-        counts: The number of pictures in each of the resulting arrays, in order.
-        settings: How the pictures are read; None takes the defaults.
-        storage: Decides whether they are decoded into a file instead of memory; None takes memory.
-        made_from: Values that JSON can hold, and that differ if the pictures of such a file have changed.
-
-    Raises:
-        PipelineError: If pictures cannot be read, all of which are named; if sizes differ and none is set; or if a
-            setting is not allowed.
-    """
-    settings, whole = settings or PictureSettings(), range(len(gallery))
-    starts = np.cumsum([0, *counts]).tolist()
-    numbers = [list(whole[start:end]) for start, end in itertools.pairwise(starts)]
-    try:
-        stacked = _stack(gallery, numbers, settings, storage, made_from)
-    except BrokenPictureError:
-        broken = gallery.find_broken()
-        numbers = [[number for number in part if number not in broken] for part in numbers]
-        emptied = any(count and not part for count, part in zip(counts, numbers, strict=True))
-        if not broken or not settings.skip_broken or emptied:
-            raise PipelineError(list_broken(gallery, broken, "data.args.skip_broken true")) from None
-        stacked = _stack(gallery, numbers, settings, storage, made_from)
-        stacked.notes.insert(0, note_broken(gallery, broken))
-    kept = [[number - start for number in part] for start, part in zip(starts, numbers, strict=False)]
-    return dataclasses.replace(stacked, kept=kept)
-
-
 @contextmanager
 def all_broken_named(gallery: Gallery, remedy: str) -> Iterator[None]:
     """Run a block, and name all broken pictures of a gallery in one message if the block comes upon one.
@@ -222,125 +133,6 @@ def note_broken(gallery: Gallery, broken: Mapping[int, str]) -> str:
     """Return a sentence that tells which broken pictures were left out."""
     names = [gallery.names[number] for number in broken]
     return f"{len(broken)} pictures that cannot be read were left out: {list_names(names, SHOWN)}"
-
-
-def _stack(
-    gallery: Gallery, numbers: list[list[int]], settings: PictureSettings, storage: Storage | None, made_from: Any
-) -> Stacked:
-    """Do the work of ``stack``, until the first picture that cannot be read, a BrokenPictureError."""
-    chosen = gallery.only([number for part in numbers for number in part])
-    headers = chosen.headers()
-    decoding = _find_decoding(chosen, headers, settings)
-    shape = _find_shape(chosen, headers, settings.size, decoding)
-    whole = _stored(chosen, shape, decoding, storage, [made_from, numbers])
-    ends = np.cumsum([len(part) for part in numbers]).tolist()
-    bounds = zip([0, *ends[:-1]], ends, strict=True)
-    parts = [whole.cut(a, b) if isinstance(whole, Rows) else whole[a:b] for a, b in bounds]
-    white = None if any(header.is_deep for header in headers) else settings.white
-    return Stacked(parts, numbers, decoding, white, list(_notes(headers, decoding)))
-
-
-def _stored(
-    gallery: Gallery, shape: tuple[int, int, int], how: Decoding, storage: Storage | None, made_from: Any
-) -> Pixels | Rows:
-    """Decode all pictures to one array, shape (N, C, H, W), in memory or in a file."""
-    size = (len(gallery), *shape)
-    if storage is not None and storage.streams(math.prod(size)):
-        made_from = [made_from, dataclasses.asdict(how), shape]
-        return storage.keep(made_from, size, lambda: _pieces(gallery, shape, how))
-    check_room(f"{len(gallery)} pictures of {shape[1]} x {shape[2]} pixels", math.prod(size))
-    whole = np.empty(size, np.uint8)
-    start = 0
-    for piece in _pieces(gallery, shape, how):
-        whole[start : start + len(piece)] = piece
-        start += len(piece)
-    return whole
-
-
-def _pieces(gallery: Gallery, shape: tuple[int, int, int], how: Decoding) -> Iterator[Pixels]:
-    """Yield all pictures in order, decoded on all cores, a few megabytes at a time."""
-    from tqdm import tqdm
-
-    total, count = len(gallery), max(1, CHUNK // math.prod(shape))
-    with tqdm(desc="reading images", total=total, disable=None, leave=False) as bar:
-        for start in range(0, total, count):
-            numbers = range(start, min(start + count, total))
-            yield gallery.decode_all(numbers, shape, how)
-            bar.update(len(numbers))
-
-
-def _find_shape(
-    gallery: Gallery, headers: Sequence[Header], size: int | Sequence[int] | None, how: Decoding
-) -> tuple[int, int, int]:
-    """Return the shape (C, H, W) of all pictures.
-
-    Raises:
-        PipelineError: If sizes differ and none is set.
-    """
-    channels = 3 if any(is_colour(header, how) for header in headers) else 1
-    sides = _as_size(size)
-    if sides is not None:
-        return channels, *sides
-    first = headers[0]
-    for name, header in zip(gallery.names, headers, strict=True):
-        if (header.height, header.width) != (first.height, first.width):
-            raise PipelineError(
-                f"images differ in size: {gallery.names[0]} is {first.height} x {first.width} (height x width), {name} "
-                f"is {header.height} x {header.width}; resize them all to one with data.args.size, such as "
-                f"{[first.height, first.width]}"
-            )
-    return channels, first.height, first.width
-
-
-def _find_decoding(gallery: Gallery, headers: Sequence[Header], settings: PictureSettings) -> Decoding:
-    deep = [number for number, header in enumerate(headers) if header.is_deep]
-    if deep and settings.white is None:
-        _check_brightness(gallery.only(deep))
-    white = DEEP if settings.white is None else settings.white
-    return Decoding(as_colour(settings.background), white, settings.size is not None)
-
-
-def _check_brightness(deep: Gallery) -> None:
-    """Refuse pictures of 16 bits of which only the lower bits are used, as by many cameras and scanners.
-
-    Raises:
-        PipelineError: If the brightest pixel is far below the largest value.
-    """
-    brightest = 0
-    for number, name in enumerate(deep.names):
-        with readable(name), deep.open(number) as picture:
-            brightest = max(brightest, int(deep_pixels(picture).max()))
-    if 0 < brightest < DEEP / APART:
-        raise PipelineError(
-            f"{deep.names[0]}: pixels have 16 bits, but the brightest of {len(deep)} such pictures is {brightest} of "
-            f"{DEEP}; say which value is white with data.args.white, such as {2 ** brightest.bit_length() - 1}, or "
-            f"{DEEP} if they are that dark"
-        )
-
-
-def _notes(headers: Sequence[Header], how: Decoding) -> Iterator[str]:
-    if n := sum(header.has_frames for header in headers):
-        yield f"{n} of {len(headers)} pictures have several frames or pages: the first of each was taken"
-    if n := sum(header.is_transparent for header in headers):
-        where = "white, and on black where nothing would be seen on white"
-        if how.background is not None:
-            where = f"the colour {list(how.background)}"
-        yield (
-            f"{n} of {len(headers)} pictures can be transparent (they have an alpha channel): they were laid on "
-            f"{where}; data.args.background sets the colour"
-        )
-    if n := sum(header.is_deep for header in headers):
-        yield f"{n} of {len(headers)} pictures have 16 bits: 0 to {how.white:g} became 0 to 255"
-
-
-def _as_size(size: int | Sequence[int] | None) -> tuple[int, int] | None:
-    if size is None:
-        return None
-    sides = [size, size] if isinstance(size, int) else size
-    if not (isinstance(sides, Sequence) and len(sides) == 2 and all(isinstance(n, int) and n > 0 for n in sides)):
-        raise PipelineError(f"data.args.size: {size!r} is not allowed; expected a side or [height, width], in pixels")
-    height, width = sides
-    return height, width
 
 
 # --- warnings of Pillow ---------------------------------------------------------------------------------------

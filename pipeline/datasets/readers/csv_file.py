@@ -12,13 +12,13 @@ import numpy as np
 
 from pipeline.datasets.arrays import from_arrays
 from pipeline.datasets.files import check_room, existing, existing_file, unpacked_size
-from pipeline.datasets.gallery import PictureSettings
 from pipeline.datasets.image_data import Parts, describe
 from pipeline.datasets.label_table import find_images, read_label_table, rows_by_image
 from pipeline.datasets.readers.csv_columns import Label
 from pipeline.datasets.readers.csv_pixels import read_pixel_rows
 from pipeline.datasets.readers.folder import read_pictures
 from pipeline.datasets.readers.picture_tree import read_tree
+from pipeline.datasets.stacking import PictureSettings
 from pipeline.datasets.streamed import Storage
 from pipeline.datasets.text_table import INDEX_NAMES, find_table
 from pipeline.errors import PipelineError

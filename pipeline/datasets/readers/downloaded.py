@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from pipeline.config import JsonObject
 from pipeline.datasets.arrays import Array, from_arrays
-from pipeline.datasets.gallery import Gallery, PictureSettings, Stacked, stack
+from pipeline.datasets.gallery import Gallery
 from pipeline.datasets.image_data import Parts, describe
+from pipeline.datasets.stacking import PictureSettings, Stacked, stack
 from pipeline.errors import PipelineError, list_names
 from pipeline.invocation import command
 from pipeline.store.regular_files import check_tree

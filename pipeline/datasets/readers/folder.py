@@ -10,9 +10,10 @@ import numpy as np
 
 from pipeline.datasets.arrays import from_arrays
 from pipeline.datasets.files import existing
-from pipeline.datasets.gallery import Gallery, PictureSettings, Stacked, stack
+from pipeline.datasets.gallery import Gallery
 from pipeline.datasets.image_data import Parts, describe
 from pipeline.datasets.readers.folder_layout import find_layout
+from pipeline.datasets.stacking import PictureSettings, Stacked, stack
 from pipeline.datasets.streamed import Storage
 
 
@@ -71,7 +72,7 @@ def load(
 def read_pictures(
     files: Sequence[Path], counts: Sequence[int], settings: PictureSettings, storage: Storage | None
 ) -> Stacked:
-    """Read picture files into arrays of so many images each; see ``gallery.stack``."""
+    """Read picture files into arrays of so many images each; see ``stacking.stack``."""
     gallery = Gallery.of_files(files)
     identity = [(str(file.absolute()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return stack(gallery, counts, settings, storage, identity)

@@ -15,8 +15,9 @@ import numpy as np
 from pipeline import extras
 from pipeline.datasets.arrays import Array, from_arrays
 from pipeline.datasets.decoding import FORMATS
-from pipeline.datasets.gallery import Gallery, PictureSettings, stack
+from pipeline.datasets.gallery import Gallery
 from pipeline.datasets.image_data import Parts, describe
+from pipeline.datasets.stacking import PictureSettings, stack
 from pipeline.datasets.streamed import Storage
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
