@@ -113,12 +113,12 @@ def test_spread_labels_err_less_than_a_frozen_head(runs: Path, tiny: Run, capsys
 
 
 HALF_LABELLED = """
-from pipeline.datasets import loading
+from pipeline.datasets import assembly
 from pipeline.datasets.image_data import ImageData
 from pipeline.datasets.readers import digits
 
 def load(root):
-    train, test = loading.hold_out_test(digits.load())
+    train, test = assembly.hold_out_test(digits.load())
     labels = train.labels.clone()
     labels[len(labels) // 2 :] = -1
     return ImageData(train.images, labels, train.class_names), test

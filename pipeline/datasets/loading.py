@@ -1,4 +1,4 @@
-"""Find a data set by its name, load it, and make sure that no training image lies in its test set.
+"""Find a data set by its name, and load it.
 
 A data set is a function. It takes the folder for raw files as ``root``, if it has such a parameter, and whatever
 ``data.args`` gives it. It returns ``(train, test)``, or ``train`` alone, from which a test set is then held out before
@@ -16,23 +16,18 @@ or download files.
 from __future__ import annotations
 
 import inspect
-import itertools
-import math
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipeline import plugins
 from pipeline.config import DataConfig, JsonObject
 from pipeline.datasets.arrays import as_image_data
-from pipeline.datasets.copies import find_copies
+from pipeline.datasets.assembly import assemble, hold_out_test
 from pipeline.datasets.files import existing_file
-from pipeline.datasets.grouping import Groups, group
-from pipeline.datasets.image_data import Dataset, GivenLabels, ImageData, Parts
+from pipeline.datasets.grouping import group
+from pipeline.datasets.image_data import Dataset, ImageData, Parts
 from pipeline.datasets.relabelling import left_open, name_rows, relabel
 from pipeline.datasets.streamed import Storage
 from pipeline.errors import PipelineError
@@ -55,9 +50,6 @@ BUILT_IN = {
     "huggingface": "pipeline.datasets.readers.huggingface:load",
 }
 ENTRY_POINTS = "pipeline.datasets"  # the group in which an installed package adds its own
-
-TEST_FRACTION = 0.2  # held out of a data set that comes without an official test set
-_TEST_SEED = 20_000_000  # fixed: the test set is a property of the data, not of an experiment
 
 
 @dataclass(frozen=True)
@@ -204,113 +196,3 @@ def _read(loader: Loader) -> Parts:
     if loader.groups:
         parts = group(parts, loader.groups)
     return parts
-
-
-def hold_out_test(data: ImageData) -> tuple[ImageData, ImageData]:
-    """Split off a stratified fifth of the labelled images as the test set, always the same one; none if there are none.
-
-    Raises:
-        PipelineError: If there are too few labelled images.
-    """
-    import torch
-    from sklearn.model_selection import train_test_split
-
-    labelled = torch.nonzero(data.labels >= 0).flatten()
-    classes = data.labels[labelled]
-    if not len(labelled):
-        return data, data[labelled]
-    counts = torch.bincount(classes, minlength=len(data.class_names))
-    size, present = math.ceil(TEST_FRACTION * len(labelled)), int((counts > 0).sum())
-    scarce = [f"{name!r} ({n})" for name, n in zip(data.class_names, counts.tolist(), strict=True) if n < 2]
-    if scarce:
-        raise PipelineError(
-            f"labels: a test set cannot be held out, since these classes have fewer than 2 labelled images: "
-            f"{', '.join(scarce)}; label more of them, leave the class out, or return (train, test)"
-        )
-    if size < present:
-        raise PipelineError(
-            f"labels: a test set cannot be held out, since a fifth of {len(labelled)} labelled images is fewer than "
-            f"one for each of the {present} classes; label at least {present * 5} images, or return (train, test)"
-        )
-    if data.groups is None:
-        _, test = train_test_split(
-            labelled.numpy(), test_size=TEST_FRACTION, stratify=classes.numpy(), random_state=_TEST_SEED
-        )
-    else:
-        test = labelled.numpy()[_fold_of_groups(classes.numpy(), data.groups[labelled.numpy()])]
-    is_test = torch.zeros(len(data), dtype=torch.bool)
-    is_test[torch.from_numpy(test)] = True
-    return data[~is_test], data[is_test]
-
-
-def _fold_of_groups(classes: Groups, groups: Groups) -> Groups:
-    """About a fifth of some labelled images, in whole groups: places in these arrays.
-
-    Raises:
-        PipelineError: If a class would have no image to train on.
-    """
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    folds = min(round(1 / TEST_FRACTION), len(np.unique(groups)))
-    best, tested = None, 0
-    if folds > 1:
-        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=_TEST_SEED)
-        with warnings.catch_warnings(action="ignore"):  # of classes with fewer images than folds
-            for train, test in splitter.split(classes, classes, groups):
-                if set(classes[train]) == set(classes) and len(set(classes[test])) > tested:
-                    best, tested = test, len(set(classes[test]))
-    if best is None:
-        raise PipelineError(
-            f"data.groups: a test set cannot be held out, since a class is in one of {len(np.unique(groups))} groups "
-            "alone; label images of other groups, or make smaller groups"
-        )
-    found: Groups = best
-    return found
-
-
-def assemble(train: ImageData, test: ImageData, storage: Storage, held_out: bool = False) -> Dataset:
-    """Make a data set of its two parts, without the training images that the test set holds too.
-
-    The storage remembers which streamed images are copies.
-
-    Raises:
-        PipelineError: If the parts do not belong together, or nothing could be learnt from them.
-    """
-    import torch
-
-    _check_parts(train, test)
-    copies = find_copies(train, test, storage)
-    fresh = torch.ones(len(train), dtype=torch.bool)
-    fresh[copies.in_test + copies.of_test_groups] = False
-    if not fresh.any():
-        raise PipelineError("every training image also lies in the test set, or belongs to a group that does")
-    given = _given_labels([train, test] if held_out else [train])
-    if copies.repeated:
-        repeated = torch.zeros(len(train), dtype=torch.bool)
-        repeated[copies.repeated] = True
-        train = replace(train, labels=train.labels.masked_fill(repeated, -1))
-    kept = train if fresh.all() else train[fresh]
-    return Dataset(kept, test, copies, held_out, given)
-
-
-def _given_labels(parts: Sequence[ImageData]) -> GivenLabels:
-    names = [part.names or tuple(map(str, range(len(part)))) for part in parts]
-    return GivenLabels(tuple(itertools.chain(*names)), np.concatenate([part.labels.numpy() for part in parts]))
-
-
-def _check_parts(train: ImageData, test: ImageData) -> None:
-    if train.class_names != test.class_names or train.shape != test.shape:
-        raise PipelineError(
-            f"training images are {train.shape} in classes {train.class_names}, test images "
-            f"{test.shape} in classes {test.class_names}; expected the same"
-        )
-    if not len(train):
-        raise PipelineError("images: there is no training image; expected at least one image")
-    if not len(test) and (train.labels >= 0).any():
-        raise PipelineError("the test set has no image; return the training images alone, and one is held out")
-    if (test.labels < 0).any():
-        raise PipelineError("the test set holds unlabelled images (-1); expected a label for each")
-    if len(set(train.labels.tolist()) - {-1}) == 1:
-        raise PipelineError(
-            "labels: the labelled training images are all of one class; expected two classes or more, or no label"
-        )

@@ -18,7 +18,7 @@ from pipeline import methods
 from pipeline.artefacts import cell as cells
 from pipeline.artefacts.cell_inputs import CellInputs
 from pipeline.config import DataConfig, InvariancesConfig, NetworkConfig, PretrainConfig, RuntimeConfig, TrainConfig
-from pipeline.datasets import loading
+from pipeline.datasets import assembly, loading
 from pipeline.datasets.checksums import content_hashes
 from pipeline.datasets.image_data import Copies, Dataset, ImageData
 from pipeline.datasets.leakage import LeakError, check_disjoint
@@ -70,7 +70,7 @@ def data(values: tuple[int, ...], labels: tuple[int, ...]) -> ImageData:
 
 def test_copies_of_an_image_share_one_label_and_the_test_set_keeps_its_own() -> None:
     train_part = data((1, 2, 1, 3, 1, 4, 2), (0, 1, 1, 0, -1, 1, 1))
-    dataset = loading.assemble(train_part, data((4, 9), (0, 1)), Storage(Path()))
+    dataset = assembly.assemble(train_part, data((4, 9), (0, 1)), Storage(Path()))
     assert len(dataset.copies.in_test) == 1
     assert len(dataset.copies.repeated) == 2
     assert dataset.train.images[:, 0, 0, 0].tolist() == [1, 2, 1, 3, 1, 2]
