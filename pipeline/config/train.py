@@ -86,7 +86,7 @@ class TrainConfig:
     class_weights: Literal["none", "balanced"] = "none"
     ema_decay: float = 0.99
     l2: tuple[float, ...] = (1.0, 3.0, 10.0, 30.0, 100.0)
-    augment: float = 1.0
+    augment: float = 0.5
     clean_fraction: float = 0.25
     modes: dict[str, FitChanges] = field(default_factory=dict, hash=False)
     graph: GraphConfig = field(default_factory=GraphConfig)

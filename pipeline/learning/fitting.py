@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -109,12 +109,15 @@ class Fitting:
         examples: The images and labels that it learns from.
         pretrained: The encoder that it starts from; None where the mode starts from random weights.
         graph: Graph of nearest neighbours among the embeddings, shape (N, N), where the mode spreads labels.
+        spread_labels: The labels that were spread so far, since head and encoder learn the same ones; by the training
+            part of the split, as bytes.
     """
 
     plan: Plan
     examples: Examples
     pretrained: Pretrained | None
     graph: sparse.csr_matrix | None
+    spread_labels: dict[bytes, Tensor] = field(default_factory=dict)
 
     def heads(
         self, networks: Sequence[Network], again: FitResult | None = None, checkpoint: Path | None = None
@@ -249,9 +252,11 @@ class Fitting:
     def _spread(self, split: LabelSplit) -> tuple[Tensor, Indices]:
         """Return the spread labels of all images, as probabilities, and the indices of the pool."""
         known = self.examples.labels.numpy()[split.train]
-        settings = self.plan.train.graph
-        scores = spread(self.graph, split.train, known, self.examples.classes, settings.alpha, settings.prior)
-        return soft_labels(scores, split.train, known), self._pool(split)
+        key, settings = split.train.tobytes(), self.plan.train.graph
+        if key not in self.spread_labels:
+            scores = spread(self.graph, split.train, known, self.examples.classes, settings.alpha, settings.prior)
+            self.spread_labels[key] = soft_labels(scores, split.train, known)
+        return self.spread_labels[key], self._pool(split)
 
     def _unread(self, split: LabelSplit) -> tuple[Tensor, Indices]:
         """Return -1 for all images, and the indices of the pool."""
