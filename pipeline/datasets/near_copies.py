@@ -42,11 +42,6 @@ class NearCopies:
         """Whether they are worth a remark."""
         return len(self.pairs) > REMARKABLE * self.examined
 
-    @property
-    def share(self) -> float:
-        """The share of the test images that are nearly a training image, 0 to 1."""
-        return len(self.pairs) / max(1, self.examined)
-
 
 def find_near_copies(train: Images, test: Images, most: int = MOST) -> NearCopies:
     """Find test images that are nearly a training image.

@@ -13,18 +13,16 @@ import re
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.modes import MODES
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 # Okabe and Ito's palette, which the colour-blind can tell apart; without its yellow, too pale for points on white
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -77,8 +75,6 @@ class Picture:
     @property
     def html(self) -> Markup:
         """The image as an element that needs no other file; lines as such, pixels in an address that holds them."""
-        from markupsafe import Markup
-
         if self.media_type == "image/svg+xml":
             lines = Markup(self.content.decode().removeprefix("<svg"))  # drawn here, with no text from outside in it
             return Markup('<svg class="chart" role="img" aria-label="{}"{}').format(self.alt, lines)
@@ -176,24 +172,15 @@ def png(figure: Figure, alt: str) -> Picture:
 
 
 @styled
-def image_rows(rows: Mapping[str, Floats], alt: str) -> Picture:
-    """Return images in rows, one column an image, as pixels.
+def image_rows(rows: Mapping[str, Floats], alt: str, draw: Callable[[Figure, str], Picture] = png) -> Picture:
+    """Return images in rows, one column an image.
 
     Args:
         rows: Intensities in [0, 1], shape (N, C, H, W), by the name of the row.
         alt: What the images are; the text alternative goes on with the names of the rows.
+        draw: Either ``png`` or, for a page, ``svg``, with text in the page's font.
     """
-    return png(_draw_rows(rows), _name_rows(rows, alt))
-
-
-@styled
-def image_rows_as_lines(rows: Mapping[str, Floats], alt: str) -> Picture:
-    """Return the same for the page, with text in the page's font; see ``image_rows``."""
-    return svg(_draw_rows(rows), _name_rows(rows, alt))
-
-
-def _name_rows(rows: Mapping[str, Floats], alt: str) -> str:
-    return f"{alt} rows from top to bottom: {', '.join(rows)}."
+    return draw(_draw_rows(rows), f"{alt} rows from top to bottom: {', '.join(rows)}.")
 
 
 def _draw_rows(rows: Mapping[str, Floats]) -> Figure:

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from pipeline.report.blocks import Custom, Opening, Section, all_blocks
 from pipeline.report.formats import with_half_width
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-    from markupsafe import Markup
-
 FOLDER = Path(__file__).parent
 TEMPLATES, SECTIONS = FOLDER / "templates", FOLDER / "sections"
 HTML, MARKDOWN = "report.html.jinja", "report.md.jinja"
@@ -26,8 +26,6 @@ def html(opening: Opening, sections: Sequence[Section]) -> str:
 
     The template engine escapes every value, and the page's security policy lets no script run but the page's own.
     """
-    from markupsafe import Markup
-
     environment = _environment(autoescape=True)
     own = [block for section in sections for block in all_blocks(section.blocks) if isinstance(block, Custom)]
     environment.globals["body"] = lambda block: _render_block(environment, block, "body")
@@ -42,16 +40,12 @@ def html(opening: Opening, sections: Sequence[Section]) -> str:
 
 def fill_html(template: str, **values: Any) -> str:
     """Return an HTML template with these values, each escaped, and with the report's style sheet as ``style``."""
-    from markupsafe import Markup
-
     style = Markup((TEMPLATES / "report.css").read_text(encoding="utf-8"))
     return _environment(autoescape=True).get_template(template).render(style=style, **values)
 
 
 def _render_block(environment: Environment, block: Custom, name: str) -> Markup:
     """Return one Jinja block of a section's own template; nothing where the template has no block of that name."""
-    from markupsafe import Markup
-
     template = environment.get_template(block.template)
     if name not in template.blocks:
         return Markup()
@@ -83,14 +77,10 @@ def escape_markdown(text: str) -> str:
 
 def code_span(text: str) -> str:
     """Return a path as Markdown code; any other text is returned as it is, to be escaped, since code cannot be."""
-    from markupsafe import Markup
-
     return Markup(f"`{text}`") if re.fullmatch(r"[A-Za-z0-9._/-]+", text) else text
 
 
 def _escaped(value: Any) -> str:
-    from markupsafe import Markup
-
     return value if isinstance(value, Markup) else escape_markdown(str(value))
 
 

@@ -9,7 +9,7 @@ from pipeline.errors import PipelineError
 from pipeline.store import disk, provenance
 from pipeline.store.fingerprints import FORMAT, Inputs, fingerprint
 from pipeline.store.provenance import Provenance
-from pipeline.store.sealed import UNREADABLE, file_inside, read_sealed, seal, unseal
+from pipeline.store.sealed import UNREADABLE, check_files, file_inside, read_sealed, seal, unseal
 
 MANIFEST = "manifest.json"
 
@@ -89,13 +89,9 @@ def open_artefact(folder: Path, remedy: str) -> Manifest[Any]:
     """
     again = f"delete {folder} and run its stage again"
     manifest = read_sealed(folder / MANIFEST, again if (folder / MANIFEST).exists() else remedy)
-    for name, entry in manifest["files"].items():
-        try:
-            same = disk.sha256_file(file_inside(folder, name)) == entry["sha256"]
-        except UNREADABLE as error:
-            raise PipelineError(f"{folder / name} cannot be read ({error}); {again}") from error
-        if not same:
-            raise PipelineError(
-                f"{folder / name} is not the file that was written (its SHA-256 differs from the manifest's); {again}"
-            )
+    try:
+        digests = {name: entry["sha256"] for name, entry in manifest["files"].items()}
+    except (KeyError, TypeError) as error:
+        raise PipelineError(f"{folder / MANIFEST} is not the file that was written ({error!r}); {again}") from error
+    check_files(folder, digests, again)
     return cast(Manifest[Any], manifest)

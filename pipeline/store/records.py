@@ -15,7 +15,7 @@ from typing import Generic, TypeVar, cast
 
 from pipeline.errors import PipelineError
 from pipeline.store import disk
-from pipeline.store.sealed import file_inside, read_sealed, seal
+from pipeline.store.sealed import check_files, read_sealed, seal
 
 Content = TypeVar("Content", bound=Mapping[str, object])
 
@@ -39,14 +39,7 @@ class Record(Generic[Content]):
             PipelineError: If the record is missing, or it or such a file was changed; the message ends with the remedy.
         """
         record = read_sealed(self.path, self.remedy)
-        for name, digest in record["files"].items():
-            path = self.path.parent / name
-            try:
-                same = disk.sha256_file(file_inside(self.path.parent, name)) == digest
-            except (OSError, ValueError) as error:
-                raise PipelineError(f"{path} cannot be read ({error}); {self.remedy}") from error
-            if not same:
-                raise PipelineError(f"{path} is not the file that {self.path} speaks of; {self.remedy}")
+        check_files(self.path.parent, record["files"], self.remedy)
         return cast(Content, record)
 
     def find(self, fingerprint: str) -> Content | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.config import JsonObject
 from pipeline.errors import PipelineError
-from pipeline.store import regular_files
+from pipeline.store import disk, regular_files
 from pipeline.store.fingerprints import digest
 
 # all that reading a JSON file of unknown content can raise: deep nesting a RecursionError, a pipe a PipelineError
@@ -62,3 +62,18 @@ def file_inside(folder: Path, name: str) -> Path:
     if plain.is_absolute() or ".." in plain.parts or not (folder / name).is_file():
         raise ValueError(f"{name!r} is no file inside {folder}")
     return folder / name
+
+
+def check_files(folder: Path, digests: Mapping[str, str], remedy: str) -> None:
+    """Compare files in a folder, by their names, with the SHA-256 that each had when it was written.
+
+    Raises:
+        PipelineError: If a file is missing or was changed; the message ends with the remedy.
+    """
+    for name, expected in digests.items():
+        try:
+            same = disk.sha256_file(file_inside(folder, name)) == expected
+        except UNREADABLE as error:
+            raise PipelineError(f"{folder / name} cannot be read ({error}); {remedy}") from error
+        if not same:
+            raise PipelineError(f"{folder / name} is not the file that was written (its SHA-256 differs); {remedy}")

@@ -16,6 +16,18 @@ from pipeline.evaluation.crossed import Interval
 from pipeline.report.drawing import GREY, PALETTE, Floats, Picture, displayable, png, scatter_classes, styled
 
 
+def _in_rows(
+    panels: int, columns: int, size: tuple[float, float], sharey: bool = False
+) -> tuple[Figure, Sequence[Axes]]:
+    """Make a figure with so many panels, each of this width and height in inches, in rows of so many columns."""
+    rows = -(-panels // columns)
+    figure = Figure(figsize=(columns * size[0], rows * size[1]), layout="constrained")
+    grid = figure.subplots(rows, columns, sharey=sharey, squeeze=False).flatten().tolist()
+    for axes in grid[panels:]:
+        axes.set_axis_off()
+    return figure, grid[:panels]
+
+
 @styled
 def heatmaps(
     panels: Mapping[str, tuple[Floats, int]], y_title: str, ys: Sequence[int], x_title: str, xs: Sequence[int]
@@ -29,13 +41,8 @@ def heatmaps(
         x_title: What changes from column to column.
         xs: Its values.
     """
-    figure = Figure(
-        figsize=(2.1 + 0.75 * len(xs) * min(2, len(panels)), 2.6 * -(-len(panels) // 2)), layout="constrained"
-    )
-    grid = figure.subplots(-(-len(panels) // 2), 2, squeeze=False).flatten()
-    for axes in grid[len(panels) :]:
-        axes.set_axis_off()
-    for axes, (title, (values, digits)) in zip(grid, panels.items(), strict=False):
+    figure, grid = _in_rows(len(panels), 2, (1.05 + 0.375 * len(xs) * min(2, len(panels)), 2.6))
+    for axes, (title, (values, digits)) in zip(grid, panels.items(), strict=True):
         axes.grid(visible=False)
         axes.imshow(values, cmap="cividis_r", aspect="auto")
         middle = (np.nanmin(values) + np.nanmax(values)) / 2
@@ -54,12 +61,9 @@ def heatmaps(
 @styled
 def bars(panels: Mapping[str, Mapping[str, Interval]]) -> Picture:
     """Numbers of arms with their intervals; a panel whose title ends with % shows shares as percentages."""
-    figure = Figure(figsize=(2.4 * min(3, len(panels)), 2.6 * -(-len(panels) // 3)), layout="constrained")
-    grid = figure.subplots(-(-len(panels) // 3), min(3, len(panels)), squeeze=False).flatten()
-    for axes in grid[len(panels) :]:
-        axes.set_axis_off()
+    figure, grid = _in_rows(len(panels), min(3, len(panels)), (2.4, 2.6))
     told = []
-    for axes, (title, arms) in zip(grid, panels.items(), strict=False):
+    for axes, (title, arms) in zip(grid, panels.items(), strict=True):
         scale = 100 if title.endswith("%") else 1
         means = [scale * interval.mean for interval in arms.values()]
         halves = [scale * ((interval.high or interval.mean) - interval.mean) for interval in arms.values()]
@@ -79,10 +83,8 @@ def _name_ticks(axes: Axes, names: Sequence[str]) -> None:
 @styled
 def histograms(shares: Mapping[str, Floats]) -> Picture:
     """Share of each class, one panel an arm; each of shape (classes,)."""
-    figure = Figure(figsize=(2.5 * len(shares), 2.2), layout="constrained")
-    for place, (axes, (name, values)) in enumerate(
-        zip(figure.subplots(1, len(shares), sharey=True, squeeze=False)[0], shares.items(), strict=True)
-    ):
+    figure, grid = _in_rows(len(shares), len(shares), (2.5, 2.2), sharey=True)
+    for place, (axes, (name, values)) in enumerate(zip(grid, shares.items(), strict=True)):
         axes.bar(range(len(values)), 100 * values, color=PALETTE[place % len(PALETTE)])
         axes.set_title(name, fontsize=10)
         axes.set_xlabel("class")
@@ -96,23 +98,20 @@ def histograms(shares: Mapping[str, Floats]) -> Picture:
 @styled
 def maps(panels: Mapping[str, tuple[Floats, npt.NDArray[np.int64]]], x_title: str, y_title: str) -> Picture:
     """Points of shape (N, 2) coloured by class, one panel an arm."""
-    figure = Figure(figsize=(3.4 * len(panels), 3.4), layout="constrained")
-    for axes, (name, (points, labels)) in zip(
-        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
-    ):
+    figure, grid = _in_rows(len(panels), len(panels), (3.4, 3.4))
+    for axes, (name, (points, labels)) in zip(grid, panels.items(), strict=True):
         scatter_classes(axes, points, labels)
         axes.set_title(name, fontsize=10)
         axes.set_xlabel(x_title)
-    axes = figure.axes[0]
-    axes.set_ylabel(y_title)
+    grid[0].set_ylabel(y_title)
     return png(figure, f"Scatter plots coloured by class: {'; '.join(panels)}.")
 
 
 @styled
 def image_grids(panels: Mapping[str, Floats], columns: int, alt: str) -> Picture:
     """Images of shape (N, C, H, W) in a square of tiles, one panel an arm."""
-    figure = Figure(figsize=(3.0 * len(panels), 3.2), layout="constrained")
-    for axes, (name, images) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+    figure, grid = _in_rows(len(panels), len(panels), (3.0, 3.2))
+    for axes, (name, images) in zip(grid, panels.items(), strict=True):
         axes.imshow(_tiled(images, columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_axis_off()
         axes.set_title(name, fontsize=10)
@@ -164,11 +163,9 @@ def costs(panels: Mapping[str, Mapping[str, Sequence[Interval]]], budgets: Seque
 
     Both axes are logarithmic.
     """
-    figure = Figure(figsize=(3.8 * len(panels), 3.0), layout="constrained")
+    figure, grid = _in_rows(len(panels), len(panels), (3.8, 3.0), sharey=True)
     told = []
-    for axes, (title, arms) in zip(
-        figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(), strict=True
-    ):
+    for axes, (title, arms) in zip(grid, panels.items(), strict=True):
         for (arm, intervals), color in zip(arms.items(), PALETTE, strict=False):
             means = [100 * interval.mean for interval in intervals]
             halves = [100 * ((interval.high or interval.mean) - interval.mean) for interval in intervals]
@@ -181,8 +178,8 @@ def costs(panels: Mapping[str, Mapping[str, Sequence[Interval]]], budgets: Seque
         axes.set_xticks(budgets, list(map(str, budgets)), minor=False)
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("labels")
-    figure.axes[0].set_ylabel("error, %")
-    figure.axes[0].legend(fontsize=8)
+    grid[0].set_ylabel("error, %")
+    grid[0].legend(fontsize=8)
     return png(figure, f"Errors against the number of labels. {'; '.join(told)}.")
 
 

@@ -13,7 +13,7 @@ from pipeline.config import Experiment
 from pipeline.methods import find_method
 from pipeline.report.atlas import Atlas, thumbnails
 from pipeline.report.blocks import Beside, Block, Custom, Figure, Section, Text
-from pipeline.report.drawing import MARKERS, PALETTE, Floats, Picture, image_rows_as_lines, styled, svg
+from pipeline.report.drawing import MARKERS, PALETTE, Floats, Picture, image_rows, styled, svg
 from pipeline.report.evidence import Evidence
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def pretraining(evidence: Evidence) -> Section | None:
     if "train_loss" in evidence.losses:
         figures.append(Figure(_losses(evidence.losses), "Loss by epoch."))
     if find_method(config.pretrain.method).decodes:
-        images = image_rows_as_lines(_reconstruct(config, train), "Training images in columns;")
+        images = image_rows(_reconstruct(config, train), "Training images in columns;", svg)
         caption = "Training images, left out of pretraining where any are, and what the pretrained model makes of them."
         figures.append(Figure(images, caption))
         generated = _generated(config, train.shape)
