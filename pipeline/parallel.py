@@ -41,31 +41,10 @@ class Task:
     Attributes:
         name: What it is called if it fails.
         run: Does it; has to survive the way to another process, and being begun again where a worker died.
-        subtasks: Smaller tasks that this one covers, each counted by itself and able to fail by itself. They are run
-            after it, in the same process: each finds that it is done, or does its share.
     """
 
     name: str
     run: Callable[[], object]
-    subtasks: tuple[Task, ...] = ()
-
-    @property
-    def counted(self) -> tuple[Task, ...]:
-        """Return the tasks that are counted and can fail."""
-        return self.subtasks or (self,)
-
-
-@dataclass(frozen=True)
-class TaskResult:
-    """The outcome of a task.
-
-    Attributes:
-        count: How many were done or failed.
-        failures: A line for each that failed.
-    """
-
-    count: int
-    failures: tuple[str, ...] = ()
 
 
 def fan_out(config: Experiment, tasks: Sequence[Task], description: str, unit: str) -> None:
@@ -83,13 +62,14 @@ def fan_out(config: Experiment, tasks: Sequence[Task], description: str, unit: s
     if not tasks:
         return
     failures: list[str] = []
-    done, total = 0, sum(len(task.counted) for task in tasks)
+    total = len(tasks)
+    outcomes = (_on_processes if config.runtime.backend == "processes" else _on_cluster)(config, tasks)
     with tqdm(total=total, desc=description, unit=unit, disable=not config.runtime.progress or None) as bar:
-        for outcome in (_on_processes if config.runtime.backend == "processes" else _on_cluster)(config, tasks):
-            failures += outcome.failures
-            before, done = done, done + outcome.count
-            bar.update(outcome.count)
-            if bar.disable and config.runtime.progress and (done // 10 > before // 10 or done == total):
+        for done, failure in enumerate(outcomes, 1):
+            if failure is not None:
+                failures.append(failure)
+            bar.update()
+            if bar.disable and config.runtime.progress and (done % 10 == 0 or done == total):
                 print(f"{description}: {done}/{total} {unit}s", flush=True)
     if failures:
         shown = failures[:LISTED]
@@ -116,16 +96,8 @@ def check(config: Experiment) -> None:
             pass
 
 
-def _attempt(task: Task, home: Path, folder: Path) -> TaskResult:
-    """Do one task in a worker, from where the command was given."""
-    if task.subtasks:
-        _failure(task, home, folder)  # what it leaves undone, its parts do
-    failures = [_failure(subtask, home, folder) for subtask in task.counted]
-    return TaskResult(len(failures), tuple(failure for failure in failures if failure is not None))
-
-
-def _failure(task: Task, home: Path, folder: Path) -> str | None:
-    """Run a task; what went wrong, in a line, if anything."""
+def _attempt(task: Task, home: Path, folder: Path) -> str | None:
+    """Do one task in a worker, from where the command was given; return a line on what went wrong, if anything."""
     try:
         if not folder.is_dir():
             raise PipelineError(f"{platform.node()} does not see {folder}; all workers need the same file system")
@@ -146,7 +118,7 @@ def _folders(config: Experiment) -> tuple[Path, Path]:
 # --- processes of this machine --------------------------------------------------------------------------------
 
 
-def _on_processes(config: Experiment, tasks: Sequence[Task]) -> Iterator[TaskResult]:
+def _on_processes(config: Experiment, tasks: Sequence[Task]) -> Iterator[str | None]:
     from joblib import Parallel, delayed
 
     parallel = Parallel(n_jobs=config.grid.jobs or -1, return_as="generator_unordered")
@@ -178,10 +150,10 @@ class Cluster(NamedTuple):
 
     submit: Callable[..., Any]
     wait: Callable[[list[Any]], Iterable[Any]]
-    result: Callable[[Any], TaskResult]
+    result: Callable[[Any], str | None]
 
 
-def _on_cluster(config: Experiment, tasks: Sequence[Task]) -> Iterator[TaskResult]:
+def _on_cluster(config: Experiment, tasks: Sequence[Task]) -> Iterator[str | None]:
     _require_extra(config)
     folders, queue = _folders(config), iter(tasks)
     with _CLUSTERS[config.runtime.backend](config) as cluster:
@@ -191,13 +163,10 @@ def _on_cluster(config: Experiment, tasks: Sequence[Task]) -> Iterator[TaskResul
                 task = running.pop(future)
                 running |= {cluster.submit(_attempt, following, *folders): following for following in islice(queue, 1)}
                 try:
-                    outcome = cluster.result(future)
+                    failure = cluster.result(future)
                 except Exception as error:  # workers died of this task, again and again
-                    said = f"{type(error).__name__}: {str(error).strip()}"
-                    outcome = TaskResult(
-                        len(task.counted), tuple(f"{subtask.name}: {said}" for subtask in task.counted)
-                    )
-                yield outcome
+                    failure = f"{task.name}: {type(error).__name__}: {str(error).strip()}"
+                yield failure
 
 
 @contextlib.contextmanager
@@ -257,7 +226,7 @@ def _ray(config: Experiment) -> Iterator[Cluster]:
         ray.shutdown()
 
 
-def _call(function: Callable[..., TaskResult], *arguments: Any) -> TaskResult:
+def _call(function: Callable[..., str | None], *arguments: Any) -> str | None:
     return function(*arguments)
 
 
