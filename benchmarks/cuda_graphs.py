@@ -11,7 +11,7 @@ from benchmarks.subjects import DEFAULT, mnist, train, training_images
 from pipeline.config import InvariancesConfig, RuntimeConfig, TrainConfig
 from pipeline.datasets.splits import Draw, label_split
 from pipeline.learning.classify import train_classifier
-from pipeline.learning.fitting import Examples
+from pipeline.learning.examples import Examples
 from pipeline.learning.plan import Plan
 from pipeline.models import cuda_graphs
 

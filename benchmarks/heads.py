@@ -14,7 +14,7 @@ from pipeline import methods
 from pipeline.config import InvariancesConfig, RuntimeConfig, TrainConfig
 from pipeline.datasets.splits import Draw, label_split
 from pipeline.learning.classify import train_classifier
-from pipeline.learning.fitting import Examples
+from pipeline.learning.examples import Examples
 from pipeline.learning.heads import GRADIENT, ITERATIONS, fit_path
 from pipeline.learning.plan import Plan, Pretrained
 from pipeline.models.classifier import Backbone, Classifier, Rates, make_head

@@ -25,7 +25,7 @@ from pipeline.config import DataConfig, InvariancesConfig, PretrainConfig, Runti
 from pipeline.datasets.loading import load
 from pipeline.datasets.splits import Draw
 from pipeline.learning.classify import train_classifier
-from pipeline.learning.fitting import Examples
+from pipeline.learning.examples import Examples
 from pipeline.learning.plan import Plan, Pretrained, split_budget
 from pipeline.learning.pretrain import pretrain
 from pipeline.models.inputs import infer

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pipeline.datasets.image_data import ImageData
     from pipeline.evaluation.errors import SplitErrors
     from pipeline.learning.classify import Trained
-    from pipeline.learning.fitting import Examples
+    from pipeline.learning.examples import Examples
 
 CELLS = "cells"  # the folder of all cells inside the experiment's folder
 
@@ -153,7 +153,7 @@ def _splits(cell: Cell, shared: CellInputs) -> list[LabelSplit]:
 def _examples(cell: Cell, shared: CellInputs) -> Examples:
     """Gather the images and labels that the cell learns from, and check that no image is in two parts."""
     from pipeline.datasets.leakage import check_disjoint
-    from pipeline.learning.fitting import Examples
+    from pipeline.learning.examples import Examples
 
     train, splits = shared.dataset.train, _splits(cell, shared)
     unseen_index = unseen(cell.config, train.labels, union(splits)) if cell.track_unseen_error else None

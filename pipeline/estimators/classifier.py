@@ -22,7 +22,7 @@ from pipeline.estimators.rows import Array
 from pipeline.estimators.settings import drop_missing, settings_are_values
 from pipeline.learning import search
 from pipeline.learning.classify import Trained, neighbours, train_classifier
-from pipeline.learning.fitting import Examples
+from pipeline.learning.examples import Examples
 from pipeline.learning.plan import Plan, Pretrained, split_budget
 from pipeline.learning.pretrain import pretrain
 from pipeline.models.inputs import infer

@@ -22,7 +22,8 @@ from pipeline.evaluation.calibration import fit_temperature
 from pipeline.evaluation.errors import SplitErrors, evaluate, pooled
 from pipeline.learning import search
 from pipeline.learning.checks import check_encoder
-from pipeline.learning.fitting import Examples, Fitting, Network
+from pipeline.learning.examples import Examples, Network
+from pipeline.learning.fitting import Fitting
 from pipeline.learning.plan import Plan, Pretrained
 from pipeline.models.classifier import Backbone, Classifier, Rates, make_head
 from pipeline.models.neighbours import Floats, approximate_neighbours, nearest_neighbours

@@ -25,7 +25,7 @@ from pipeline.datasets.leakage import LeakError, check_disjoint
 from pipeline.datasets.splits import Draw, union
 from pipeline.datasets.streamed import Storage
 from pipeline.learning.classify import train_classifier
-from pipeline.learning.fitting import Examples
+from pipeline.learning.examples import Examples
 from pipeline.learning.plan import Plan, Pretrained, split_budget
 from pipeline.learning.pretrain import split_holdout
 from pipeline.models.inputs import infer
