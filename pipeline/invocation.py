@@ -17,11 +17,7 @@ def program() -> str:
 
 
 def command(stage: str, **options: object) -> str:
-    """Return the command that runs a stage, in the form that the user uses now.
-
-    Args:
-        stage: The stage's name.
-        options: The stage's own options.
+    """Return the command that runs a stage with these options of its own, in the form that the user uses now.
 
     Examples:
         >>> command("train", mode="frozen", labels=100)

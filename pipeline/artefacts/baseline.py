@@ -61,8 +61,7 @@ class Baseline:
     def artefact(self, shared: CellInputs | None = None) -> Artefact[Metrics]:
         """Return the artefact of the trained baseline, made or not.
 
-        Args:
-            shared: The images of the experiment, if one process makes several baselines; None reads them when needed.
+        The images come from ``shared`` if one process makes several baselines; else they are read when they are needed.
         """
         return Artefact(
             self.config.folder,

@@ -66,16 +66,10 @@ def save(
     metrics: Metrics,
     dataset: Dataset,
 ) -> None:
-    """Write everything that is kept of a trained cell.
+    """Write everything that is kept of a trained cell, into its folder.
 
-    Args:
-        folder: The cell's folder.
-        trained: The classifier, and how it was trained.
-        errors: Its errors on the splits "train" and "test", and on "val" where labels were left for validation.
-        answers: How sure it was, and whether it was right.
-        nearest: For each test image that it took for a wrong class, the place of the training image that is nearest.
-        metrics: Its measures.
-        dataset: The images that it was trained and tested on.
+    The errors are those on the splits "train" and "test", and on "val" where labels were left for validation. For each
+    test image that was taken for a wrong class, ``nearest`` holds the place of the training image that is nearest.
     """
     split = trained.split
     disk.write_tensors(folder / WEIGHTS, trained.model.state_dict())
@@ -106,14 +100,9 @@ def save_predictions(
     dataset: Dataset,
     sureness: Mapping[str, npt.NDArray[Any]] | None = None,
 ) -> None:
-    """Write the predicted class of each image.
+    """Write the predicted classes of the images "train" and "test", and of "val" where there are any.
 
-    Args:
-        folder: The folder of a cell or a baseline.
-        split: The images that it was trained on, and those that chose the epoch.
-        predicted: The predicted classes of the images "train" and "test", and of "val" where there are any.
-        dataset: The images.
-        sureness: Further arrays of predictions.npz by their names; a baseline has none.
+    A cell has further arrays, ``sureness``, by their names in predictions.npz; a baseline has none.
     """
     test, names = dataset.test, source_names(dataset.test)
     labels = test.labels.numpy()
@@ -133,13 +122,9 @@ def save_predictions(
 def save_mistakes(
     folder: Path, predicted: Classes, test: ImageData, further: Mapping[str, Sequence[object]] | None = None
 ) -> None:
-    """Write which files or rows of the test set were taken for a wrong class.
+    """Write which files or rows of the test set were taken for a wrong class, into the folder of a cell or a baseline.
 
-    Args:
-        folder: The folder of a cell or a baseline.
-        predicted: The predicted class of each test image.
-        test: The test images.
-        further: Further columns by their names, a value for each mistake; a baseline has none.
+    A cell has further columns by their names, a value for each mistake; a baseline has none.
     """
     names, labels, further = source_names(test), test.labels.numpy(), further or {}
     mistakes: list[Mapping[str, object]] = [

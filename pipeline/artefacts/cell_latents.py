@@ -24,11 +24,8 @@ KNOWN, FURTHER = 500, 1000  # images of a training sample: those that are kept, 
 def nearest_labelled(mode: Mode, trained: Trained, shared: CellInputs, wrong: Places) -> Places:
     """Find the image that was trained on whose latent is nearest to that of each mistake.
 
-    Args:
-        mode: The cell's mode.
-        trained: Its classifier.
-        shared: The images and the pretrained encoder; the latents of a frozen encoder are there already.
-        wrong: The places of the test images that were taken for a wrong class, shape (mistakes,).
+    The mistakes are places of test images, shape (mistakes,). The latents of a frozen encoder are among the shared
+    inputs.
 
     Returns:
         Places among the training images, shape (mistakes,).

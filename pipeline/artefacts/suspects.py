@@ -59,9 +59,7 @@ class Suspects:
 def find_suspects(dataset: Dataset, embeddings: torch.Tensor) -> Suspects:
     """Find the labels of training images that are probably wrong; labels of test images are not looked at.
 
-    Args:
-        dataset: The images.
-        embeddings: The embeddings of all training images, each dimension of variance 1, shape (N, features).
+    The embeddings are those of all training images, each dimension of variance 1, shape (N, features).
 
     Raises:
         PipelineError: If no two classes have two labels.

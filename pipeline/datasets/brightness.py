@@ -92,10 +92,7 @@ def measure(images: Images) -> Brightness:
 def compare_brightness(training: Brightness, new: Brightness, setting: str) -> list[str]:
     """Sentences on new images whose mean or brightest pixel is far from that of the training images.
 
-    Args:
-        training: The brightness of the training images.
-        new: The brightness of the new images.
-        setting: The setting that says which value is white in these, as the sentences call it.
+    They name the setting that says which value is white in the new ones.
     """
     sentences = []
     if abs(new.mean - training.mean) > max(_LEAST, _FAR * training.spread):

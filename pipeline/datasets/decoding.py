@@ -181,11 +181,11 @@ def deep_pixels(picture: Image) -> npt.NDArray[Any]:
     return numbers
 
 
-def as_colour(given: str | Sequence[int] | None, setting: str = "data.args.background") -> Colour | None:
+def as_colour(given: str | Sequence[int] | None) -> Colour | None:
     """Return the colour with a name, such as "black" or "#ff8800", or of three numbers from 0 to 255; None for None.
 
     Raises:
-        PipelineError: If it is no colour; the message starts with the setting.
+        PipelineError: If it is no colour.
     """
     from PIL import ImageColor
 
@@ -197,8 +197,8 @@ def as_colour(given: str | Sequence[int] | None, setting: str = "data.args.backg
         numbers = ()
     if len(numbers) != 3 or not all(isinstance(n, int) and 0 <= n <= 255 for n in numbers):
         raise PipelineError(
-            f"{setting}: {given!r} is no colour; expected a name such as black, #ff8800, or [red, green, blue], each 0 "
-            "to 255"
+            f"data.args.background: {given!r} is no colour; expected a name such as black, #ff8800, or [red, green, "
+            "blue], each 0 to 255"
         )
     red, green, blue = numbers
     return red, green, blue

@@ -155,11 +155,8 @@ def describe(
 ) -> Parts:
     """Say where the images of each part come from, how they were decoded, and what their owner should know.
 
-    Args:
-        parts: Training images, and maybe test images.
-        names: The names of the images of each part; None if they have none.
-        notes: Sentences about both, which the training images carry.
-        decoding: How pictures were decoded; None if they are no pictures.
+    There are training images, and maybe test images; the training images carry the notes about both. Names and decoding
+    are None where there are none.
     """
     train, *test = [parts] if isinstance(parts, ImageData) else parts
     own = [None, None] if names is None else [tuple(given) for given in names]

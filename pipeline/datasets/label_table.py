@@ -120,13 +120,9 @@ def as_labels(path: Path, labels: npt.NDArray[np.str_]) -> npt.NDArray[np.int64]
 
 
 def find_images(table: LabelTable, known: Sequence[str]) -> list[int]:
-    """Find the images of a table among the names of all images.
+    """Find the images of a table among the names of all images, which are paths with slashes.
 
     A name in the table may leave out folders, and the ending of the file, if only one image fits then.
-
-    Args:
-        table: The table.
-        known: The names of all images, which are paths with slashes.
 
     Returns:
         The position of each of the table's images in ``known``.
@@ -145,14 +141,9 @@ def find_images(table: LabelTable, known: Sequence[str]) -> list[int]:
 
 
 def rows_by_image(table: LabelTable, positions: Sequence[int]) -> dict[int, int]:
-    """Return the first row about each image.
+    """Return the number of the first row about each image, from 0, by the position of the image.
 
-    Args:
-        table: The table.
-        positions: The position of the image of each row.
-
-    Returns:
-        The number of a row, from 0, by the position of its image.
+    The positions are those of the images of all rows, as ``find_images`` gives them.
 
     Raises:
         PipelineError: If two rows give one image different labels; the message names their lines.

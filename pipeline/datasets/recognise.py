@@ -23,10 +23,9 @@ ARRAY_NAMES = {
 
 
 def recognise(shown: str) -> DataConfig:
-    """Find the reader of a data set, and the arguments that it needs.
+    """Find the reader, and the arguments that it needs, of what is shown: a file, a folder, or a name of a data set.
 
-    Args:
-        shown: A file or a folder, or what ``data.dataset`` takes: a name, or an import path.
+    A name, or an import path, is what ``data.dataset`` takes.
 
     Raises:
         PipelineError: If nothing is there, or nothing that a reader reads.

@@ -183,15 +183,10 @@ def find_range(values: Values) -> tuple[float, float]:
 
 
 def find_deviation(known: tuple[float, float], values: Values, mean: float) -> str:
-    """Say whether new numbers are far from the range that an estimator was fitted to.
+    """Say in a sentence whether new numbers are far from the range that an estimator was fitted to; "" if they are not.
 
-    Args:
-        known: The numbers that the estimator maps to 0 and 1.
-        values: The type and range of the new numbers.
-        mean: The mean of the new numbers; a single number beyond the range means nothing, since there are outliers.
-
-    Returns:
-        A sentence; "" if they are not far.
+    The range is that of the numbers that the estimator maps to 0 and 1. It is held against the new numbers' mean, since
+    a single number beyond the range means nothing: there are outliers.
     """
     low, high = known
     is_beyond = not low <= mean <= high

@@ -107,14 +107,8 @@ def fold_splits(
     """Draw the same labelled subset as ``label_split``, and divide it into the folds of a cross-validation.
 
     Each label is used for validation in one fold and for training in all others. A larger budget has it in the same
-    fold. In a stratified draw, every class is trained on in every fold.
-
-    Args:
-        labels: Labels of all training images, shape (N,), -1 for unlabelled.
-        classes: The number of classes.
-        draw: The draw.
-        count: The number of folds, at least 2; a budget that is too small for so many gives fewer.
-        groups: The number of each training image's group, shape (N,), as in ``label_split``; None for no groups.
+    fold. In a stratified draw, every class is trained on in every fold. There are ``count`` folds, or fewer where the
+    budget is too small for so many; the other arguments are those of ``label_split``.
 
     Raises:
         PipelineError: If the budget is out of range, a stratified draw has a single label of a class, a random one has

@@ -228,12 +228,10 @@ class Storage:
         return self.streaming == "always" or (self.streaming == "auto" and size > SHARE * available_memory())
 
     def keep(self, made_from: Any, shape: tuple[int, ...], pieces: Callable[[], Iterator[Array]]) -> Rows:
-        """Write a file of uint8 images unless it exists, and return its rows.
+        """Write a file of uint8 images of shape (N, C, H, W) unless it exists, and return its rows.
 
-        Args:
-            made_from: All that the content depends on, as JSON can hold it.
-            shape: The shape of the images, (N, C, H, W).
-            pieces: Yields the images, some at a time.
+        The content, of which some images are yielded at a time, depends on ``made_from`` alone, values that JSON can
+        hold.
 
         Raises:
             PipelineError: If the file cannot be written, or the disk has no room for it.

@@ -71,11 +71,7 @@ class Flag:
 
 
 def examine(arm: Arm, remedies: Remedies) -> list[Flag]:
-    """Return the reasons not to trust an arm; none if it is well.
-
-    Args:
-        arm: What was measured of it.
-        remedies: The settings to change.
+    """Return the reasons not to trust an arm, with the settings to change; none if it is well.
 
     Examples:
         A training that ended while its error was still falling:

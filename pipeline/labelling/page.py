@@ -27,17 +27,10 @@ SHARE = 0.6  # of the bytes for the images that are asked about; the rest is for
 
 
 def write_page(folder: Path, request: LabelRequest) -> Path:
-    """Write ``label.html``, on which a person labels images and from which they save ``labels.csv``.
+    """Write ``label.html``, on which a person labels images and saves ``labels.csv``, into a folder; return its path.
 
     The page is one file, needs no network, and keeps what was labelled in the browser's local storage, by its title and
     the images that it shows: a page that is written again with the same images is labelled as it was.
-
-    Args:
-        folder: Where the page is written; it is made if it is not there.
-        request: The images and the classes.
-
-    Returns:
-        The page's path.
 
     Raises:
         PipelineError: If there is no image, two have the same name, or the page cannot be written.

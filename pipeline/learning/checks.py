@@ -39,15 +39,10 @@ def check_encoder(backbone: Backbone, images: Images) -> Tensor:
 
 
 def check_method(name: str, backbone: Backbone, model: Pretraining, images: Images) -> None:
-    """Refuse a method whose networks, loss or measurements are not what was expected.
+    """Refuse a method whose networks, loss or measurements are not what was expected; its name is for the messages.
 
-    A copy of the model takes a step on a few images, and measures them, under random numbers of its own.
-
-    Args:
-        name: What the settings call the method.
-        backbone: With random weights.
-        model: The method's model around the backbone's encoder.
-        images: uint8 or floats in [0, 1], shape (N, C, H, W).
+    A copy of the model, which has random weights, takes a step on a few images, uint8 or floats in [0, 1], shape (N, C,
+    H, W), and measures them, under random numbers of its own.
 
     Raises:
         PipelineError: If an output has another shape or is no finite numbers, or the code of a network or the method

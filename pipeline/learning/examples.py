@@ -72,11 +72,8 @@ def measurement(
 ) -> Callable[[], Row]:
     """Return a function that measures error and loss on each part of the labels, as means over the networks.
 
-    Args:
-        examples: The images and labels.
-        classifiers: The classifiers of the networks.
-        networks: The networks, each with the labels for it.
-        x: The classifiers' inputs for all images, shape (N, ...): the images, or embeddings.
+    The classifiers are those of the networks; ``x``, of shape (N, ...), are their inputs for all images: the images, or
+    embeddings.
     """
     labels, classes = examples.labels, examples.classes
     parts = []

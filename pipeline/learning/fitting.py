@@ -49,6 +49,10 @@ class Phase:
 class Fitting:
     """All that the fits of one training have in common.
 
+    A fit trains networks side by side, in place. It takes the result of a fit of the same kind whose choice is to be
+    repeated, or None to choose by validation labels; and a file that it is saved to now and then, and goes on from if
+    the file exists.
+
     Attributes:
         plan: How the classifier is trained.
         examples: The images and labels that it learns from.
@@ -68,11 +72,6 @@ class Fitting:
         self, networks: Sequence[Network], again: FitResult | None = None, checkpoint: Path | None = None
     ) -> FitResult:
         """Fit the heads on frozen backbones, with embeddings that were computed once.
-
-        Args:
-            networks: The networks whose heads are trained side by side, in place.
-            again: The result of a fit of the same kind whose choice is repeated; None to choose by validation labels.
-            checkpoint: A file that the fit is saved to now and then, and goes on from if it exists; None for none.
 
         Raises:
             PipelineError: If the training diverged.
@@ -102,11 +101,6 @@ class Fitting:
         self, networks: Sequence[Network], again: FitResult | None = None, checkpoint: Path | None = None
     ) -> FitResult:
         """Train backbones and heads together, in modes with consistency also on images without labels.
-
-        Args:
-            networks: The networks that are trained side by side, in place.
-            again: The result of a fit of the same kind whose choice is repeated; None to choose by validation labels.
-            checkpoint: A file that the fit is saved to now and then, and goes on from if it exists; None for none.
 
         Raises:
             PipelineError: If the training diverged, or the mode's own classifier cannot be used.

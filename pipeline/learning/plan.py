@@ -107,12 +107,7 @@ def split_budget(
 ) -> list[LabelSplit]:
     """Return how a label budget is spent: one split into training and maybe validation, or one for each fold.
 
-    Args:
-        train: Says which, and how many.
-        labels: Labels of all training images, shape (N,), -1 for unlabelled.
-        classes: Number of classes.
-        draw: Which labels.
-        groups: Which group each training image belongs to; None takes each by itself.
+    Labels, classes, draw and groups are those of ``datasets.splits.label_split``.
 
     Raises:
         PipelineError: If the budget is out of range or cannot be divided so.

@@ -165,11 +165,9 @@ class Classifier(nn.Module):
         return self.cross_entropy(self._logits(self.augment(as_input(x))), labels)
 
     def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy with the class weights and the label smoothing that the rates name.
+        """Cross-entropy of logits, shape (B, classes), with the class weights and the smoothing that the rates name.
 
-        Args:
-            logits: Shape (B, classes).
-            labels: Classes, shape (B,), or weighed probabilities of them, shape (B, classes), which are not smoothed.
+        The labels are those of ``loss``.
         """
         rates = self.rates
         weight = logits.new_tensor(rates.class_weights) if rates.class_weights else None

@@ -17,12 +17,12 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def soft_clamp(logvar: Tensor, limit: float = LOGVAR_LIMIT) -> Tensor:
-    """Squeeze a network's output smoothly into (-limit, limit); near 0 it is the identity.
+def soft_clamp(logvar: Tensor) -> Tensor:
+    """Squeeze a network's output smoothly into (-LOGVAR_LIMIT, LOGVAR_LIMIT); near 0 it is the identity.
 
     Without it a stray log-variance of 90 overflows float32. A hard limit would have no gradient to come back by.
     """
-    return limit * (at_least_float32(logvar) / limit).tanh()
+    return LOGVAR_LIMIT * (at_least_float32(logvar) / LOGVAR_LIMIT).tanh()
 
 
 def kl_from_prior(mu: Tensor, logvar: Tensor) -> Tensor:
