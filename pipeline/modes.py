@@ -112,6 +112,11 @@ class Mode:
             require(not fit.head_first, "head_first", True, "false where the encoder is frozen")
             require(not self.consistency, "consistency", True, "false where the encoder is frozen")
 
+    @property
+    def learns_unlabelled(self) -> bool:
+        """Whether images without labels are learnt from, too, while the classifier is trained."""
+        return self.spreads_labels or self.consistency
+
     def changed(self, changes: FitChanges) -> Mode:
         """Return the mode with some of its training settings changed.
 

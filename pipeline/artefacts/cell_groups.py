@@ -165,6 +165,7 @@ def bought(groups: Sequence[Group], without: Sequence[Group]) -> list[BoughtBudg
     for labels in sorted({group.labels for group in groups}):
         tables = {group.mode: group.wrong for group in groups if group.labels == labels}
         tables |= {group.mode + PLAIN: group.wrong for group in without if group.labels == labels}
+        during = [mode for mode in tables if mode in MODES and find_mode(mode).learns_unlabelled]
         gains: list[GainRow] = [
             {
                 "what": each.what,
@@ -172,17 +173,12 @@ def bought(groups: Sequence[Group], without: Sequence[Group]) -> list[BoughtBudg
                 "having": each.having,
                 "gain": interval_record(each.gain.interval(LEVEL)),
             }
-            for each in purchases(tables, [mode for mode in tables if _uses_unlabelled(mode)])
+            for each in purchases(tables, during)
         ]
         plain = {group.mode: _interval(group.wrong) for group in without if group.labels == labels}
         if gains:
             found.append({"labels": labels, "gains": gains, "plain": plain})
     return found
-
-
-def _uses_unlabelled(mode: str) -> bool:
-    """Whether a mode learns from images without labels while the classifier is trained."""
-    return mode in MODES and (find_mode(mode).spreads_labels or find_mode(mode).consistency)
 
 
 def _pairs(modes: Iterable[str]) -> list[tuple[str, str]]:

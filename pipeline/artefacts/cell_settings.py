@@ -51,7 +51,7 @@ def _recipe(plan: Plan) -> JsonObject:
     mode = plan.definition
     unused = {"modes", "graph", "consistency", "trials"}
     unused |= UNUSED_BY_VALIDATION[plan.train.validation]
-    unused.add("length" if plan.learns_unlabelled else "unlabelled_steps")
+    unused.add("length" if mode.learns_unlabelled else "unlabelled_steps")
     converges = not mode.spreads_labels and (mode.fit.head_first or not mode.trains_encoder)
     if not converges:
         unused.add("l2")

@@ -24,13 +24,10 @@ def changes_since_last(artefact: Artefact[Any]) -> str:
         changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         if set(changed) <= set(_CONTENT):
             words = [_CONTENT[name] for name in changed if name != "code"]
-            return ", ".join(words + _changed_files(before.get("code", {}), now.get("code", {})))
+            first, second = _by_file(before.get("code", {})), _by_file(now.get("code", {}))
+            files = sorted(file for file in {**first, **second} if first.get(file) != second.get(file))
+            return ", ".join(words + files)
     return ""
-
-
-def _changed_files(before: Sources, now: Sources) -> list[str]:
-    first, second = _by_file(before), _by_file(now)
-    return sorted(file for file in {**first, **second} if first.get(file) != second.get(file))
 
 
 def _by_file(sources: Sources) -> dict[str, str]:

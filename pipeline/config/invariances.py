@@ -31,8 +31,8 @@ PRESETS: dict[str, dict[str, float]] = {
 class InvariancesConfig:
     """The random changes that leave an image's class as it is; they are drawn anew for each image.
 
-    Pretraining, the training of every classifier and the graph of neighbours use the same changes, each with a strength
-    of its own. `check-dataset` shows images that are changed so. An amount that is null is taken from the preset.
+    Pretraining and the training of every classifier use the same changes, each with a strength of its own.
+    `check-dataset` shows images that are changed so. An amount that is null is taken from the preset.
 
     Attributes:
         preset: "digits", for characters: no mirror images, no colours; "objects", for pictures of things; "none".

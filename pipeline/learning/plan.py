@@ -56,18 +56,14 @@ class Plan:
         """The strength of the penalty of a head with no label to choose it by: the middle one of those in ``l2``."""
         return sorted(self.train.l2)[len(self.train.l2) // 2]
 
-    @property
-    def learns_unlabelled(self) -> bool:
-        """Whether images without labels are learnt from, too, once the encoder is there."""
-        return self.definition.spreads_labels or self.definition.consistency
-
     def steps(self, budget: int) -> int:
         """Return how many steps a training on so many labels, validation included, takes if it is not stopped early.
 
         It is a multiple of ``train.evaluations``.
         """
-        wanted = self.train.unlabelled_steps if self.learns_unlabelled else self.train.length * math.sqrt(budget)
-        return self.train.evaluations * max(1, round(wanted / self.train.evaluations))
+        train = self.train
+        wanted = train.unlabelled_steps if self.definition.learns_unlabelled else train.length * math.sqrt(budget)
+        return train.evaluations * max(1, round(wanted / train.evaluations))
 
     @property
     def candidates(self) -> list[Plan]:
