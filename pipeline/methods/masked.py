@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.config import JsonObject
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, require
 from pipeline.methods import Method, Parts
 
 if TYPE_CHECKING:
@@ -24,8 +24,7 @@ class Settings:
     hidden: float = 0.75
 
     def __post_init__(self) -> None:
-        if not 0 < self.hidden < 1:
-            raise PipelineError(f"hidden: {self.hidden!r} is not allowed; expected a share between 0 and 1")
+        require(0 < self.hidden < 1, "hidden", self.hidden, "a share between 0 and 1")
 
 
 def _make_model(parts: Parts) -> MaskedAutoencoder:

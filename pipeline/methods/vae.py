@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.config import JsonObject, NetworkConfig
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, require
 from pipeline.methods import Method, Parts, Shape
 from pipeline.store import disk
 
@@ -42,10 +42,8 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("reconstruction", "beta", "kl_warmup", "free_bits"):
             value = getattr(self, name)
-            if not 0 <= value < math.inf:
-                raise PipelineError(f"{name}: {value!r} is not allowed; expected a number of at least 0")
-        if self.importance_samples < 1:
-            raise PipelineError(f"importance_samples: {self.importance_samples!r} is not allowed; expected at least 1")
+            require(0 <= value < math.inf, name, value, "a number of at least 0")
+        require(self.importance_samples > 0, "importance_samples", self.importance_samples, "at least 1")
 
 
 def _make_backbone(encoder: NetworkConfig, latent: int, shape: Shape) -> Backbone:

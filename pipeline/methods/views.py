@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.config import JsonObject
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, require
 from pipeline.methods import Method, Parts, corrupts
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("invariance", "variance", "covariance", "reconstruction"):
             value = getattr(self, name)
-            if not 0 <= value < math.inf:
-                raise PipelineError(f"{name}: {value!r} is not allowed; expected a number of at least 0")
+            require(0 <= value < math.inf, name, value, "a number of at least 0")
         if not self.projector or min(self.projector) < 2:
             raise PipelineError(f"projector: {self.projector!r} is not allowed; expected layers of at least 2 units")
 

@@ -153,15 +153,9 @@ def read(
     pretrained: Path | None,
     verdicts: Sequence[Path],
 ) -> Evidence:
-    """Read what lies in an experiment's folder.
+    """Read what lies in an experiment's folder; the arguments are those of ``Evidence`` that were read already.
 
-    Args:
-        config: The experiment; results.csv lies in its folder.
-        dataset: Its images.
-        card: What stage data found.
-        comparison: What stage compare found.
-        pretrained: Folder of the pretrained encoder, if the grid uses one.
-        verdicts: verdict.json of each study that the report is to tell of.
+    The pretrained encoder is given by its folder, if the grid uses one, each study by its verdict.json.
 
     Raises:
         PipelineError: If a file is missing or is not the one that its stage wrote.
