@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from pipeline.config import InvariancesConfig, PretrainConfig, RuntimeConfig
 from pipeline.learning import pretrain
+from pipeline.models.classifier import Classifier, Rates, make_head
 from pipeline.models.cuda_graphs import Gradients
 from pipeline.models.inputs import infer
 from pipeline.models.pretraining import Pretraining
+from pipeline.models.side_by_side import FoldLearner, Schedule, SideBySide
 from pipeline.training import trainer
 
 
@@ -153,6 +155,28 @@ def test_a_step_that_cannot_be_captured_goes_on_without_and_says_so_once(
     assert said.count("cannot be replayed") == 1
     assert "operation not permitted" in said
     assert "trace" not in said
+
+
+def test_folds_class_weights_and_own_classifiers_are_not_replayed() -> None:
+    class Own(Classifier):
+        pass
+
+    def replays(kind: type[Classifier], rates: Rates, parts: list[list[int]]) -> bool:
+        learners = [
+            FoldLearner(
+                kind(nn.Identity(), make_head(3, 2), False, nn.Identity(), rates),
+                torch.zeros(4, dtype=torch.int64),
+                torch.tensor(part),
+            )
+            for part in parts
+        ]
+        return SideBySide(learners, Schedule(10, 1)).gradients.replays
+
+    everything = [[0, 1, 2, 3]]
+    assert replays(Classifier, Rates(), everything)
+    assert not replays(Classifier, Rates(), [[0, 1], [2, 3]])
+    assert not replays(Classifier, Rates(class_weights=(1.0, 2.0)), everything)
+    assert not replays(Own, Rates(), everything)
 
 
 @pytest.mark.parametrize("method", ["autoencoder", "vae"])

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.classifier import Classifier
+from pipeline.models.cuda_graphs import Gradients, launches_alike
 
 
 class FoldLearner(nn.Module):
@@ -81,6 +82,9 @@ class SideBySide(pl.LightningModule):
         handed_out = torch.stack([learner.inside for learner in learners]).any(0)
         for learner in learners:
             learner.sees_all = torch.equal(learner.inside, handed_out)  # asked once, not at every step
+        # a part of a batch has another size each time, and class weights are copied to the device at each step
+        whole = all(learner.sees_all and not learner.classifier.rates.class_weights for learner in learners)
+        self.gradients = Gradients(self.losses, self, whole and launches_alike(self))
         self.train()  # Lightning trains a module in the modes it finds, and a new backbone is in training mode
 
     @property
@@ -100,18 +104,14 @@ class SideBySide(pl.LightningModule):
         assert isinstance(optimizer, torch.optim.Optimizer)
         assert isinstance(rates, torch.optim.lr_scheduler.LambdaLR)
         averagings = [classifier.averaging() for classifier in self.classifiers]
-        parameters, losses = list(self.parameters()), []
+        losses = []
+        self.gradients.begin_round()
         for x, index in batches:
-            found = self.losses(x, index)
-            for parameter in parameters:  # as zero_grad() does, which takes a tenth of a head's step to do it
-                parameter.grad = None
-            if found:  # nothing is, where two folds hold one image each of a batch of two
-                torch.autograd.backward(found)
+            losses += self.gradients(x, index)
             optimizer.step()
             rates.step()
             for take_into_average in averagings:
                 take_into_average()
-            losses += [loss.detach() for loss in found]
         return torch.stack(losses).mean()
 
     def losses(self, x: Tensor, index: Tensor) -> list[Tensor]:
