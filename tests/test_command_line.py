@@ -145,7 +145,7 @@ def test_a_finished_stage_takes_under_two_seconds_beyond_start_up(runs: Path, ti
             ("--labels=50", "--train.validation=kfold", "--train.batch_size=3"),
             "train.batch_size: 3 is not allowed; expected at least 4 images",
         ),
-        ("train", ("--labels=5",), "below the number of classes; take at least 10"),
+        ("train", ("--labels=5",), "error: labels: a budget of 5 is below the number of classes; take at least 10"),
         ("train", ("--labels=100000",), "above the 1437 labelled training images"),
         ("train", ("--labels=many",), "labels"),
         ("train", ("--seed=-1",), "seed: -1 is not allowed"),

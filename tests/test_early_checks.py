@@ -22,8 +22,11 @@ def data_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["--grid.labels=[5]"], "a budget of 5 is below the number of classes"),
-        (["--grid.labels=[50,5000]"], "above the 1437 labelled training images"),
+        (["--grid.labels=[5]"], "grid.labels: a budget of 5 is below the number of classes"),
+        (
+            ["--grid.labels=[50,5000]"],
+            "above the 1437 labelled training images there are; take at most these, or label more",
+        ),
         (["--grid.modes=[frozen,fintune]"], "grid.modes: 'fintune' is not allowed; expected one of frozen"),
         (["--train.trials={scratch: [{modes: {scratch: {head_lr: 0.1}}}]}"], "give every mode as many"),
         (["--train.trials={nope: [{batch_size: 4}]}"], "nope"),

@@ -83,7 +83,11 @@ def test_opening_the_test_images_is_written_down(runs: Path, tiny: Run) -> None:
     ("arguments", "message"),
     [
         (("--images=nowhere",), "nowhere does not exist"),
-        (("--like=pictures",), "holds 2 images; name a single picture"),
+        (("--like=pictures",), "like: pictures holds 2 images; name a single picture"),
+        (("--like=nowhere.png",), "like: nowhere.png does not exist"),
+        (("--like=large.png",), "like: large.png is 9 x 9 pixels of 1 channel, the classifier takes 8 x 8"),
+        (("--like=text.png",), "like: text.png cannot be read as a picture: its content is none of PNG"),
+        (("--like=cut.png",), "like: cut.png cannot be read as a picture"),
         (("--images=wrong.npy",), "the classifier takes 8 x 8 pixels"),
     ],
 )
@@ -99,6 +103,10 @@ def test_what_cannot_be_embedded_is_refused_in_words(
     (tmp_path / "pictures").mkdir()
     for number in range(2):
         Image.fromarray(np.full((8, 8), number, dtype=np.uint8)).save(tmp_path / "pictures" / f"{number}.png")
+    Image.fromarray(np.zeros((9, 9), dtype=np.uint8)).save(tmp_path / "large.png")
+    (tmp_path / "text.png").write_text("no picture")
+    whole = (tmp_path / "pictures" / "1.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
     np.save(tmp_path / "wrong.npy", np.zeros((2, 9, 9), dtype=np.uint8))
     assert tiny("embed", *arguments) == 2
     assert message in capsys.readouterr().err

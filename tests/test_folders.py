@@ -146,7 +146,7 @@ def test_the_owner_can_say_that_every_folder_is_a_class(tmp_path: Path) -> None:
         (("train", "val"), r"train holds pictures, and no folder for each class"),
         (("test/cat", "test/dog", "cat", "dog"), "has a folder test but none named train; name the training folder"),
         (("train1/cat", "train2/dog"), "has train1 and train2, which may both be meant for train; name the right one"),
-        (("cat", "unlabelled"), "holds cat; expected a folder of pictures for each of two classes or more"),
+        (("cat", "unlabelled"), "holds one class, cat; expected a folder for each of two or more"),
         (("train/cat", "train/dog", "test/cat", "test/bird"), "test_labels: 'bird' is none of the 2 classes"),
         (("train/cat", "train/dog", "test/cat", "test/unlabelled"), "without a label in the test set; move them"),
     ],

@@ -123,8 +123,9 @@ def test_what_is_there_is_never_written_over(capsys: pytest.CaptureFixture[str])
         (["digits", "mnist"], "expected one path"),
         (["one.npy"], "show the folder that holds the images and the labels"),
         (["notes.doc"], "no reader is known for notes.doc"),
-        (["dark.csv"], "set data.args.white 16"),
-        (["dark.csv"], "here, data.args.X is --args.X"),
+        (["dark.csv"], "set --args.white 16"),
+        (["single"], "error: path: single holds one class, cats; expected a folder for each of two or more"),
+        (["single"], "if these pictures have no label yet, set --args.unlabelled to cats"),
         (["few.npz"], "too few images have a label"),
     ],
 )
@@ -133,6 +134,8 @@ def test_what_cannot_be_read_is_said(
 ) -> None:
     np.save("one.npy", digits[0])
     Path("notes.doc").write_text("x")
+    Path("single/cats").mkdir(parents=True)
+    Image.fromarray(digits[0][0]).save("single/cats/0.png")
     np.savetxt("dark.csv", np.c_[digits[1], digits[0].reshape(-1, 64) // 15.9], fmt="%d", delimiter=",")
     labels = np.where(np.arange(300) < 20, digits[1], -1)
     np.savez(

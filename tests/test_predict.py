@@ -164,6 +164,15 @@ def test_the_best_is_chosen_by_validation_among_the_cells_of_the_largest_budget(
     assert "the best by validation at 50 labels" in capsys.readouterr().out
 
 
+def test_a_comparison_by_other_code_is_told_from_one_with_other_settings(
+    tiny: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pipeline.store.provenance.source_sha256", lambda: "other")
+    assert tiny("predict", "--grid.baselines=false", "--images=x.npy") == 2
+    said = capsys.readouterr().err
+    assert "comparison.json was made before the pipeline's own code changed; run `python -m pipeline compare`" in said
+
+
 def test_a_cell_is_rebuilt_from_its_folder_whatever_the_settings_say(
     runs: Path, predict: Callable[..., list[dict[str, str]]], test_images: Pixels, tmp_path: Path
 ) -> None:
@@ -260,7 +269,10 @@ WRONG: dict[str, tuple[Callable[[Path], Path], str]] = {
     "nothing": (lambda folder: folder / "nowhere", "nowhere does not exist; name a folder"),
     "an empty folder": (empty, "holds no picture; name a folder of pictures"),
     "a truncated picture": (truncated_among_others, "1 of 3 files cannot be read as a picture; repair them"),
-    "a text called png": (content("a.png", b"no picture"), "a.png: its content is none of PNG, JPEG, BMP"),
+    "a text called png": (
+        content("a.png", b"no picture"),
+        "a.png cannot be read as a picture: its content is none of PNG, JPEG, BMP",
+    ),
     "a text": (content("a.txt", b"no picture"), "a.txt: its first line has a single column; expected"),
     "a word processor's": (
         content("a.doc", b"no picture"),
@@ -319,7 +331,10 @@ def test_wrong_images_get_one_message_and_nothing_is_written(
         (("--images=x.npy", "--mode=frozen", "--labels=51", "--seed=0"), "run `python -m pipeline train --mode frozen"),
         (("--images=x.npy", "--labels=51"), "it has the modes frozen, finetune, scratch, the budgets 50, 100"),
         (("--images=x.npy", "--mode=nope"), "it has the modes frozen, finetune, scratch"),
-        (("--images=x.npy", "--grid.draws=5"), "run `python -m pipeline compare` with the same settings"),
+        (
+            ("--images=x.npy", "--grid.draws=5"),
+            "was made with other settings or of other data; run `python -m pipeline",
+        ),
         (("--images=x.npy", "--cell=nowhere"), "name the folder of a trained cell"),
         (("--images=x.npy", "--cell=nowhere", "--seed=0"), "leave out mode, labels and seed"),
     ],

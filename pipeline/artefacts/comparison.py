@@ -26,21 +26,23 @@ def load(config: Experiment) -> Comparison:
     """Read the finished comparison.
 
     Raises:
-        PipelineError: If stage compare has not run with these settings.
+        PipelineError: If stage compare has not run with these settings, these data and this code.
     """
-    path = config.folder / COMPARISON
-    if path.exists():
-        comparison, _ = read(config.folder)
-        if comparison["fingerprint"] == _fingerprint(config, entries(config)):
-            return comparison
-    raise PipelineError(
-        f"{path} is missing or belongs to other settings; run `{command('compare')}` with the same settings first"
-    )
+    path, again = config.folder / COMPARISON, f"run `{command('compare')}` with the same settings"
+    if not path.exists():
+        raise PipelineError(f"{path} does not exist; {again} first")
+    comparison, _ = read(config.folder)
+    grid, source = entries(config), provenance.source_sha256()
+    if comparison["fingerprint"] == _fingerprint(config, grid, source):
+        return comparison
+    if comparison["fingerprint"] == _fingerprint(config, grid, comparison["source"]):
+        raise PipelineError(f"{path} was made before the pipeline's own code changed; {again} again")
+    raise PipelineError(f"{path} was made with other settings or of other data; {again} first")
 
 
 def find(config: Experiment) -> Comparison | None:
     """Return the finished comparison if it was made with these settings and no file was changed; else None."""
-    return _record(config.folder).find(_fingerprint(config, entries(config)))
+    return _record(config.folder).find(_fingerprint(config, entries(config), provenance.source_sha256()))
 
 
 def read(folder: Path) -> tuple[Comparison, list[dict[str, str]]]:
@@ -76,10 +78,9 @@ def find_summary(folder: Path, cell: str) -> SummaryRow | None:
     return None
 
 
-def _fingerprint(config: Experiment, grid: Sequence[Entry]) -> str:
+def _fingerprint(config: Experiment, grid: Sequence[Entry], source: str) -> str:
     """Return the fingerprint of a comparison; it takes moments, so any change of the source makes it again."""
     inputs = [entry.inputs for entry in (*grid, *ablated(config))]
-    source = provenance.source_sha256()
     return fingerprint({"stage": "compare", "cells": inputs, "margin": config.grid.margin, "source": source})
 
 
@@ -111,8 +112,9 @@ def write(config: Experiment) -> Comparison:
         "paired": cell_groups.paired(groups, config.grid.margin / 100),
         "flags": examine_arms(config.folder, [group.rows for group in groups]),
         "bought": cell_groups.bought(groups, without),
+        "source": provenance.source_sha256(),
     }
     files = {RESULTS: disk.as_csv([row for group in groups for row in group.rows])}
     if without:
         files[ABLATION] = disk.as_csv([row for group in without for row in group.rows])
-    return _record(config.folder).write(_fingerprint(config, grid), comparison, files)
+    return _record(config.folder).write(_fingerprint(config, grid, comparison["source"]), comparison, files)

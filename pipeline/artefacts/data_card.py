@@ -13,7 +13,7 @@ from pipeline.config import Experiment, as_dict
 from pipeline.datasets import loading
 from pipeline.datasets.facts import Facts, find_facts
 from pipeline.datasets.image_data import Dataset
-from pipeline.datasets.splits import Draw
+from pipeline.datasets.splits import BudgetError, Draw
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
 from pipeline.learning.plan import split_budget
@@ -125,6 +125,18 @@ def check_budgets(config: Experiment, budgets: Iterable[int]) -> None:
     sampling = "random" if config.grid.sampling == "chosen" else config.grid.sampling
     for budget in budgets:
         split_budget(config.train, labels, len(card["classes"]), Draw(budget, 0, sampling), groups)
+
+
+def check_grid_budgets(config: Experiment) -> None:
+    """Refuse label budgets of the grid that cannot be drawn.
+
+    Raises:
+        PipelineError: If a budget cannot be drawn, or stage data has not run.
+    """
+    try:
+        check_budgets(config, config.grid.labels)
+    except BudgetError as error:
+        raise PipelineError(f"grid.{error}") from error
 
 
 def load_dataset(config: Experiment) -> Dataset:

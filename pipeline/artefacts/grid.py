@@ -64,7 +64,7 @@ def check_settings(config: Experiment) -> None:
         find_strategy(config.grid.strategy)
     _check_ablation(config)
     data_source.check_unchanged(config)
-    data_card.check_budgets(config, config.grid.labels)
+    data_card.check_grid_budgets(config)
     if any(find_mode(mode).spreads_labels for mode in config.grid.modes):
         graph.check(config)
 

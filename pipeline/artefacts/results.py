@@ -157,6 +157,7 @@ class Comparison(TypedDict):
         paired: A row a budget, pair of modes and error.
         flags: Reasons not to trust single results.
         bought: What images without labels and the invariances bought, by budget.
+        source: SHA-256 of the code that it was made by.
         fingerprint: The fingerprint of all that it was made from, once it is written.
         files: SHA-256 of results.csv, once it is written.
     """
@@ -172,6 +173,7 @@ class Comparison(TypedDict):
     paired: list[PairedRow]
     flags: list[FlagRow]
     bought: list[BoughtBudget]
+    source: str
     fingerprint: NotRequired[str]
     files: NotRequired[dict[str, str]]
 

@@ -122,6 +122,8 @@ def list_broken(gallery: Gallery, broken: Mapping[int, str], remedy: str) -> str
 
     The reasons are given by the numbers of the pictures; the remedy is the option by which broken ones are left out.
     """
+    if len(gallery) == 1:  # nothing would be left without it
+        return f"{gallery.names[0]} cannot be read as a picture: {broken[0]}; repair it, or name another"
     lines = [f"  {gallery.names[number]}: {reason}" for number, reason in list(broken.items())[:SHOWN]]
     if len(broken) > SHOWN:
         lines.append(f"  and {len(broken) - SHOWN} more")

@@ -20,6 +20,11 @@ import numpy.typing as npt
 
 from pipeline.errors import PipelineError
 
+
+class BudgetError(PipelineError):
+    """A label budget that cannot be drawn; its message begins with the setting's name, "labels:"."""
+
+
 Indices = npt.NDArray[np.int64]
 Sampling = Literal["stratified", "random", "chosen"]
 
@@ -94,7 +99,7 @@ def label_split(
         _check_trained(labels[subset[~is_val]], labels[subset], draw)
     if not is_val.any():
         needed = classes * math.ceil(1 / share)
-        raise PipelineError(
+        raise BudgetError(
             f"labels: a budget of {draw.budget} leaves no example for validation; take at least {needed}, "
             f"raise train.val_fraction from {val_fraction}, or train on all labels: train.validation none"
         )
@@ -120,7 +125,7 @@ def fold_splits(
     of_class = labels[subset]
     single = np.flatnonzero(np.bincount(of_class, minlength=classes) < 2)
     if len(single) and draw.sampling == "stratified":
-        raise PipelineError(
+        raise BudgetError(
             f"labels: of a budget of {draw.budget}, class {single[0]} gets a single label, which cannot be trained on "
             f"and left out; take at least {2 * classes}, or train on all labels: train.validation none"
         )
@@ -132,7 +137,7 @@ def fold_splits(
             _check_trained(of_class[fold != f], of_class, draw)
     folds = [LabelSplit(np.sort(subset[fold != f]), np.sort(subset[fold == f])) for f in np.unique(fold)]
     if len(folds) < 2:
-        raise PipelineError(
+        raise BudgetError(
             f"labels: a budget of {draw.budget} makes a single fold; take more labels, or train on all of them: "
             "train.validation none"
         )
@@ -148,7 +153,7 @@ def _first_of_group(values: npt.NDArray[Any], groups: Indices) -> npt.NDArray[An
 def _check_trained(trained: Indices, drawn: Indices, draw: Draw) -> None:
     untrained = np.setdiff1d(drawn, trained)
     if len(untrained) and (draw.sampling == "stratified" or not len(trained)):
-        raise PipelineError(
+        raise BudgetError(
             f"labels: of a budget of {draw.budget}, class {untrained[0]} has no label left to train on beside those "
             "that validate with their whole group; take more labels, or smaller groups (data.groups)"
         )
@@ -182,10 +187,11 @@ def _check_budget(labels: Indices, classes: int, draw: Draw) -> None:
     if len(empty):
         raise PipelineError(f"labels: class {empty[0]} has no labelled training image; every class needs one")
     if draw.sampling == "stratified" and budget < classes:
-        raise PipelineError(f"labels: a budget of {budget} is below the number of classes; take at least {classes}")
+        raise BudgetError(f"labels: a budget of {budget} is below the number of classes; take at least {classes}")
     if budget > counts.sum():
-        raise PipelineError(
-            f"labels: a budget of {budget} is above the {counts.sum()} labelled training images there are"
+        raise BudgetError(
+            f"labels: a budget of {budget} is above the {counts.sum()} labelled training images there are; take at "
+            "most these, or label more images"
         )
 
 

@@ -21,6 +21,7 @@ from pipeline.errors import PipelineError
 from pipeline.store import disk, test_access
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 TRAIN, TEST = "train", "test"  # what the option images calls the experiment's own
@@ -64,16 +65,14 @@ def run(config: Experiment, options: Options) -> Path:
     images, like = options.images, options.like
     used = _find_encoder(config, options)
     how = replace(used.reading, resize=options.resize, white=options.white, skip_broken=options.skip_broken)
-    wanted = open_images(Path(like), how) if like else None
-    if wanted is not None and len(wanted.names) != 1:
-        raise PipelineError(f"like: {like} holds {len(wanted.names)} images; name a single picture")
+    picture = _read_like(like, how) if like else None
     source = _open(config, images, how, used)
     default = used.home / "embeddings" / f"{Path(images).resolve().name}-{used.name}"
     target = Path(options.out).expanduser() if options.out else default
     latents = _embed(config, used, source, images)
     _write(target, source, latents)
-    if wanted is not None:
-        nearest = _write_page(target, used, source, latents, wanted)
+    if picture is not None:
+        nearest = _write_page(target, used, source, latents, Path(like).name, picture)
         print(f"nearest to {like}: {nearest}")
     print("".join(f"  remark: {note}\n" for note in source.notes), end="")
     return target
@@ -133,6 +132,17 @@ def _open(config: Experiment, images: str, how: Reading, used: _Encoder) -> NewI
     return NewImages("name", source_names(part), lambda start, stop: part.images[start:stop], [])
 
 
+def _read_like(like: str, how: Reading) -> torch.Tensor:
+    """Read the picture whose neighbours are wanted, shape (1, C, H, W)."""
+    try:
+        wanted = open_images(Path(like), replace(how, skip_broken=False))
+        if len(wanted.names) != 1:
+            raise PipelineError(f"{like} holds {len(wanted.names)} images; name a single picture")
+        return wanted.read(0, 1)
+    except PipelineError as error:
+        raise PipelineError(f"like: {str(error).removeprefix('images: ')}") from error
+
+
 # --- latents and their files ----------------------------------------------------------------------------------
 
 
@@ -168,7 +178,9 @@ def _write(folder: Path, source: NewImages, latents: Latents) -> None:
     disk.write_together(folder, {LATENTS: array.getvalue(), TABLE: disk.as_csv(rows())})
 
 
-def _write_page(folder: Path, used: _Encoder, source: NewImages, latents: Latents, wanted: NewImages) -> str:
+def _write_page(
+    folder: Path, used: _Encoder, source: NewImages, latents: Latents, like: str, picture: torch.Tensor
+) -> str:
     """Write the page of a picture's nearest neighbours, and return the name of the nearest."""
     import torch
     from sklearn.neighbors import NearestNeighbors
@@ -176,12 +188,11 @@ def _write_page(folder: Path, used: _Encoder, source: NewImages, latents: Latent
     from pipeline.models.inputs import as_input, infer
     from pipeline.report.neighbours import page_of_neighbours
 
-    picture = wanted.read(0, 1)
     neighbours = NearestNeighbors(n_neighbors=min(SHOWN, len(latents))).fit(latents)
     distances, places = neighbours.kneighbors(infer(used.backbone, picture).numpy())
     shown = [picture, *(source.read(place, place + 1) for place in places[0].tolist())]
     pixels = (255 * torch.cat([as_input(image) for image in shown])).round().to(torch.uint8).numpy()
     names = [str(source.names[place]) for place in places[0]]
-    page = page_of_neighbours(str(wanted.names[0]), names, distances[0].tolist(), pixels, len(latents))
+    page = page_of_neighbours(like, names, distances[0].tolist(), pixels, len(latents))
     disk.write_atomic(folder / PAGE, page)
     return names[0]

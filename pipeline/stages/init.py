@@ -89,13 +89,17 @@ def _examine(config: DataConfig) -> Card:
     try:
         card = examine(loading.find_loader(config))
     except PipelineError as error:
-        hint = "; here, data.args.X is --args.X" if "data.args." in str(error) else ""
-        raise PipelineError(f"{error}{hint}") from error
+        raise PipelineError(_as_options_of_init(str(error))) from error
     if card.problems:
         raise PipelineError("the contract of a data set is broken: " + "; ".join(card.problems))
     if _is_labelled(card.facts) and not card.facts["suggested_budgets"]:
         raise PipelineError("too few images have a label: " + "; ".join(card.remarks))
     return card
+
+
+def _as_options_of_init(message: str) -> str:
+    """Call arguments of the reader, in a message, as they are called on the command line of this stage."""
+    return message.replace("data.args.path:", "path:").replace("data.args.", "--args.")
 
 
 def config_text(name: str, target: Path, config: DataConfig, facts: Facts) -> str:

@@ -192,7 +192,7 @@ def _check_budgets(settings: Experiment, study: Study, arm: str) -> None:
             f"study.arms.{arm}: train.validation none leaves no label to validate on, whose error study "
             f"{study.title!r} reads; take holdout or kfold"
         )
-    data_card.check_budgets(settings, settings.grid.labels)
+    data_card.check_grid_budgets(settings)
 
 
 def _check_method(settings: Experiment, study: Study, arm: str) -> None:

@@ -211,8 +211,8 @@ def _class_folders(parts: Mapping[str, PictureTree]) -> list[PictureTree]:
     if len(classes) == 1:
         name = classes[0].name
         raise PipelineError(
-            f"data.args.path: {inside.path} holds {name}; expected a folder of pictures for each of two classes or "
-            f"more, or none: data.args.unlabelled: {name} takes its pictures as having no label"
+            f"data.args.path: {inside.path} holds one class, {name}; expected a folder for each of two or more. Add "
+            f"one for each further class or, if these pictures have no label yet, set data.args.unlabelled to {name}"
         )
     return classes
 
