@@ -26,6 +26,7 @@ from pipeline.datasets.loading import load
 from pipeline.datasets.new_images import Reading, open_images
 from pipeline.datasets.readers.mnist import ARCHIVES
 from pipeline.errors import PipelineError
+from pipeline.store.sealed import seal
 from tests.conftest import Run, in_both_precisions, tiny_arguments
 
 Pixels = npt.NDArray[np.uint8]
@@ -165,12 +166,17 @@ def test_the_best_is_chosen_by_validation_among_the_cells_of_the_largest_budget(
 
 
 def test_a_comparison_by_other_code_is_told_from_one_with_other_settings(
-    tiny: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    runs: Path, tiny: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("pipeline.store.provenance.source_sha256", lambda: "other")
     assert tiny("predict", "--grid.baselines=false", "--images=x.npy") == 2
-    said = capsys.readouterr().err
-    assert "comparison.json was made before the pipeline's own code changed; run `python -m pipeline compare`" in said
+    message = "comparison.json was made before the pipeline's own code changed; run `python -m pipeline compare`"
+    assert message in capsys.readouterr().err
+    path = runs / "tiny" / "comparison.json"
+    older = {name: value for name, value in json.loads(path.read_text()).items() if name not in ("source", "sha256")}
+    path.write_text(json.dumps(seal(older)))
+    assert tiny("predict", "--grid.baselines=false", "--images=x.npy") == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_cell_is_rebuilt_from_its_folder_whatever_the_settings_say(

@@ -35,7 +35,8 @@ def load(config: Experiment) -> Comparison:
     grid, source = entries(config), provenance.source_sha256()
     if comparison["fingerprint"] == _fingerprint(config, grid, source):
         return comparison
-    if comparison["fingerprint"] == _fingerprint(config, grid, comparison["source"]):
+    made_by = comparison.get("source")  # which older code left out
+    if made_by is None or comparison["fingerprint"] == _fingerprint(config, grid, made_by):
         raise PipelineError(f"{path} was made before the pipeline's own code changed; {again} again")
     raise PipelineError(f"{path} was made with other settings or of other data; {again} first")
 

@@ -73,7 +73,7 @@ def run(config: Experiment, options: Options) -> Path:
     _write(target, source, latents)
     if picture is not None:
         nearest = _write_page(target, used, source, latents, Path(like).name, picture)
-        print(f"nearest to {like}: {nearest}")
+        print(f"nearest to {like}: {nearest}\n  and others: {target / PAGE}")
     print("".join(f"  remark: {note}\n" for note in source.notes), end="")
     return target
 

@@ -45,7 +45,7 @@ grid:
   draws: 8  # the least with which six paired differences can stand after Holm's correction
 """
 
-BUDGETS = "labels: {}  # budgets: labels in all, those for early stopping included"
+BUDGETS = "labels: {}  # budgets: labels in all, those for early stopping included; {:,} images have one"
 NO_BUDGET = "# labels: [40]  # no image has a label yet; when some have, in data.labels, name how many to train with"
 
 
@@ -110,6 +110,7 @@ def config_text(name: str, target: Path, config: DataConfig, facts: Facts) -> st
         f"{facts['train']:,} training and {facts['test']:,} test images, {colour}, {height} x {width} pixels, in "
         f"{len(facts['classes'])} classes; {facts['unlabelled']:,} have no label."
     )
+    labelled = facts["train"] - facts["unlabelled"]
     args = f"\n  args: {json.dumps(config.args)}" if config.args else ""  # JSON is YAML, whatever is in a path
     return TEMPLATE.format(
         title=title,
@@ -123,7 +124,7 @@ def config_text(name: str, target: Path, config: DataConfig, facts: Facts) -> st
         preset="objects" if channels == 3 else "digits",
         epochs=suggested_epochs(facts["train"]),
         modes=f"[{', '.join(GridConfig().modes)}]",
-        budgets=BUDGETS.format(facts["suggested_budgets"]) if _is_labelled(facts) else NO_BUDGET,
+        budgets=BUDGETS.format(facts["suggested_budgets"], labelled) if _is_labelled(facts) else NO_BUDGET,
     )
 
 

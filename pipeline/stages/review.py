@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MOST = 1_000  # labels on a page
 BESIDE = 6  # look-alikes of each image
-SUSPECTS = "suspects.csv"
+SUSPECTS, PAGE = "suspects.csv", "label.html"
 COLUMNS = ("rank", "name", "label", "proposal", "probability", "sure", "reason")
 ADVICE = (
     "Each image with the label it has, and the class that it looks like to a classifier which has not seen the label; "
@@ -83,7 +83,7 @@ def run(config: Experiment, count: int) -> Path:
     folder = review.build()
     outcome = review.open()["outcome"]
     print(_describe(outcome, folder))
-    return folder / (SUSPECTS if outcome["shown"] == 0 else "label.html")
+    return folder / (PAGE if outcome["shown"] else SUSPECTS)
 
 
 def _describe(outcome: Outcome, folder: Path) -> str:
@@ -92,6 +92,8 @@ def _describe(outcome: Outcome, folder: Path) -> str:
         f"{outcome['copies']} because a copy has another label",
         f"  the first {outcome['shown']}: {folder / SUSPECTS}",
     ]
+    if outcome["shown"]:
+        lines.append(f"  confirm or correct them on {folder / PAGE}, save labels.csv, and name it as data.labels")
     unjudged = outcome["labels"] - outcome["judged"]
     if unjudged:
         lines.append(
