@@ -32,7 +32,7 @@ def launches_alike(network: nn.Module) -> bool:
     A module of somebody else may draw random numbers from Python, or count its calls, which a replay would leave out.
 
     Examples:
-        >>> class Own(nn.Linear): ...
+        >>> Own = type("Own", (nn.Linear,), {"__module__": "a_module_of_somebody_else"})
         >>> launches_alike(nn.Sequential(nn.Linear(2, 1))), launches_alike(nn.Sequential(Own(2, 1)))
         (True, False)
     """
