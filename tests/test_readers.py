@@ -377,7 +377,7 @@ def csv_of(text: str) -> Callable[[Path], None]:
     [
         ("numpy", spoil_archive, r"x is no .npz archive .* write it with np.savez"),
         ("numpy", spoil_objects, "images: cannot be read .* holds Python objects"),
-        ("folder", spoil_class, "x holds cat; expected a folder of pictures for each of two classes or more"),
+        ("folder", spoil_class, "x holds one class, cat; expected a folder for each of two or more"),
         ("folder", spoil_empty_class, "empty holds no picture; fill it or remove it"),
         ("folder", spoil_picture, r"1 of \d+ files cannot be read as a picture.*a.png: its content is none of PNG"),
         (

@@ -93,7 +93,7 @@ REMEDIES: list[tuple[str, Make, str, list[str]]] = [
     ("folder", folders("test", beside=("cat", "dog")), "(data.args.train: . if test is a class)", ["train=."]),
     ("folder", folders("train", beside=("cat",)), "(data.args.train: train)", ["train=train"]),
     ("folder", folders("train", beside=("cat",)), "(data.args.train: .)", ["train=."]),
-    ("folder", folders(beside=("cat",)), "data.args.unlabelled: cat takes its pictures", ["unlabelled=cat"]),
+    ("folder", folders(beside=("cat",)), "set data.args.unlabelled to cat", ["unlabelled=cat"]),
     ("numpy", arrays(images=DIM.astype(int), labels=CLASSES), "data.args.white 16", ["white=16"]),
     ("numpy", arrays(images=WIDE, labels=CLASSES), "say which value is white with data.args.white", ["white=765"]),
     (
