@@ -245,7 +245,7 @@ def _measure(cell: Cell, trained: Trained, shared: CellInputs) -> dict[str, Spli
     mode, model, split = cell.plan.definition, trained.model, trained.split
     train, test = shared.dataset.train, shared.dataset.test
     classes = len(train.class_names)
-    if mode.pretrained and not mode.trains_encoder:
+    if not mode.trains_encoder:
         tested = evaluate(model.head, shared.test_embeddings, test.labels, classes)
     else:
         tested = evaluate(model, test.images, test.labels, classes)

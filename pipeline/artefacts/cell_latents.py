@@ -35,10 +35,10 @@ def nearest_labelled(mode: Mode, trained: Trained, shared: CellInputs, wrong: Pl
     if not len(wrong):
         return wrong
     known, labelled = trained.split.train, _latents(mode, trained, shared, trained.split.train)
-    if _is_frozen(mode):
-        mistaken = shared.test_embeddings[wrong]
-    else:
+    if mode.trains_encoder:
         mistaken = _encode(trained, shared.dataset.test.images[wrong])
+    else:
+        mistaken = shared.test_embeddings[wrong]
     neighbours = NearestNeighbors(n_neighbors=1).fit(labelled.numpy())
     nearest: Places = known[neighbours.kneighbors(mistaken.numpy(), return_distance=False)[:, 0]]
     return nearest
@@ -70,17 +70,12 @@ def training_sample(mode: Mode, trained: Trained, shared: CellInputs, seed: int)
 
 def _latents(mode: Mode, trained: Trained, shared: CellInputs, places: Places) -> torch.Tensor:
     """Return the latents of training images, shape (places, features)."""
-    if _is_frozen(mode):
-        return shared.pretrained.embeddings[places]
-    return _encode(trained, shared.dataset.train.images[places])
+    if mode.trains_encoder:
+        return _encode(trained, shared.dataset.train.images[places])
+    return shared.pretrained.embeddings[places]
 
 
 def _encode(trained: Trained, images: torch.Tensor) -> torch.Tensor:
     from pipeline.models.inputs import infer
 
     return infer(trained.model.backbone.eval(), images)  # else BatchNorm would learn from them
-
-
-def _is_frozen(mode: Mode) -> bool:
-    """Whether the latents of all cells of the mode are those of the pretrained encoder."""
-    return mode.pretrained and not mode.trains_encoder

@@ -80,12 +80,12 @@ class Trained:
     @property
     def chosen(self) -> int:
         """The number of the candidate that was kept, from 0."""
-        return best(self.trials) if self.trials else 0
+        return best(self.trials)
 
 
 def best(trials: Sequence[Trial]) -> int:
-    """Return the number of the best trial, from 0; of equal ones, the first."""
-    return trials.index(min(trials))
+    """Return the number of the best trial, from 0; of equal ones, the first, and 0 where none was judged."""
+    return trials.index(min(trials)) if trials else 0
 
 
 def train_classifier(
@@ -120,7 +120,7 @@ def train_classifier(
     tried = [_train(fitting, examples.splits, resumable) for fitting in fittings]
     split = union(examples.splits)
     trials = [Trial.of(results[-1]) for _, results, _ in tried] if len(split.val) else []
-    chosen = best(trials) if trials else 0
+    chosen = best(trials)
     networks, results, before = tried[chosen]
     held_back, temperature = None, 1.0
     if len(split.val):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts import classifier
 from pipeline.artefacts.classifier import ClassifierChoice
-from pipeline.artefacts.description import Judged, reading
+from pipeline.artefacts.description import Description, Judged, reading
 from pipeline.config import Experiment
 from pipeline.datasets.brightness import Brightness, BrightnessMeter, compare_brightness
 from pipeline.datasets.new_images import WHITE, NewImages, open_images
@@ -96,22 +96,29 @@ def run(config: Experiment, options: Options) -> Path:
         print(_say_decided(int(decided.sum()), len(decided), max_error))
     column = "" if sample else f" (column {UNLIKE})"
     print(f"unlike the training images: {seen.unlike.sum()} of {len(seen.unlike)}{column}; one in a hundred is usual")
-    training = Brightness.from_dict(description["input"]["brightness"])
     notes = source.notes + (sample.notes(positions, len(source.names)) if sample else [])
-    remarks = [*notes, *compare_brightness(training, seen.brightness, WHITE)]
+    remarks = [*notes, *_remarks(description, training_images, seen)]
+    print("".join(f"  remark: {remark}\n" for remark in remarks), end="")
+    return target
+
+
+def _remarks(description: Description, training_images: TrainingSample, seen: _Seen) -> list[str]:
+    """Return what the owner of the images had better know of the answers."""
+    training = Brightness.from_dict(description["input"]["brightness"])
+    remarks = list(compare_brightness(training, seen.brightness, WHITE))
     if not description["judged"]["right"]:
         remarks.append(
             "the probabilities are not calibrated: it learnt from every label of its budget (train.validation none), "
             "so that none could say how often it is right"
         )
-    if training_images.is_notable(int(seen.unlike.sum()), len(seen.unlike)):
+    unlike, total = int(seen.unlike.sum()), len(seen.unlike)
+    if training_images.is_notable(unlike, total):
         remarks.append(
-            f"{seen.unlike.sum()} of {len(seen.unlike)} images are unlike those of the training, in their pixels or to "
+            f"{unlike} of {total} images are unlike those of the training, in their pixels or to "
             "the encoder: the classes that they get may mean nothing. See whether they show the same things, upright, "
             "as large, and not inverted"
         )
-    print("".join(f"  remark: {remark}\n" for remark in remarks), end="")
-    return target
+    return remarks
 
 
 def _check_shares(coverage: float | None, max_error: float | None, submission: str) -> None:
