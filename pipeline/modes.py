@@ -4,12 +4,10 @@ A mode is an entry of this table, a ``Mode`` that an installed package names as 
 ``pipeline.modes``, or one that a config names by its import path, ``module:OBJECT``. All three are treated alike:
 ``train.modes`` of a config changes single settings of any of them.
 
-References: ``finetune`` fits the head first, as Kumar et al. 2022 (arXiv 2202.10054) advise; ``probe_finetune`` adds
-learning rates that fall from layer to layer (Howard and Ruder 2018, arXiv 1801.06146). ``propagate`` is label spreading
-(Zhou et al. 2004) with the weights of Iscen et al. 2019 (arXiv 1904.04717). ``consistency`` is FixMatch (Sohn et al.
-2020, arXiv 2001.07685) with the teacher of mean teacher (Tarvainen and Valpola 2017, arXiv 1703.01780), which is the
-exponential moving average (EMA) of the network. ``self_train`` takes spread labels as pseudo-labels wherever the
-teacher predicts the same class (co-training, Blum and Mitchell 1998).
+References: ``finetune`` fits the head first, as Kumar et al. 2022 (arXiv 2202.10054) advise. ``propagate`` is label
+spreading (Zhou et al. 2004) with the weights of Iscen et al. 2019 (arXiv 1904.04717). ``self_train`` takes spread
+labels as pseudo-labels wherever the teacher predicts the same class (co-training, Blum and Mitchell 1998); the teacher
+is the exponential moving average (EMA) of the network (mean teacher, Tarvainen and Valpola 2017, arXiv 1703.01780).
 """
 
 from __future__ import annotations
@@ -32,23 +30,19 @@ class FitConfig:
     """The training settings that each mode has for itself; all others are in the section ``train``, for every mode.
 
     Attributes:
-        encoder_lr: Highest learning rate of the encoder's last layer (AdamW); 0 where the encoder is frozen.
+        encoder_lr: Highest learning rate of the encoder (AdamW); 0 where the encoder is frozen.
         head_lr: Highest learning rate of the head; not used by a mode that fits the head alone, to convergence.
         head_first: Whether the head is fitted on the frozen encoder before both are trained. Otherwise the gradients of
             a random head harm a good encoder if labels are few.
-        layer_decay: Factor of the learning rate from each layer of the encoder to the one below it, towards the image;
-            1 gives all layers the same rate.
     """
 
     encoder_lr: float = 0.0
     head_lr: float = 0.003
     head_first: bool = False
-    layer_decay: float = 1.0
 
     def __post_init__(self) -> None:
         require(self.encoder_lr >= 0, "encoder_lr", self.encoder_lr, "at least 0")
         require(self.head_lr > 0, "head_lr", self.head_lr, "a positive rate")
-        require(0 < self.layer_decay <= 1, "layer_decay", self.layer_decay, "a factor above 0, at most 1")
 
 
 @dataclass(frozen=True)
@@ -58,7 +52,6 @@ class FitChanges:
     encoder_lr: float | None = None
     head_lr: float | None = None
     head_first: bool | None = None
-    layer_decay: float | None = None
 
 
 @dataclass(frozen=True)
@@ -70,12 +63,11 @@ class Mode:
         trains_encoder: Whether the encoder is trained along with the head; otherwise it stays frozen.
         summary: A few words that describe the mode in tables and in the help.
         spreads_labels: Whether labels are spread over a graph of the pretrained embeddings, so that the classifier also
-            learns from images without labels.
-        consistency: Whether the classifier also learns, from augmented images without labels, the pseudo-labels that
-            its EMA gives these images.
+            learns from images without labels. If the encoder is trained, too, a spread label is learnt only while the
+            classifier's EMA predicts the same class.
         fit: The default settings of its training, which a config may change.
         classifier: Import path of a class with another loss, and no weights of its own: a subclass of ``Classifier``,
-            or of ``ConsistencyClassifier`` for a mode with consistency. "" uses these classes themselves.
+            or of ``SelfTrainingClassifier`` for a mode that self-trains. "" uses these classes themselves.
 
     Raises:
         PipelineError: If the flags contradict one another.
@@ -94,7 +86,6 @@ class Mode:
     trains_encoder: bool
     summary: str
     spreads_labels: bool = False
-    consistency: bool = False
     fit: FitConfig = field(default_factory=FitConfig)
     classifier: str = ""
 
@@ -108,14 +99,12 @@ class Mode:
             require(fit.encoder_lr > 0, "encoder_lr", fit.encoder_lr, "a positive rate where the encoder is trained")
         else:
             require(fit.encoder_lr == 0, "encoder_lr", fit.encoder_lr, "0 where the encoder is frozen")
-            require(fit.layer_decay == 1, "layer_decay", fit.layer_decay, "1 where the encoder is frozen")
             require(not fit.head_first, "head_first", True, "false where the encoder is frozen")
-            require(not self.consistency, "consistency", True, "false where the encoder is frozen")
 
     @property
-    def learns_unlabelled(self) -> bool:
-        """Whether images without labels are learnt from, too, while the classifier is trained."""
-        return self.spreads_labels or self.consistency
+    def self_trains(self) -> bool:
+        """Whether the encoder, too, learns the spread labels, as far as the classifier's EMA predicts the same."""
+        return self.spreads_labels and self.trains_encoder
 
     def changed(self, changes: FitChanges) -> Mode:
         """Return the mode with some of its training settings changed.
@@ -151,25 +140,11 @@ BUILT_IN = {
         summary="labels spread over a graph of embeddings, head trained on them",
         spreads_labels=True,
     ),
-    "probe_finetune": Mode(
-        pretrained=True,
-        trains_encoder=True,
-        summary="pretrained encoder and head trained, lower layers slower",
-        fit=FitConfig(encoder_lr=0.001, head_first=True, layer_decay=0.7),
-    ),
-    "consistency": Mode(
-        pretrained=True,
-        trains_encoder=True,
-        summary="all trained on the labels and on pseudo-labels of augmented images without labels",
-        consistency=True,
-        fit=FitConfig(encoder_lr=0.001, head_first=True),
-    ),
     "self_train": Mode(
         pretrained=True,
         trains_encoder=True,
         summary="all trained on the labels and, augmented, on spread labels that the EMA confirms",
         spreads_labels=True,
-        consistency=True,
         fit=FitConfig(encoder_lr=0.002, head_lr=0.002, head_first=True),
     ),
 }

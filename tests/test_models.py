@@ -11,7 +11,7 @@ from torch import nn
 from pipeline.config import RuntimeConfig
 from pipeline.datasets.batches import InMemoryData
 from pipeline.models.autoencoder import Autoencoder
-from pipeline.models.classifier import Backbone, Classifier, Rates, layers, make_head
+from pipeline.models.classifier import Backbone, Classifier, Rates, make_head
 from pipeline.models.decoders import ConvDecoder, MLPDecoder
 from pipeline.models.encoders import ConvEncoder, MLPEncoder, ResidualEncoder, Shape
 from pipeline.models.losses import binary_cross_entropy, squared_error
@@ -93,17 +93,6 @@ def test_a_trained_backbone_has_its_own_learning_rate() -> None:
     rates = {id(p): group["lr"] for group in model.groups() for p in group["params"]}
     assert {rates[id(p)] for p in model.backbone.parameters()} == {0.1}
     assert {rates[id(p)] for p in model.head.parameters()} == {0.2}
-
-
-def test_layers_nearer_to_the_image_learn_more_slowly() -> None:
-    backbone = Backbone(ConvEncoder((1, 8, 8), 6, [4, 8], [16]))
-    found = layers(backbone)
-    assert [len(parameters) for parameters in found] == [3, 3, 3, 2]  # BatchNorm goes with the weights before it
-    assert {id(p) for parameters in found for p in parameters} == {id(p) for p in backbone.parameters()}
-    rates = Rates(head_lr=1.0, encoder_lr=0.8, layer_decay=0.5)
-    groups = Classifier(backbone, make_head(6, 3), True, nn.Identity(), rates).groups()
-    rate = {id(p): group["lr"] for group in groups for p in group["params"]}
-    assert [rate[id(parameters[0])] for parameters in found] == [0.1, 0.2, 0.4, 0.8]
 
 
 @pytest.mark.parametrize(("ema_decay", "kept"), [(0.1, (0.1, 0.1)), (0.99, (2 / 11, 3 / 12))])

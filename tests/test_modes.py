@@ -21,12 +21,12 @@ ROOT = Path(__file__).parent.parent
 
 OWN_MODES = """
 from pipeline.models.classifier import Classifier
-from pipeline.models.consistency import ConsistencyClassifier
+from pipeline.models.self_training import SelfTrainingClassifier
 from pipeline.modes import FitConfig, Mode
 
 asked = []
 
-class Counting(ConsistencyClassifier):
+class Counting(SelfTrainingClassifier):
     def loss(self, x, labels):
         asked.append(len(x))
         return super().loss(x, labels)
@@ -35,8 +35,8 @@ class Plain(Classifier):
     pass
 
 FIT = FitConfig(encoder_lr=0.002, head_lr=0.005, head_first=True)
-COUNTING = Mode(True, True, "consistent, counted", consistency=True, fit=FIT, classifier=f"{__name__}:Counting")
-PLAIN = Mode(True, True, "no consistent class", consistency=True, fit=FIT, classifier=f"{__name__}:Plain")
+COUNTING = Mode(True, True, "self-training, counted", spreads_labels=True, fit=FIT, classifier=f"{__name__}:Counting")
+PLAIN = Mode(True, True, "not its class", spreads_labels=True, fit=FIT, classifier=f"{__name__}:Plain")
 QUICK = Mode(True, True, "fine-tuned, quick", fit=FitConfig(encoder_lr=0.01, head_lr=0.02))
 """
 
@@ -62,8 +62,6 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ({"pretrained": False}, {"head_first": True}, "head_first: True"),
         ({"trains_encoder": False}, {"encoder_lr": 0.0, "head_first": True}, "head_first: True"),
         ({"trains_encoder": False}, {}, "encoder_lr: 0.1"),
-        ({"trains_encoder": False, "consistency": True}, {"encoder_lr": 0.0}, "consistency: True"),
-        ({"trains_encoder": False}, {"encoder_lr": 0.0, "layer_decay": 0.5}, "layer_decay: 0.5"),
         ({}, {"encoder_lr": 0.0}, "encoder_lr: 0.0"),
     ],
 )
@@ -101,12 +99,12 @@ def test_config_files_and_options_change_a_mode_field_by_field(tmp_path: Path) -
     parser = stage_parser("train")
     words = [
         f"--config={first}",
-        *of_mode("finetune", layer_decay=0.7),
+        *of_mode("finetune", head_lr=0.4),
         f"--config={second}",
         *of_mode("finetune", head_first="false"),
     ]
     assert parser.instantiate(parser.parse_args(words)).train.modes == {
-        "finetune": FitChanges(head_lr=0.1, encoder_lr=0.5, layer_decay=0.7, head_first=False),
+        "finetune": FitChanges(head_lr=0.4, encoder_lr=0.5, head_first=False),
         "propagate": FitChanges(head_lr=0.3),
         "scratch": FitChanges(head_lr=0.4),
     }
@@ -115,18 +113,18 @@ def test_config_files_and_options_change_a_mode_field_by_field(tmp_path: Path) -
 # --- through the command line ---------------------------------------------------------------------------------
 
 
-def test_a_mode_of_ones_own_with_consistency_keeps_its_class_and_can_be_made_again(
+def test_a_self_training_mode_of_ones_own_keeps_its_class_and_can_be_made_again(
     own: Path, runs: Path, tiny: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert tiny("train", "--mode=own_modes:COUNTING", "--labels=50") == 0
     asked = sys.modules["own_modes"].asked
     assert asked == [128] * 20
     assert tiny("train", "--mode=own_modes:PLAIN", "--labels=50") == 2
-    assert "mode own_modes:PLAIN: classifier own_modes:Plain is not a ConsistencyClassifier" in capsys.readouterr().err
+    assert "mode own_modes:PLAIN: classifier own_modes:Plain is not a SelfTrainingClassifier" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("mode", ["consistency", "own_modes:COUNTING"])
-def test_without_an_ema_nobody_gives_pseudo_labels(
+@pytest.mark.parametrize("mode", ["self_train", "own_modes:COUNTING"])
+def test_without_an_ema_nobody_confirms_spread_labels(
     mode: str, own: Path, tiny: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert tiny("train", f"--mode={mode}", "--train.ema_decay=0") == 2

@@ -21,7 +21,7 @@ from pipeline.learning import fitting
 from pipeline.learning.heads import converge, fit_path
 from pipeline.learning.plan import Plan
 from pipeline.models.classifier import Classifier, Rates, make_head
-from pipeline.models.consistency import ConsistencyClassifier
+from pipeline.models.self_training import SelfTrainingClassifier
 from pipeline.models.side_by_side import Schedule, SideBySide
 from pipeline.modes import BUILT_IN, FitConfig
 from pipeline.store import disk
@@ -193,12 +193,7 @@ def test_a_killed_training_goes_on_with_the_same_bits(
 
 
 def test_a_mode_has_no_augmentation_schedule_average_or_length_of_its_own() -> None:
-    assert {field.name for field in dataclasses.fields(FitConfig)} == {
-        "encoder_lr",
-        "head_lr",
-        "head_first",
-        "layer_decay",
-    }
+    assert {field.name for field in dataclasses.fields(FitConfig)} == {"encoder_lr", "head_lr", "head_first"}
 
 
 def test_every_arm_that_trains_an_encoder_knows_the_same(
@@ -217,7 +212,7 @@ def test_every_arm_that_trains_an_encoder_knows_the_same(
             rates = classifier.rates
             shared = (rates.weight_decay, rates.ema_decay, rates.label_smoothing)
             told[mode] = [kept, shared, model.schedule.warmup, rounds.count, rounds.stopping]
-            labelled = classifier.batch_size if isinstance(classifier, ConsistencyClassifier) else data.batch_size
+            labelled = classifier.batch_size if isinstance(classifier, SelfTrainingClassifier) else data.batch_size
             told[mode] += [labelled, runtime]
             lengths[mode] = model.schedule.steps
         return fit(model, data, runtime, rounds, *rest)
@@ -230,6 +225,6 @@ def test_every_arm_that_trains_an_encoder_knows_the_same(
     assert told.keys() == {mode for mode, entry in BUILT_IN.items() if entry.trains_encoder}
     first = told["scratch"]
     assert all(what == first for what in told.values())
-    of_labels = {lengths[mode] for mode, entry in BUILT_IN.items() if mode in told and not entry.consistency}
-    of_all = {lengths[mode] for mode, entry in BUILT_IN.items() if mode in told and entry.consistency}
+    of_labels = {lengths[mode] for mode, entry in BUILT_IN.items() if mode in told and not entry.self_trains}
+    of_all = {lengths[mode] for mode, entry in BUILT_IN.items() if mode in told and entry.self_trains}
     assert (len(of_labels), len(of_all)) == (1, 1)

@@ -74,7 +74,7 @@ def test_the_table_of_even_classes_is_as_it_was(tiny: Run, capsys: pytest.Captur
     assert "one cell's E_out, 95 %" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("mode", ["frozen", "finetune", "scratch", "propagate", "self_train", "consistency"])
+@pytest.mark.parametrize("mode", ["frozen", "finetune", "scratch", "propagate", "self_train"])
 def test_every_mode_obeys_the_class_weights(mode: str, uneven: list[str]) -> None:
     folder = Path(uneven[len(TINY)].removeprefix("--runs=")) / "tiny"
     losses = []

@@ -62,7 +62,7 @@ def _mean_error(group: Sequence[ResultRow]) -> float:
 def _remedies(name: str, mode: Mode) -> Remedies:
     """Return the settings that a mode's training depends on."""
     return Remedies(
-        longer="train.unlabelled_steps" if mode.learns_unlabelled else "train.length",
+        longer="train.unlabelled_steps" if mode.spreads_labels else "train.length",
         more_patient="train.patience",
         fit=f"train.modes.{name}.encoder_lr" if mode.trains_encoder else "train.l2",
     )

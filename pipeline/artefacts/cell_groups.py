@@ -165,7 +165,7 @@ def bought(groups: Sequence[Group], without: Sequence[Group]) -> list[BoughtBudg
     for labels in sorted({group.labels for group in groups}):
         tables = {group.mode: group.wrong for group in groups if group.labels == labels}
         tables |= {group.mode + PLAIN: group.wrong for group in without if group.labels == labels}
-        during = [mode for mode in tables if mode in MODES and find_mode(mode).learns_unlabelled]
+        during = [mode for mode in tables if mode in MODES and find_mode(mode).spreads_labels]
         gains: list[GainRow] = [
             {
                 "what": each.what,

@@ -41,17 +41,17 @@ def _used(plan: Plan, images: int) -> Inputs:
     used = {"train": _recipe(plan), "fit": as_dict(mode.fit)}
     if mode.spreads_labels:
         used["graph"] = graph.used(plan.train.graph, images)
-    if mode.consistency:
-        used["consistency"] = as_dict(plan.train.consistency)
+    if mode.self_trains:
+        used["self_training"] = as_dict(plan.train.self_training)
     return used
 
 
 def _recipe(plan: Plan) -> JsonObject:
     """Return the settings of the recipe that all modes share, as far as the plan's mode uses them."""
     mode = plan.definition
-    unused = {"modes", "graph", "consistency", "trials"}
+    unused = {"modes", "graph", "self_training", "trials"}
     unused |= UNUSED_BY_VALIDATION[plan.train.validation]
-    unused.add("length" if mode.learns_unlabelled else "unlabelled_steps")
+    unused.add("length" if mode.spreads_labels else "unlabelled_steps")
     converges = not mode.spreads_labels and (mode.fit.head_first or not mode.trains_encoder)
     if not converges:
         unused.add("l2")
@@ -75,6 +75,6 @@ def restored(made_from: Inputs) -> JsonObject:
 
 def _restored(mode: str, found: Inputs) -> JsonObject:
     settings = dict(found["train"])
-    settings |= {name: found[name] for name in ("graph", "consistency") if name in found}
+    settings |= {name: found[name] for name in ("graph", "self_training") if name in found}
     settings["modes"] = {mode: found["fit"]}
     return settings

@@ -14,14 +14,13 @@ from pipeline.config.plain import JsonObject, as_dict, merged
 from pipeline.config.pretrain import DECODERS, ENCODERS, NetworkConfig, PretrainConfig
 from pipeline.config.runtime import RuntimeConfig
 from pipeline.config.train import SHARED, TrainConfig
-from pipeline.config.unlabelled import ConsistencyConfig, GraphConfig
+from pipeline.config.unlabelled import GraphConfig, SelfTrainingConfig
 
 __all__ = [
     "DECODERS",
     "ENCODERS",
     "PRESETS",
     "SHARED",
-    "ConsistencyConfig",
     "DataConfig",
     "Experiment",
     "GraphConfig",
@@ -31,6 +30,7 @@ __all__ = [
     "NetworkConfig",
     "PretrainConfig",
     "RuntimeConfig",
+    "SelfTrainingConfig",
     "StudyConfig",
     "TrainConfig",
     "as_dict",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pipeline.config.plain import JsonObject, as_dict, merged, parse_section
-from pipeline.config.unlabelled import ConsistencyConfig, GraphConfig
+from pipeline.config.unlabelled import GraphConfig, SelfTrainingConfig
 from pipeline.errors import PipelineError, require
 from pipeline.modes import MODES, FitChanges, Mode, find_mode
 
@@ -39,7 +39,7 @@ class TrainConfig:
         length: Number of steps of a training on labels alone, for each square root of a label in the budget: 500 steps
             with 100 labels, 1581 with 1000.
         unlabelled_steps: Number of steps of a training that also learns from images without labels, in modes that
-            spread labels or have consistency.
+            spread labels.
         evaluations: Number of times that a training is measured, at even intervals of steps.
         minimum: Share of the steps before which no training is stopped.
         patience: Share of the steps after which a training is stopped if in all of them the validation loss stayed more
@@ -59,10 +59,10 @@ class TrainConfig:
         clean_fraction: Share of these images that are not augmented. A network that was trained on augmented images
             alone errs more on clean ones, which its BatchNorm statistics do not include.
         modes: By a mode's name, changes of its own settings, such as {finetune: {encoder_lr: 0.001}}; all others keep
-            the mode's defaults. The settings are encoder_lr, head_lr, head_first and layer_decay, which
-            pipeline.modes.FitConfig explains.
+            the mode's defaults. The settings are encoder_lr, head_lr and head_first, which pipeline.modes.FitConfig
+            explains.
         graph: How labels are spread over images without labels.
-        consistency: How modes with consistency learn from images without labels.
+        self_training: How an encoder learns spread labels.
         trials: By the mode's name, other settings of this section that each cell tries beside those above, such as
             [{weight_decay: 0.1}, {modes: {finetune: {encoder_lr: 0.0003}}}]. The cell keeps those with the lowest error
             on its own validation labels, or, among equal errors, the lowest loss; so the choice is paid for out of the
@@ -90,7 +90,7 @@ class TrainConfig:
     clean_fraction: float = 0.25
     modes: dict[str, FitChanges] = field(default_factory=dict, hash=False)
     graph: GraphConfig = field(default_factory=GraphConfig)
-    consistency: ConsistencyConfig = field(default_factory=ConsistencyConfig)
+    self_training: SelfTrainingConfig = field(default_factory=SelfTrainingConfig)
     trials: dict[str, list[JsonObject]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -133,8 +133,8 @@ class TrainConfig:
             mode = find_mode(name).changed(self.modes.get(name, FitChanges()))
         except PipelineError as error:
             raise PipelineError(f"train.modes.{name}: {error}" if name in self.modes else str(error)) from error
-        if mode.consistency:
-            expected = f"a share above 0 for mode {name}, whose EMA gives the pseudo-labels"
+        if mode.self_trains:
+            expected = f"a share above 0 for mode {name}, whose EMA confirms the spread labels"
             require(self.ema_decay > 0, "train.ema_decay", self.ema_decay, expected)
         return mode
 

@@ -24,7 +24,7 @@ class GraphConfig:
             of the labels; "estimated", as much as its share of all images, estimated from what spreads.
         head_widths: Hidden layers of the head that learns the spread labels; with all images to learn from it can have
             some even where the labels are few.
-        batch_size: Number of images in each step of the training on spread labels.
+        batch_size: Number of images in each step of the head's training on spread labels.
     """
 
     neighbours: int = 10
@@ -42,25 +42,20 @@ class GraphConfig:
 
 
 @dataclass(frozen=True)
-class ConsistencyConfig:
-    """How a classifier learns from images without labels by pseudo-labels, in the modes with consistency.
+class SelfTrainingConfig:
+    """How an encoder learns spread labels, in the modes that train it on them.
+
+    It learns from an image, augmented as in every mode, if the classifier's EMA and the spread label name the same
+    class.
 
     Attributes:
-        weak: Strength of the invariances in the images that the EMA gives pseudo-labels; 0 shows it the images as they
-            are. What the network learns from is augmented as train.augment says, as in every mode.
-        threshold: Least probability of the EMA's class for an image to be learnt from. Modes that spread labels do not
-            use it: they learn from an image if the EMA and its spread label agree on the class.
         weight: Weight of the cross-entropy of these images beside that of the labelled ones.
         batch_size: Number of these images in each step, beside train.batch_size labelled ones.
     """
 
-    weak: float = 0.0
-    threshold: float = 0.95
     weight: float = 1.0
     batch_size: int = 128
 
     def __post_init__(self) -> None:
-        require(self.weak >= 0, "train.consistency.weak", self.weak, "a strength of at least 0")
-        require(0 <= self.threshold < 1, "train.consistency.threshold", self.threshold, "a probability below 1")
-        require(0 <= self.weight < math.inf, "train.consistency.weight", self.weight, "a number of at least 0")
-        require(self.batch_size > 1, "train.consistency.batch_size", self.batch_size, "at least 2 images")
+        require(0 <= self.weight < math.inf, "train.self_training.weight", self.weight, "a number of at least 0")
+        require(self.batch_size > 1, "train.self_training.batch_size", self.batch_size, "at least 2 images")

@@ -100,16 +100,15 @@ class Fitting:
     def everything(
         self, networks: Sequence[Network], again: FitResult | None = None, checkpoint: Path | None = None
     ) -> FitResult:
-        """Train backbones and heads together, in modes with consistency also on images without labels.
+        """Train backbones and heads together, in modes that spread labels also on images without labels.
 
         Raises:
             PipelineError: If the training diverged, or the mode's own classifier cannot be used.
         """
         train, images = self.plan.train, self.examples.images
-        if self.plan.definition.consistency:
-            consistent = [self._learners.consistent(network) for network in networks]
-            targets = self._unread if self.graph is None else self._spread
-            phase = Phase(consistent, images, targets, train.consistency.batch_size)
+        if self.plan.definition.self_trains:
+            self_training = [self._learners.self_training(network) for network in networks]
+            phase = Phase(self_training, images, self._spread, train.self_training.batch_size)
         else:
             classifiers = [self._learners.on_images(network) for network in networks]
             phase = Phase(classifiers, images, self._given, train.batch_size)
@@ -126,21 +125,16 @@ class Fitting:
         return self.examples.labels, split.train
 
     def _spread(self, split: LabelSplit) -> tuple[Tensor, Indices]:
-        """Return the spread labels of all images, as probabilities, and the indices of the pool."""
+        """Return the spread labels of all images, as probabilities, and the indices of those that learn them.
+
+        These are all images but the validation part, which early stopping needs unseen.
+        """
         known = self.examples.labels.numpy()[split.train]
         key, settings = split.train.tobytes(), self.plan.train.graph
         if key not in self.spread_labels:
             scores = spread(self.graph, split.train, known, self.examples.classes, settings.alpha, settings.prior)
             self.spread_labels[key] = soft_labels(scores, split.train, known)
-        return self.spread_labels[key], self._pool(split)
-
-    def _unread(self, split: LabelSplit) -> tuple[Tensor, Indices]:
-        """Return -1 for all images, and the indices of the pool."""
-        return torch.full_like(self.examples.labels, -1), self._pool(split)
-
-    def _pool(self, split: LabelSplit) -> Indices:
-        """Return the indices of all images but the validation part, which early stopping needs unseen."""
-        return np.setdiff1d(np.arange(len(self.examples.labels)), split.val)
+        return self.spread_labels[key], np.setdiff1d(np.arange(len(self.examples.labels)), split.val)
 
     # --- the fit --------------------------------------------------------------------------------------------------
 

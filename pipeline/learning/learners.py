@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -17,14 +16,7 @@ from pipeline.errors import PipelineError
 from pipeline.learning.examples import Examples, Network
 from pipeline.learning.plan import Plan
 from pipeline.models.classifier import Classifier, Rates
-from pipeline.models.consistency import (
-    ConsistencyClassifier,
-    Labelled,
-    PseudoLabelRule,
-    Unlabelled,
-    where_both_agree,
-    where_confident,
-)
+from pipeline.models.self_training import Labelled, SelfTrainingClassifier
 
 C = TypeVar("C", bound=Classifier)
 
@@ -54,7 +46,6 @@ class Learners:
             fit.head_lr,
             fit.encoder_lr,
             train.weight_decay,
-            fit.layer_decay,
             train.ema_decay,
             train.label_smoothing,
             self.class_weights(network.split),
@@ -71,7 +62,7 @@ class Learners:
 
     def on_embeddings(self, network: Network, rates: Rates) -> Classifier:
         """Make the classifier that trains a head on embeddings; the mode's own class unless that needs images."""
-        own = Classifier if self.plan.definition.consistency else self._own_class(Classifier)
+        own = Classifier if self.plan.definition.self_trains else self._own_class(Classifier)
         return own(nn.Identity(), network.head, False, nn.Identity(), rates)
 
     def on_images(self, network: Network) -> Classifier:
@@ -79,20 +70,13 @@ class Learners:
         own = self._own_class(Classifier)
         return own(network.backbone, network.head, True, self._augment, self.rates(network))
 
-    def consistent(self, network: Network) -> ConsistencyClassifier:
-        """Make the classifier of a mode with consistency."""
-        plan, settings, known = self.plan, self.plan.train.consistency, network.split.train
-        rule: PseudoLabelRule = partial(where_confident, threshold=settings.threshold)
-        if plan.definition.spreads_labels:
-            rule = where_both_agree
-        return self._own_class(ConsistencyClassifier)(
-            network.backbone,
-            network.head,
-            self._augment,
-            self.rates(network),
-            Labelled(self.examples.images[known], self.examples.labels[known], plan.train.batch_size),
-            Unlabelled(augmentation(plan.invariances, settings.weak), rule, settings.weight),
-        )
+    def self_training(self, network: Network) -> SelfTrainingClassifier:
+        """Make the classifier that trains backbone and head on labelled images and on spread labels."""
+        train, known = self.plan.train, network.split.train
+        labelled = Labelled(self.examples.images[known], self.examples.labels[known], train.batch_size)
+        own = self._own_class(SelfTrainingClassifier)
+        rates, weight = self.rates(network), train.self_training.weight
+        return own(network.backbone, network.head, self._augment, rates, labelled, weight)
 
     def _own_class(self, default: type[C]) -> type[C]:
         """Return the class that the mode names for its classifier, or else the default.

@@ -62,7 +62,7 @@ class Plan:
         It is a multiple of ``train.evaluations``.
         """
         train = self.train
-        wanted = train.unlabelled_steps if self.definition.learns_unlabelled else train.length * math.sqrt(budget)
+        wanted = train.unlabelled_steps if self.definition.spreads_labels else train.length * math.sqrt(budget)
         return train.evaluations * max(1, round(wanted / train.evaluations))
 
     @property

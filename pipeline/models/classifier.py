@@ -64,28 +64,14 @@ def make_head(in_features: int, classes: int, widths: Sequence[int] = ()) -> nn.
     return nn.Sequential(*perceptron_layers(in_features, widths, classes))
 
 
-def layers(encoder: nn.Module) -> list[list[nn.Parameter]]:
-    """The encoder's parameters by layer, in the order in which its layers were defined.
-
-    A matrix or a kernel begins a layer; biases and BatchNorm belong to the one before them.
-    """
-    found: list[list[nn.Parameter]] = []
-    for parameter in encoder.parameters():
-        if parameter.ndim > 1 or not found:
-            found.append([])
-        found[-1].append(parameter)
-    return found
-
-
 @dataclass(frozen=True)
 class Rates:
     """How AdamW moves the weights, and towards what.
 
     Attributes:
         head_lr: Highest learning rate of the head.
-        encoder_lr: Highest learning rate of the backbone's last layer.
+        encoder_lr: Highest learning rate of the backbone.
         weight_decay: Weight decay.
-        layer_decay: Factor of the rate from each layer of the backbone to the one below it.
         ema_decay: Share of its value that the exponential moving average (EMA) of the weights keeps at each step, less
             in the first ones; 0 for no average.
         label_smoothing: Share of a given label that is spread evenly over all classes.
@@ -95,7 +81,6 @@ class Rates:
     head_lr: float = 0.0
     encoder_lr: float = 0.0
     weight_decay: float = 0.0
-    layer_decay: float = 1.0
     ema_decay: float = 0.0
     label_smoothing: float = 0.0
     class_weights: tuple[float, ...] = ()
@@ -175,15 +160,11 @@ class Classifier(nn.Module):
         return F.cross_entropy(logits, labels, weight, label_smoothing=smoothing)
 
     def groups(self) -> list[dict[str, Any]]:
-        """The optimiser's groups: the head and, if it is trained, the backbone, by layers where their rates differ."""
+        """The optimiser's groups: the head and, if it is trained, the backbone."""
         rates = self.rates
         groups: list[dict[str, Any]] = [{"params": list(self.head.parameters()), "lr": rates.head_lr}]
-        if not self.train_backbone:
-            return groups
-        if rates.layer_decay == 1:  # one group: a step takes as long as it has groups
-            return [*groups, {"params": list(self.backbone.parameters()), "lr": rates.encoder_lr}]
-        for depth, parameters in enumerate(reversed(layers(self.backbone))):
-            groups.append({"params": parameters, "lr": rates.encoder_lr * rates.layer_decay**depth})
+        if self.train_backbone:
+            groups.append({"params": list(self.backbone.parameters()), "lr": rates.encoder_lr})
         return groups
 
     def averaging(self) -> Callable[[], None]:

@@ -31,7 +31,7 @@ from pipeline.learning.pretrain import split_holdout
 from pipeline.models.inputs import infer
 from pipeline.models.neighbours import nearest_neighbours
 from pipeline.models.propagation import similarity_graph
-from pipeline.modes import BUILT_IN, find_mode
+from pipeline.modes import BUILT_IN
 from pipeline.store import disk, test_access
 from tests.conftest import Run
 from tests.reliability.forking import SMALL, finish
@@ -154,7 +154,7 @@ def test_another_test_set_changes_no_weight(mode: str, tmp_path: Path, monkeypat
     assert found["real"][1] != found["other"][1]  # they were other images indeed
 
 
-@pytest.mark.parametrize("mode", ["propagate", "consistency", "self_train"])
+@pytest.mark.parametrize("mode", ["propagate", "self_train"])
 def test_labels_outside_the_draw_change_no_weight(mode: str) -> None:
     digits = loading.load(DataConfig("digits")).train
     images, labels, settings = digits.images, digits.labels, PretrainConfig(encoder=NetworkConfig(widths=(4, 8)))
@@ -164,7 +164,7 @@ def test_labels_outside_the_draw_change_no_weight(mode: str) -> None:
     torch.manual_seed(0)
     backbone = methods.new_backbone(settings, (1, 8, 8)).eval()
     embeddings = infer(backbone, images)
-    graph = similarity_graph(*nearest_neighbours(embeddings, 5)) if find_mode(mode).spreads_labels else None
+    graph = similarity_graph(*nearest_neighbours(embeddings, 5))
     hidden = torch.ones(len(labels), dtype=torch.bool)
     hidden[np.concatenate([splits[0].train, splits[0].val])] = False
     found = []

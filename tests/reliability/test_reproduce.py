@@ -16,7 +16,7 @@ MODES = ["frozen", "finetune", "propagate", "self_train", "scratch"]
 # settings of every kind that a manifest has to hold
 OWN = (
     *("--train.head_widths=[12]", "--train.val_fraction=0.3", "--train.graph.neighbours=5", "--train.batch_size=20"),
-    *("--train.consistency.weak=0.25", "--train.ema_decay=0.9", "--train.patience=0.5", "--train.l2=[2,5]"),
+    *("--train.self_training.weight=0.5", "--train.ema_decay=0.9", "--train.patience=0.5", "--train.l2=[2,5]"),
 )
 
 
@@ -51,7 +51,7 @@ def test_a_cell_that_chose_its_settings_chooses_them_again(
         "clean_fraction: 0, head_widths: [9]}]"
     )
     settings = (
-        *(f"--train.trials={{{mode}: {tried.replace('MODE', mode)}}}", f"--train.modes.{mode}.layer_decay=0.5"),
+        *(f"--train.trials={{{mode}: {tried.replace('MODE', mode)}}}", f"--train.modes.{mode}.encoder_lr=0.005"),
         *("--train.augment=0.7", "--invariances.preset=objects", "--train.clean_fraction=0.5"),
         f"--grid.modes=[{mode}]",  # beside modes with fewer trials, it would be refused as favoured
     )

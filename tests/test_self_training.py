@@ -1,9 +1,8 @@
-"""Learning from images without labels by pseudo-labels: the loss, and the modes that use it."""
+"""Learning spread labels that the network's EMA confirms: the loss, and the mode that uses it."""
 
 from __future__ import annotations
 
 import csv
-import functools
 import json
 from pathlib import Path
 
@@ -17,15 +16,8 @@ from hypothesis.extra.numpy import arrays
 from torch import nn
 
 from pipeline.models.classifier import Backbone, Rates, make_head
-from pipeline.models.consistency import (
-    LEAST,
-    ConsistencyClassifier,
-    Labelled,
-    Unlabelled,
-    where_both_agree,
-    where_confident,
-)
 from pipeline.models.encoders import ConvEncoder
+from pipeline.models.self_training import LEAST, Labelled, SelfTrainingClassifier, where_both_agree
 from tests.conftest import Run
 
 IMAGES = torch.rand(10, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -36,35 +28,39 @@ class Mirror(nn.Module):
         return x.flip(-1)
 
 
-def consistent(threshold: float, weight: float = 2.0) -> ConsistencyClassifier:
-    """Strong augmentation: a mirror; one labelled image, so that every draw is the same."""
+def self_training(weight: float = 2.0) -> SelfTrainingClassifier:
+    """Augmentation is a mirror; there is one labelled image, so that every draw is the same."""
     torch.manual_seed(1)
     backbone, head = Backbone(ConvEncoder((1, 8, 8), 6, [4])), make_head(6, 3)
-    labelled = Labelled(IMAGES[:1], torch.tensor([2]), 4)
-    rates = Rates(0.1, 0.1, ema_decay=0.9)
-    unlabelled = Unlabelled(nn.Identity(), functools.partial(where_confident, threshold=threshold), weight)
-    return ConsistencyClassifier(backbone, head, Mirror(), rates, labelled, unlabelled)
+    labelled, rates = Labelled(IMAGES[:1], torch.tensor([2]), 4), Rates(0.1, 0.1, ema_decay=0.9)
+    return SelfTrainingClassifier(backbone, head, Mirror(), rates, labelled, weight)
 
 
-def by_hand(model: ConsistencyClassifier, threshold: float, weight: float) -> torch.Tensor:
-    """Cross-entropy of the mirrored images: to the label, and to what the EMA predicts of them unmirrored."""
+def spread_labels(model: SelfTrainingClassifier) -> torch.Tensor:
+    """One-hot labels of the images: of every other one the class that the EMA predicts, of the rest another."""
     assert model.ema is not None
-    drawn = IMAGES[:1].repeat(4, 1, 1, 1)
-    logits = model.head(model.backbone(torch.cat([drawn, IMAGES]).flip(-1)))
-    most, guess = model.ema(IMAGES).softmax(1).max(1)
-    parts = F.cross_entropy(logits[4:], guess, reduction="none")
-    return F.cross_entropy(logits[:4], torch.full((4,), 2)) + weight * parts[most >= threshold].sum() / 10
+    guesses = model.ema(IMAGES).argmax(1)
+    return F.one_hot((guesses + torch.arange(len(IMAGES)) % 2) % 3, 3).float()
 
 
-@pytest.mark.parametrize("threshold", [0.0, 0.37, 0.999])
-def test_the_loss_is_cross_entropy_of_labels_and_of_confident_pseudo_labels(threshold: float) -> None:
-    expected = by_hand(consistent(threshold), threshold, 2.0)
-    torch.testing.assert_close(consistent(threshold).loss(IMAGES, torch.empty(0)), expected)
+@pytest.mark.parametrize("weight", [0.0, 2.0])
+def test_the_loss_is_cross_entropy_of_labels_and_of_spread_labels_that_the_ema_confirms(weight: float) -> None:
+    model = self_training(weight)
+    targets = spread_labels(model)
+    loss = model.loss(IMAGES, targets)
+
+    model = self_training(weight)
+    assert model.ema is not None
+    logits = model.head(model.backbone(torch.cat([IMAGES[:1].repeat(4, 1, 1, 1), IMAGES]).flip(-1)))
+    learnt = where_both_agree(model.ema(IMAGES).softmax(1), targets)
+    assert [bool(row.any()) for row in learnt] == [True, False] * 5
+    others = -(learnt * logits[4:].log_softmax(1)).sum() / len(IMAGES)
+    torch.testing.assert_close(loss, F.cross_entropy(logits[:4], torch.full((4,), 2)) + weight * others)
 
 
 def test_the_ema_teaches_and_gets_no_gradient() -> None:
-    model = consistent(0.0)
-    model.loss(IMAGES, torch.empty(0)).backward()  # type: ignore[no-untyped-call]
+    model = self_training()
+    model.loss(IMAGES, spread_labels(model)).backward()  # type: ignore[no-untyped-call]
     assert model.ema is not None
     assert all(parameter.grad is None for parameter in model.ema.parameters())
     assert all(parameter.grad is not None for parameter in model.backbone.parameters())
@@ -97,28 +93,23 @@ def test_neither_view_can_rule_a_class_out() -> None:
     assert not where_both_agree(unsure, torch.zeros(1, 3)).any()  # an image that no label reached
 
 
-# --- as modes -------------------------------------------------------------------------------------------------
-
-MODES = ("probe_finetune", "consistency", "self_train")
+# --- as a mode ------------------------------------------------------------------------------------------------
 
 
-def test_the_modes_train_the_encoder_within_the_budget_and_leave_a_plain_classifier(
+def test_the_mode_trains_the_encoder_within_the_budget_and_leaves_a_plain_classifier(
     runs: Path, tiny: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    grid = (f"--grid.modes=[{','.join(MODES)}]", "--grid.labels=[50]", "--grid.draws=1", "--grid.baselines=false")
+    grid = ("--grid.modes=[finetune,self_train]", "--grid.labels=[50]", "--grid.draws=1", "--grid.baselines=false")
     assert tiny("compare", *grid) == 0
-    assert "probe_finetune - consistency" in capsys.readouterr().out
+    assert "finetune - self_train" in capsys.readouterr().out
     with (runs / "tiny" / "results.csv").open() as file:
-        rows = {row["mode"]: row for row in csv.DictReader(file)}
-    assert set(rows) == set(MODES)
-    for row in rows.values():
-        metrics = json.loads((runs / "tiny" / row["cell"] / "metrics.json").read_text())
-        assert metrics["e_in"]["n"] + metrics["e_val"]["n"] == 50
-        assert metrics["encoder_sha256"]["before"] != metrics["encoder_sha256"]["after"]
+        [row] = [row for row in csv.DictReader(file) if row["mode"] == "self_train"]
+    metrics = json.loads((runs / "tiny" / row["cell"] / "metrics.json").read_text())
+    assert metrics["e_in"]["n"] + metrics["e_val"]["n"] == 50
+    assert metrics["encoder_sha256"]["before"] != metrics["encoder_sha256"]["after"]
     np.save(runs / "images.npy", np.zeros((2, 8, 8), np.uint8))
-    for mode in MODES:
-        chosen = (f"--mode={mode}", "--labels=50", "--seed=0", f"--images={runs / 'images.npy'}")
-        assert tiny("predict", *chosen) == 0
+    chosen = ("--mode=self_train", "--labels=50", "--seed=0", f"--images={runs / 'images.npy'}")
+    assert tiny("predict", *chosen) == 0
 
 
 def test_learning_from_spread_labels_errs_less_than_a_frozen_head(runs: Path, tiny: Run) -> None:
@@ -146,13 +137,12 @@ def test_learning_from_spread_labels_errs_less_than_a_frozen_head(runs: Path, ti
         ("--train.evaluations=0", "train.evaluations: 0 is not allowed"),
         ("--train.l2=[]", "train.l2: () is not allowed"),
         ("--train.l2=[0]", "train.l2: (0.0,) is not allowed"),
-        ("--train.consistency.threshold=1", "train.consistency.threshold: 1.0 is not allowed"),
-        ("--train.consistency.weight=-1", "train.consistency.weight: -1.0 is not allowed"),
-        ("--train.modes.finetune.layer_decay=0", "layer_decay: 0.0 is not allowed"),
+        ("--train.self_training.weight=-1", "train.self_training.weight: -1.0 is not allowed"),
+        ("--train.self_training.batch_size=1", "train.self_training.batch_size: 1 is not allowed"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(
     setting: str, message: str, tiny: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert tiny("train", "--mode=consistency", setting) == 2
+    assert tiny("train", "--mode=self_train", setting) == 2
     assert message in capsys.readouterr().err
