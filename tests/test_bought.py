@@ -32,23 +32,29 @@ def test_only_what_the_arms_allow_is_asked() -> None:
     assert (alone.without, alone.having) == ("scratch", "finetune")
 
 
-ABLATION = ("--grid.ablation=true", "--grid.labels=[50]", "--grid.modes=[finetune,scratch,propagate]")
+ABLATION = ("--grid.ablation=true", "--grid.labels=[50,60]", "--grid.modes=[finetune,scratch,propagate]")
 QUICK = ("--grid.baselines=false", "--pretrain.epochs=1", "--train.length=2", "--train.unlabelled_steps=10")
 
 
-def test_the_report_shows_two_starts_with_and_without_the_invariances(tiny: Run, runs: Path) -> None:
+def test_the_report_shows_two_starts_with_and_without_the_invariances(
+    tiny: Run, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for stage in ("pretrain", "compare", "report"):
         assert tiny(stage, *ABLATION, *QUICK) == 0
+    said = capsys.readouterr().out
+    assert "what bought how many points of E_out with 50 labels" in said
+    assert "invariances, from scratch  " in said
     folder = runs / "tiny"
     compared = json.loads((folder / "comparison.json").read_text())
-    [budget] = compared["bought"]
+    budget, larger = compared["bought"]
+    assert (budget["labels"], larger["labels"], larger["plain"]) == (50, 60, {})  # the smallest budget is enough
     with (folder / "ablation.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["mode"], row["seed"]) for row in rows] == [(m, s) for m in ("finetune", "scratch") for s in "01"]
     for mode, interval in budget["plain"].items():
         errors = [float(row["e_out"]) for row in rows if row["mode"] == mode]
         assert interval["mean"] == pytest.approx(sum(errors) / 2)
-    known = {row["mode"]: row["e_out"]["mean"] for row in compared["summary"]}
+    known = {row["mode"]: row["e_out"]["mean"] for row in compared["summary"] if row["labels"] == 50}
     gains = {row["what"]: row["gain"]["mean"] for row in budget["gains"]}
     assert gains["invariances, from scratch"] == pytest.approx(budget["plain"]["scratch"]["mean"] - known["scratch"])
     assert gains["unlabelled images, by pretraining"] == pytest.approx(known["scratch"] - known["finetune"])
@@ -67,19 +73,28 @@ def test_without_an_ablation_the_report_says_what_it_cannot_tell(tiny: Run, runs
     for stage in ("pretrain", "compare", "report"):
         assert tiny(stage, *options) == 0
     page = (runs / "tiny" / "report.md").read_text()
-    assert "what these bought cannot be told from it; grid.ablation trains two modes without them" in page
+    assert (
+        "what these bought cannot be told from it; grid.ablation trains two modes without them, at the smallest budget"
+        in page
+    )
     assert not (runs / "tiny" / "ablation.csv").exists()
 
 
 @pytest.mark.parametrize(
-    ("extra", "expected"),
-    [
-        ("--invariances.preset=none", "invariances names none: there is nothing to leave out"),
-        ("--grid.modes=[frozen,scratch]", "needs finetune and scratch in grid.modes, which lacks finetune"),
-    ],
+    "extra", ["--invariances.preset=none", "--grid.modes=[frozen,propagate]", "--grid.sampling=chosen"]
 )
-def test_an_ablation_that_would_show_nothing_is_refused(
-    extra: str, expected: str, tiny: Run, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert tiny("compare", *ABLATION, extra) == 2
-    assert expected in capsys.readouterr().err
+def test_where_there_is_nothing_to_leave_out_no_ablation_is_trained(extra: str, tiny: Run, runs: Path) -> None:
+    options = (*ABLATION, *QUICK, "--grid.labels=[50]", extra)
+    assert tiny("pretrain", *options) == 0
+    assert tiny("compare", *options) == 0
+    assert len(list(runs.glob("tiny/pretrain-*/"))) == 2  # one is the fixture's
+    assert not (runs / "tiny" / "ablation.csv").exists()
+
+
+def test_a_grid_without_finetune_ablates_scratch_alone_and_pretrains_no_other_encoder(tiny: Run, runs: Path) -> None:
+    options = (*ABLATION, *QUICK, "--grid.labels=[50]", "--grid.modes=[frozen,scratch]")
+    assert tiny("pretrain", *options) == 0
+    assert tiny("compare", *options) == 0
+    with (runs / "tiny" / "ablation.csv").open() as file:
+        assert {row["mode"] for row in csv.DictReader(file)} == {"scratch"}
+    assert len(list(runs.glob("tiny/pretrain-*/"))) == 2  # one is the fixture's

@@ -54,7 +54,6 @@ def test_another_strategy_makes_another_cell(tiny: Run, runs: Path) -> None:
     ("options", "message"),
     [
         (("--grid.encoders=2",), "grid.encoders: 2 is not allowed; expected 1 where labels are chosen by the encoder"),
-        (("--grid.ablation=true",), "grid.ablation: True is not allowed"),
         (("--grid.strategy=best",), "'best' is unknown; expected one of kmeans"),
         (("--grid.strategy=margin",), "strategy: margin needs a classifier"),
         (("--grid.labels=[5000]",), "a budget of 5000 is above the 1437 labelled training images"),

@@ -14,6 +14,7 @@ from pipeline.config import Experiment, JsonObject
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
 from pipeline.learning.plan import Pretrained
+from pipeline.modes import find_mode
 from pipeline.store import disk
 from pipeline.store.artefact import Artefact, artefact_folder
 from pipeline.store.fingerprints import Inputs
@@ -54,9 +55,9 @@ def check(config: Experiment) -> Path:
 
 def of_grid(config: Experiment) -> tuple[Experiment, ...]:
     """Return the experiment once for each encoder that its grid needs: for each seed, with and without invariances."""
-    if not config.grid.ablation:
+    if config.ablation is None or not any(find_mode(mode).pretrained for mode in config.ablation.grid.modes):
         return config.by_encoder
-    return (*config.by_encoder, *config.without_invariances.by_encoder)
+    return (*config.by_encoder, *config.ablation.by_encoder)
 
 
 def inputs(config: Experiment) -> Inputs:

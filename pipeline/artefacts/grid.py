@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import replace
 
 from pipeline.artefacts import data_card, data_source, encoder, graph
 from pipeline.artefacts.baseline import Baseline
@@ -18,7 +17,6 @@ from pipeline.modes import BASELINES, find_mode
 from pipeline.parallel import Task, check, fan_out
 
 Entry = Cell | Baseline  # of the grid
-ABLATED = ("finetune", "scratch")  # modes that an ablation trains once more
 
 
 def entries(config: Experiment) -> list[Entry]:
@@ -35,9 +33,7 @@ def entries(config: Experiment) -> list[Entry]:
 
 def ablated(config: Experiment) -> list[Entry]:
     """Return the entries that are trained as if no invariances were known; none unless the grid asks for them."""
-    if not config.grid.ablation:
-        return []
-    return entries(replace(config.without_invariances, grid=replace(config.grid, modes=ABLATED, baselines=False)))
+    return entries(config.ablation) if config.ablation else []
 
 
 # --- what can be trained --------------------------------------------------------------------------------------
@@ -62,7 +58,6 @@ def check_settings(config: Experiment) -> None:
         )
     if config.grid.sampling == "chosen":
         find_strategy(config.grid.strategy)
-    _check_ablation(config)
     data_source.check_unchanged(config)
     data_card.check_grid_budgets(config)
     if any(find_mode(mode).spreads_labels for mode in config.grid.modes):
@@ -78,18 +73,6 @@ def check_encoders(config: Experiment) -> None:
     if config.grid.sampling == "chosen" or any(find_mode(mode).pretrained for mode in config.grid.modes):
         for own in encoder.of_grid(config):
             encoder.artefact(own).check()
-
-
-def _check_ablation(config: Experiment) -> None:
-    if not config.grid.ablation:
-        return
-    if not config.invariances.amounts():
-        raise PipelineError("grid.ablation: true, but invariances names none: there is nothing to leave out")
-    missing = [mode for mode in ABLATED if mode not in config.grid.modes]
-    if missing:
-        raise PipelineError(
-            f"grid.ablation: true needs {' and '.join(ABLATED)} in grid.modes, which lacks {', '.join(missing)}"
-        )
 
 
 # --- training it ----------------------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ from pipeline.config.runtime import RuntimeConfig
 from pipeline.config.train import TrainConfig
 from pipeline.errors import PipelineError
 
+ABLATED = ("finetune", "scratch")  # modes that an ablation trains once more
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -60,9 +62,18 @@ class Experiment:
         return tuple(replace(self, pretrain=replace(self.pretrain, seed=seed)) for seed in seeds)
 
     @property
-    def without_invariances(self) -> Experiment:
-        """The same experiment without any invariances."""
-        return replace(self, invariances=InvariancesConfig("none"))
+    def ablation(self) -> Experiment | None:
+        """The experiment whose grid is trained once more as if no invariances were known, at the smallest budget.
+
+        It is None unless the grid asks for it; where invariances name none; where ``grid.modes`` has none of the modes
+        that are trained so; and where labels are chosen, by an encoder that knows the invariances.
+        """
+        grid = self.grid
+        modes = tuple(mode for mode in ABLATED if mode in grid.modes)
+        if not (grid.ablation and modes and self.invariances.amounts()) or grid.sampling == "chosen":
+            return None
+        smallest = replace(grid, modes=modes, labels=(min(grid.labels),), baselines=False, ablation=False)
+        return replace(self, invariances=InvariancesConfig("none"), grid=smallest)
 
 
 def from_parsed(chosen: Any) -> Experiment:

@@ -31,9 +31,10 @@ class GridConfig:
             mode that starts from one is trained with each of them on each draw. With one, the intervals do not say how
             much another pretraining would change.
         margin: Difference in E_out, in percentage points, up to which two modes count as equally good.
-        ablation: Whether finetune and scratch are trained once more without any invariances, with an encoder of their
-            own, so that the report can tell the gain from invariances and that from images without labels apart. It
-            takes one more pretraining.
+        ablation: Whether finetune and scratch, as far as modes names them, are trained once more with the smallest
+            budget and without any invariances, from an encoder that was pretrained without any, so that the report can
+            tell the gain from invariances and that from images without labels apart. It takes one more pretraining.
+            Where labels are chosen, by an encoder that knows the invariances, there is no such training.
         jobs: Number of cells that are trained at a time on this machine; 0 takes all cores. On a cluster each worker
             trains one.
         baselines: Whether the classical baselines are trained on the same draws.
@@ -62,7 +63,6 @@ class GridConfig:
         require(self.encoders > 0, "grid.encoders", self.encoders, "at least 1")
         if self.sampling == "chosen":  # else labels would differ between the modes that are compared
             require(self.encoders == 1, "grid.encoders", self.encoders, "1 where labels are chosen by the encoder")
-            require(not self.ablation, "grid.ablation", True, "false where labels are chosen by the encoder")
         require(0 <= self.margin <= 100, "grid.margin", self.margin, "percentage points, 0 to 100")
         require(self.jobs >= 0, "grid.jobs", self.jobs, "0 (all cores) or a number of processes")
 

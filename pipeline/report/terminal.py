@@ -52,7 +52,17 @@ def comparison_table(comparison: Comparison) -> str:
         label = f"{QUANTITIES[pair['quantity']]:<5} {pair['first']} - {pair['second']}"
         line = f"{pair['labels']:>6}  {label:<35} {with_half_width(pair['difference']):>14}   p = {pair['p_value']:.4f}"
         lines.append(f"{line}   {_better(pair)}".rstrip())
-    return "\n".join([_cut(lines), *_warnings(comparison)])
+    return "\n".join([_cut(lines + _bought(comparison)), *_warnings(comparison)])
+
+
+def _bought(comparison: Comparison) -> list[str]:
+    """How many points of E_out images without labels and the invariances bought, where an ablation tells them apart."""
+    lines = []
+    for budget in comparison["bought"]:
+        if budget["plain"]:
+            lines += ["", f"what bought how many points of E_out with {budget['labels']} labels", ""]
+            lines += [f"        {row['what']:<50} {with_half_width(row['gain']):>14}" for row in budget["gains"]]
+    return lines
 
 
 def _warnings(comparison: Comparison) -> list[str]:

@@ -40,7 +40,7 @@ def bought(evidence: Evidence) -> Section | None:
         blocks.append(
             Text(
                 "All modes of this grid know the invariances, so what these bought cannot be told from it; "
-                "grid.ablation trains two modes without them."
+                "grid.ablation trains two modes without them, at the smallest budget."
             )
         )
     blocks.append(_gains_table(found, evidence.comparison["level"]))

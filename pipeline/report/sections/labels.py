@@ -69,7 +69,7 @@ def _rules(evidence: Evidence) -> list[str]:
             "training images were left out of it."
         )
     grid = evidence.config.grid
-    settings = 2 * grid.encoders if grid.ablation else grid.encoders
+    settings = 2 * grid.encoders if evidence.config.ablation else grid.encoders
     rules += _repeated_access(evidence.test_access, int(rows[0]["n_test"]), settings)
     if any(row["mode"] in BASELINES for row in rows):
         rules.append(
