@@ -199,7 +199,7 @@ def test_a_mode_has_no_augmentation_schedule_average_or_length_of_its_own() -> N
 def test_every_arm_that_trains_an_encoder_knows_the_same(
     runs: Path, tiny: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What reaches the trainer, by whatever way; only the modes that learn from all images are longer."""
+    """What reaches the trainer, by whatever way; those that learn from all images have another length and decay."""
     told: dict[str, list[Any]] = {}
     fit = trainer.fit
 
@@ -210,14 +210,14 @@ def test_every_arm_that_trains_an_encoder_knows_the_same(
             assert isinstance(augment, Augmentation)
             kept = {name: value for name, value in vars(augment).items() if isinstance(value, int | float)}
             rates = classifier.rates
-            shared = (rates.weight_decay, rates.ema_decay, rates.label_smoothing)
+            shared = (rates.ema_decay, rates.label_smoothing)
             told[mode] = [kept, shared, model.schedule.warmup, rounds.count, rounds.stopping]
             labelled = classifier.batch_size if isinstance(classifier, SelfTrainingClassifier) else data.batch_size
             told[mode] += [labelled, runtime]
-            lengths[mode] = model.schedule.steps
+            lengths[mode] = model.schedule.steps, rates.weight_decay
         return fit(model, data, runtime, rounds, *rest)
 
-    lengths: dict[str, int] = {}
+    lengths: dict[str, tuple[int, float]] = {}
     monkeypatch.setattr(fitting, "fit", noted)
     for mode, entry in BUILT_IN.items():
         if entry.trains_encoder:

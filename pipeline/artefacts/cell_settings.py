@@ -14,7 +14,11 @@ from pipeline.modes import Mode
 from pipeline.store.fingerprints import Inputs
 
 # the settings of trainings in steps, which a head that is fitted to convergence does not use
-STEPS = ("evaluations", "minimum", "patience", "warmup", "weight_decay", "label_smoothing", "ema_decay")
+STEPS = ("length", "evaluations", "minimum", "patience", "warmup", "weight_decay", "label_smoothing", "ema_decay")
+
+# what one kind of training uses, and the other does not
+OF_LABELS = {"length", "weight_decay"}
+OF_SPREAD_LABELS = {"unlabelled_steps", "unlabelled_weight_decay"}
 
 UNUSED_BY_VALIDATION = {
     "holdout": {"folds"},
@@ -51,7 +55,7 @@ def _recipe(plan: Plan) -> JsonObject:
     mode = plan.definition
     unused = {"modes", "graph", "self_training", "trials"}
     unused |= UNUSED_BY_VALIDATION[plan.train.validation]
-    unused.add("length" if mode.spreads_labels else "unlabelled_steps")
+    unused |= OF_LABELS if mode.spreads_labels else OF_SPREAD_LABELS
     converges = not mode.spreads_labels and (mode.fit.head_first or not mode.trains_encoder)
     if not converges:
         unused.add("l2")
@@ -60,7 +64,7 @@ def _recipe(plan: Plan) -> JsonObject:
     if not mode.trains_encoder:
         unused |= {"augment", "clean_fraction", "batch_size"}
         if converges:
-            unused |= {*STEPS, "length"}
+            unused |= set(STEPS)
     return {name: value for name, value in as_dict(plan.train).items() if name not in unused}
 
 

@@ -45,7 +45,9 @@ class TrainConfig:
         patience: Share of the steps after which a training is stopped if in all of them the validation loss stayed more
             than a standard error above its lowest value and E_in did not fall; 0 never stops.
         warmup: Number of steps in which the learning rate rises, at most half of all.
-        weight_decay: Weight decay of AdamW, for encoder and head.
+        weight_decay: Weight decay of AdamW, for encoder and head, in a training on labels alone.
+        unlabelled_weight_decay: The same in a training that also learns from images without labels: with so many
+            examples, a strong decay does harm. It keeps the network from contradicting a spread label that is wrong.
         label_smoothing: Share of a label that is spread evenly over all classes, 0 to 1; not used for labels that were
             spread over a graph, which are probabilities already.
         class_weights: "balanced" lets every class count the same in the loss of every mode, however many of the labels
@@ -82,6 +84,7 @@ class TrainConfig:
     patience: float = 0.4
     warmup: int = 50
     weight_decay: float = 1.0
+    unlabelled_weight_decay: float = 0.3
     label_smoothing: float = 0.1
     class_weights: Literal["none", "balanced"] = "none"
     ema_decay: float = 0.99
@@ -103,7 +106,7 @@ class TrainConfig:
         for name in ("unlabelled_steps", "evaluations"):
             value = getattr(self, name)
             require(value > 0, f"train.{name}", value, "at least 1")
-        for name in ("warmup", "weight_decay", "augment"):
+        for name in ("warmup", "weight_decay", "unlabelled_weight_decay", "augment"):
             value = getattr(self, name)
             require(0 <= value < math.inf, f"train.{name}", value, "at least 0")
         for name in ("minimum", "patience"):

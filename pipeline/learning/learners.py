@@ -45,7 +45,7 @@ class Learners:
         return Rates(
             fit.head_lr,
             fit.encoder_lr,
-            train.weight_decay,
+            self.plan.weight_decay,
             train.ema_decay,
             train.label_smoothing,
             self.class_weights(network.split),

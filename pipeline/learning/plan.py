@@ -56,6 +56,12 @@ class Plan:
         """The strength of the penalty of a head with no label to choose it by: the middle one of those in ``l2``."""
         return sorted(self.train.l2)[len(self.train.l2) // 2]
 
+    @property
+    def weight_decay(self) -> float:
+        """AdamW's weight decay, which is less where images without labels are learnt from, too."""
+        train = self.train
+        return train.unlabelled_weight_decay if self.definition.spreads_labels else train.weight_decay
+
     def steps(self, budget: int) -> int:
         """Return how many steps a training on so many labels, validation included, takes if it is not stopped early.
 
