@@ -88,6 +88,7 @@ def now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
+@functools.cache  # each artefact tells the versions, and looking them up takes as long as writing it
 def version(package: str) -> str:
     """Return a package's installed version, or "not installed"."""
     try:
