@@ -9,12 +9,16 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from filelock import FileLock
 
 from pipeline.cli import main
+from pipeline.config import RuntimeConfig
+from pipeline.training.precision import resolve_precision
 
 # few epochs and steps everywhere: the tests ask whether it works, not how well
 TINY = (
@@ -56,28 +60,61 @@ def precision(request: pytest.FixtureRequest) -> str:
     return chosen
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _disks_are_not_waited_for() -> Iterator[None]:
+    """Only a power cut shows whether a file has reached the disk, and waiting for it is a good part of a tiny run."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a folder that the first process of this test run to need it fills, and all others read."""
+    base = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # the one that the workers share
+    folder, unfinished = base / name, base / f"{name}-unfinished"
+    with FileLock(base / f"{name}.lock"):
+        if not folder.exists():
+            make(unfinished)
+            unfinished.rename(folder)
+    return folder
+
+
+def resolved(precision: str) -> str:
+    """The arithmetic that a setting means here: what is made once serves the tests of "auto", too."""
+    return resolve_precision(RuntimeConfig(precision=cast(Any, precision)))
+
+
 @pytest.fixture(scope="session")
 def pretrained_runs(precision: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A runs folder in which stages data and pretrain of the tiny experiment are done. Not to be written to."""
-    runs = tmp_path_factory.mktemp("pretrained")
-    for stage in ("data", "pretrain"):
-        assert main(tiny_arguments(runs, stage, (f"--runtime.precision={precision}",))) == 0
-    return runs
 
+    def make(runs: Path) -> None:
+        for stage in ("data", "pretrain"):
+            assert main(tiny_arguments(runs, stage, (f"--runtime.precision={precision}",))) == 0
 
-@pytest.fixture
-def runs(pretrained_runs: Path, tmp_path: Path) -> Path:
-    """A private copy of that runs folder."""
-    return Path(shutil.copytree(pretrained_runs, tmp_path / "runs"))
+    return made_once(tmp_path_factory, f"pretrained-{resolved(precision)}", make)
 
 
 @pytest.fixture(scope="session")
 def compared_runs(pretrained_runs: Path, precision: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A runs folder in which the tiny experiment is compared, without baselines. Not to be written to."""
-    runs = Path(shutil.copytree(pretrained_runs, tmp_path_factory.mktemp("compared") / "runs"))
-    settings = ("--grid.baselines=false", f"--runtime.precision={precision}")
-    assert main(tiny_arguments(runs, "compare", settings)) == 0
-    return runs
+
+    def make(runs: Path) -> None:
+        shutil.copytree(pretrained_runs, runs)
+        settings = ("--grid.baselines=false", f"--runtime.precision={precision}")
+        assert main(tiny_arguments(runs, "compare", settings)) == 0
+
+    return made_once(tmp_path_factory, f"compared-{resolved(precision)}", make)
+
+
+@pytest.fixture
+def runs(request: pytest.FixtureRequest, precision: str, tmp_path: Path) -> Path:
+    """A private copy of the pretrained runs folder; of the compared one, in tests that are marked so."""
+    is_compared = request.node.get_closest_marker("compared") is not None
+    source: Path = request.getfixturevalue("compared_runs" if is_compared else "pretrained_runs")
+    return Path(shutil.copytree(source, tmp_path / "runs"))
 
 
 @pytest.fixture

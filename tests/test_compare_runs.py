@@ -18,6 +18,8 @@ from pipeline.datasets.loading import load
 from pipeline.evaluation.statistics import paired_difference
 from tests.conftest import tiny_arguments
 
+pytestmark = pytest.mark.compared
+
 SMALL = ("--grid.baselines=false", "--grid.labels=[50]", "--grid.modes=[frozen,scratch]")
 
 Compare = Callable[..., tuple[str, dict[str, Any]]]
@@ -26,11 +28,6 @@ Compare = Callable[..., tuple[str, dict[str, Any]]]
 def inverted_digits(root: Path) -> tuple[ImageData, ImageData]:
     digits = load(DataConfig("digits"))
     return tuple(ImageData(255 - part.images, part.labels, part.class_names) for part in (digits.train, digits.test))  # type: ignore[return-value]
-
-
-@pytest.fixture
-def runs(compared_runs: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(compared_runs, tmp_path / "runs"))
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +17,7 @@ from pipeline.datasets.loading import load
 from pipeline.store import test_access
 from tests.conftest import Run
 
-
-@pytest.fixture
-def runs(compared_runs: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(compared_runs, tmp_path / "runs"))
+pytestmark = pytest.mark.compared
 
 
 def read(folder: Path) -> tuple[npt.NDArray[np.float32], list[dict[str, str]]]:

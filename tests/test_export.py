@@ -25,15 +25,12 @@ from pipeline.report.formats import percent
 from pipeline.store import disk
 from tests.conftest import TINY, Run, in_both_precisions
 
+pytestmark = pytest.mark.compared
+
 needs_onnx = pytest.mark.skipif(
     any(importlib.util.find_spec(package) is None for package in extras.EXTRAS["onnx"]),
     reason="the extra [onnx] is not installed",
 )
-
-
-@pytest.fixture
-def runs(compared_runs: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(compared_runs, tmp_path / "runs"))
 
 
 def cell(runs: Path, name: str) -> Path:

@@ -22,13 +22,10 @@ from pipeline.evaluation.novelty import Space, TrainingSample, looks
 from pipeline.stages.predict import UNLIKE
 from tests.conftest import Run
 
+pytestmark = pytest.mark.compared
+
 Pixels = npt.NDArray[np.uint8]
 REMARK = "images are unlike those of the training"
-
-
-@pytest.fixture
-def runs(compared_runs: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(compared_runs, tmp_path / "runs"))
 
 
 def cell(runs: Path, mode: str) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +28,8 @@ from pipeline.errors import PipelineError
 from pipeline.store.sealed import seal
 from tests.conftest import Run, in_both_precisions, tiny_arguments
 
+pytestmark = pytest.mark.compared
+
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -37,11 +38,6 @@ def test_images() -> Pixels:
     """Digits' test images, (360, 1, 8, 8)."""
     images: Pixels = load(DataConfig("digits")).test.images.numpy()
     return images
-
-
-@pytest.fixture
-def runs(compared_runs: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(compared_runs, tmp_path / "runs"))
 
 
 @pytest.fixture
