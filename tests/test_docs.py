@@ -24,7 +24,7 @@ import torch
 
 from benchmarks import cost
 from pipeline.cli import main
-from pipeline.config import DataConfig, NetworkConfig, from_parsed
+from pipeline.config import DataConfig, NetworkConfig, TrainConfig, from_parsed
 from pipeline.datasets.loading import load
 from pipeline.errors import PipelineError
 from pipeline.parsers import stage_parser
@@ -36,6 +36,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 # the page is about data: whether training goes well is not asked here
 QUICK = ["--pretrain.epochs=1", "--grid.jobs=1", "--grid.draws=1"]
+QUICK += ["--pretrain.encoder.widths=[8,16]", "--pretrain.encoder.hidden=[32]"]
 QUICK += ["--train.length=2", "--train.evaluations=2", "--train.unlabelled_steps=4"]
 
 
@@ -88,9 +89,10 @@ def test_the_walk_through_works(
 
 def test_the_estimators_example_works(capsys: pytest.CaptureFixture[str]) -> None:
     [example] = (text for _, text in BLOCK.findall((ROOT / "README.md").read_text()) if "pipeline.estimators" in text)
-    quick = example.replace("epochs=10", "epochs=1, length=1", 2).replace("epochs=10", "epochs=1")
-    assert quick.count("length=1") == 2
-    exec(compile(quick, "README.md", "exec"), {})
+    quick = example.replace("epochs=10", "epochs=1, train=SHORT", 2).replace("epochs=10", "epochs=1")
+    assert quick.count("train=SHORT") == 2
+    short = TrainConfig(length=1, unlabelled_steps=4, evaluations=2)
+    exec(compile(quick, "README.md", "exec"), {"SHORT": short})
     score, best, spread = capsys.readouterr().out.splitlines()
     assert 0 <= float(score) <= 1
     assert "mode" in best

@@ -49,6 +49,8 @@ TINY = [
     for name, value in {
         "data.dataset": "digits",
         "pretrain.epochs": 1,
+        "pretrain.encoder.widths": [8, 16],
+        "pretrain.encoder.hidden": [32],
         "train.length": 2,
         "train.evaluations": 3,
         "grid.labels": [50, 100],

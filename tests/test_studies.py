@@ -37,6 +37,9 @@ QUICK = (
     "--grid.jobs=1",
     "--pretrain.epochs=1",
     "--pretrain.holdout=200",
+    "--pretrain.encoder.widths=[16]",
+    "--pretrain.decoder.widths=[16]",
+    "--train.l2=[10,100]",
     "--train.length=3",
     "--train.unlabelled_steps=20",
     "--train.evaluations=4",
@@ -46,7 +49,7 @@ QUICK = (
 # a corner of the shipped map
 CORNER = {
     f"depth{depth}-latent{latent}": {
-        "pretrain": {"latent": latent, "encoder": {"widths": [32] * depth}, "decoder": {"widths": [32] * depth}}
+        "pretrain": {"latent": latent, "encoder": {"widths": [16] * depth}, "decoder": {"widths": [16] * depth}}
     }
     for depth in (1, 2)
     for latent in (2, 8)
@@ -64,6 +67,8 @@ def arguments(name: str, runs: Path) -> list[str]:
         arms = ["--name=studies", f"--study.arms={json.dumps(FEW)}", "--grid.modes=[frozen,propagate]"]
     if name == "choose":
         labels, arms = "[10,50]", ["--grid.modes=[frozen]"]
+    if name == "identity":
+        arms = ["--pretrain.latent=80"]  # digits have 64 pixels
     return [f"--config={CONFIGS / name}.yaml", *QUICK, f"--runs={runs}", f"--grid.labels={labels}", *arms]
 
 
