@@ -37,7 +37,8 @@ STUDY_CONFIG = configs/studies/$(STUDY).yaml
 
 .PHONY: all install init check-dataset data pretrain sample train compare report label-efficiency vae study studies predict embed export suggest review reproduce compare-runs doctor test test-slow audit bench lint format clean help
 
-all: report ## The main job: every stage, ending with the table and the path of the report (default)
+all: $(INSTALLED) ## The main job: every stage, ending with the table and the path of the report (default)
+	@$(PIPELINE) all $(SETTINGS)
 
 install: $(INSTALLED) ## Create .venv with the pinned dependencies
 

@@ -19,7 +19,8 @@ from pipeline.learning.heads import GRADIENT, ITERATIONS, fit_path
 from pipeline.learning.plan import Plan, Pretrained
 from pipeline.models.classifier import Backbone, Classifier, Rates, make_head
 from pipeline.models.inputs import infer
-from pipeline.training.trainer import seed_everything, threads
+from pipeline.training.device import threads
+from pipeline.training.trainer import seed_everything
 
 
 def comparisons() -> Iterator[Comparison]:

@@ -28,7 +28,7 @@ from pipeline.config import DataConfig, NetworkConfig, TrainConfig, from_parsed
 from pipeline.datasets.loading import load
 from pipeline.errors import PipelineError
 from pipeline.parsers import stage_parser
-from pipeline.training.trainer import make_encoder
+from pipeline.training.networks import make_encoder
 from tests.conftest import tiny_arguments
 
 ROOT = Path(__file__).parent.parent
@@ -48,7 +48,7 @@ def commands(line: str) -> Iterator[list[str]]:
         return
     assert words.pop(0) == "make"
     variables = dict(word.split("=", 1) for word in words if "=" in word)
-    targets = [word for word in words if "=" not in word] or ["data", "pretrain", "compare", "report"]
+    targets = [word for word in words if "=" not in word] or ["all"]
     for target in targets:
         quick = [] if target == "check-dataset" else QUICK
         yield [

@@ -17,7 +17,7 @@ from pipeline.config import InvariancesConfig, NetworkConfig, PretrainConfig, Ru
 from pipeline.errors import PipelineError
 from pipeline.learning.pretrain import pretrain
 from pipeline.training.foreign import load_weights, torchvision_encoder
-from pipeline.training.trainer import make_encoder
+from pipeline.training.networks import make_encoder
 from tests.conftest import Run
 
 SMALL = ("--pretrain.encoder={name: torchvision, args: {model: shufflenet_v2_x0_5, size: 32}}",)

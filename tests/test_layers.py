@@ -89,3 +89,11 @@ def test_the_command_line_starts_without_what_takes_seconds_to_import() -> None:
     code += "print({'torch', 'scipy'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "set()\n"
+
+
+def test_classifiers_are_used_and_mnist_is_read_without_importing_what_trains() -> None:
+    code = "import sys; import pipeline.datasets.readers.mnist, pipeline.evaluation.calibration; "
+    code += "import pipeline.models.deployed, pipeline.training.device, pipeline.training.networks; "
+    code += "print({'pytorch_lightning', 'torchmetrics', 'torchvision'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "set()\n"

@@ -31,8 +31,12 @@ def make(tmp_path: Path, *arguments: str, failing: str = "none") -> tuple[int, l
     return result.returncode, ran
 
 
-def test_the_default_runs_every_stage_in_order(tmp_path: Path) -> None:
-    assert make(tmp_path) == (0, ["data", "pretrain", "compare", "report"])
+def test_the_default_runs_every_stage_in_one_process(tmp_path: Path) -> None:
+    assert make(tmp_path) == (0, ["all"])
+
+
+def test_the_last_stage_runs_every_other_one_first(tmp_path: Path) -> None:
+    assert make(tmp_path, "report") == (0, ["data", "pretrain", "compare", "report"])
 
 
 def test_a_cell_runs_what_it_needs_first(tmp_path: Path) -> None:
@@ -59,7 +63,7 @@ def test_predict_compares_first_unless_a_cell_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("failing", "ran"), [("data", 1), ("pretrain", 2), ("compare", 3)])
 def test_make_never_carries_on_after_a_stage_that_failed(failing: str, ran: int, tmp_path: Path) -> None:
-    status, stages = make(tmp_path, failing=failing)
+    status, stages = make(tmp_path, "report", failing=failing)
     assert status != 0
     assert len(stages) == ran
 

@@ -124,7 +124,7 @@ class Cell:
 
 
 def _make(cell: Cell, shared: CellInputs, folder: Path) -> Metrics:
-    from pipeline.training.trainer import threads
+    from pipeline.training.device import threads
 
     started = time.monotonic()
     with threads(1):
@@ -189,7 +189,7 @@ def unseen(config: Experiment, labels: torch.Tensor, split: LabelSplit) -> npt.N
 def _measure_and_save(cell: Cell, shared: CellInputs, trained: Trained, seconds: float, folder: Path) -> Metrics:
     """Measure the classifier, whose training took the given seconds, and write its files."""
     from pipeline.evaluation.per_class import measure_classes
-    from pipeline.training.trainer import threads
+    from pipeline.training.device import threads
 
     started = time.monotonic()
     with threads(1):

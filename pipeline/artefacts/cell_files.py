@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -83,10 +83,10 @@ def save(
         "test_probability": answers.tested.probability,
     }
     save_predictions(folder, split, predicted, dataset, sureness)
-    names, train = source_names(dataset.train), dataset.train
+    train = dataset.train
     further = {
         "probability": answers.tested.probability[~answers.tested.right].tolist(),
-        "nearest_labelled": [names[place] for place in nearest],
+        "nearest_labelled": source_names(train, nearest),
         "nearest_class": [train.class_names[train.labels[place]] for place in nearest.tolist()],
     }
     save_mistakes(folder, predicted["test"], dataset.test, further)
@@ -104,16 +104,15 @@ def save_predictions(
 
     A cell has further arrays, ``sureness``, by their names in predictions.npz; a baseline has none.
     """
-    test, names = dataset.test, source_names(dataset.test)
-    labels = test.labels.numpy()
+    test = dataset.test
     arrays: Any = {
         "train_index": split.train,
         "val_index": split.val,
         "train_pred": predicted["train"],
         "val_pred": predicted.get("val", np.empty(0, dtype=np.int64)),
         "test_pred": predicted["test"],
-        "test_label": labels,
-        "test_name": np.array(names, dtype=np.str_),
+        "test_label": test.labels.numpy(),
+        "test_name": np.array(source_names(test, range(len(test))), dtype=np.str_),
         **(sureness or {}),
     }
     np.savez_compressed(folder / PREDICTIONS, **arrays)
@@ -126,24 +125,25 @@ def save_mistakes(
 
     A cell has further columns by their names, a value for each mistake; a baseline has none.
     """
-    names, labels, further = source_names(test), test.labels.numpy(), further or {}
+    labels, further = test.labels.numpy(), further or {}
+    wrong = np.flatnonzero(predicted != labels)
     mistakes: list[Mapping[str, object]] = [
         {
             "index": index,
-            "name": names[index],
+            "name": name,
             "class": test.class_names[labels[index]],
             "predicted": test.class_names[predicted[index]],
             **{column: values[number] for column, values in further.items()},
         }
-        for number, index in enumerate(np.flatnonzero(predicted != labels).tolist())
+        for number, (index, name) in enumerate(zip(wrong.tolist(), source_names(test, wrong), strict=True))
     ]
     disk.write_csv(folder / MISTAKES, mistakes, ("index", "name", "class", "predicted", *further))
 
 
-def source_names(images: ImageData) -> tuple[str, ...]:
-    """Where each image comes from: the name of its file, or its row in the source; its number if nobody said."""
+def source_names(images: ImageData, places: Iterable[int]) -> list[str]:
+    """Return where the images at some places come from: names of files, or rows in the source; else the places."""
     names = range(len(images)) if images.names is None else images.names
-    return tuple(str(name).encode("utf-8", "backslashreplace").decode() for name in names)  # files may have any bytes
+    return [str(names[place]).encode("utf-8", "backslashreplace").decode() for place in places]  # any bytes are a name
 
 
 def read_mistakes(folder: Path) -> npt.NDArray[np.bool_]:
@@ -175,11 +175,10 @@ def read_answers(folder: Path) -> CellAnswers:
 
 def describe_split(split: LabelSplit, images: ImageData) -> dict[str, SeenLabels]:
     """Which labels were seen to train on ("train") and to choose the epoch by ("val")."""
-    names = source_names(images)
     return {
         name: {
             "index": index.tolist(),
-            "name": [names[number] for number in index],
+            "name": source_names(images, index),
             "sha256": hashlib.sha256(images.images[index].numpy().tobytes()).hexdigest(),
         }
         for name, index in (("train", split.train), ("val", split.val))

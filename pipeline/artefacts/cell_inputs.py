@@ -45,8 +45,7 @@ class CellInputs:
         from pipeline.models.inputs import infer
 
         test = self.dataset.test
-        backbone, _ = encoder.restore(self.config, test.shape)
-        return infer(backbone, test.images)
+        return infer(encoder.restore_backbone(self.config, test.shape), test.images)
 
     @functools.cached_property
     def graph(self) -> sparse.csr_matrix:

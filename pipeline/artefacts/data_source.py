@@ -168,16 +168,12 @@ def _named_files(config: Experiment) -> Iterator[Path]:
 
 
 def _named(config: Experiment) -> Iterator[Path]:
-    """Yield the files and folders that settings of the data name.
-
-    The working directory and those above it are left out: "." mostly stands for a folder below another setting's, and
-    what is read from the working directory itself is noticed when it is opened.
-    """
+    """Yield the files and folders that settings of the data name."""
     settings = as_dict(config.data)
     for text in _texts([settings["args"], settings["labels"]]):
         with contextlib.suppress(OSError, RuntimeError, ValueError):  # the text is no path
             path = Path(text).expanduser()
-            if path.exists() and not Path.cwd().is_relative_to(path.resolve()):
+            if path.exists():
                 yield path
 
 

@@ -115,6 +115,20 @@ def restore(config: Experiment, shape: tuple[int, int, int]) -> tuple[Backbone, 
     return backbone.eval(), model.eval()
 
 
+def restore_backbone(config: Experiment, shape: tuple[int, int, int]) -> Backbone:
+    """Read the finished backbone alone, in eval mode; that imports no Lightning, which takes seconds.
+
+    Raises:
+        PipelineError: If stage pretrain has not run, or a file of the encoder was changed.
+    """
+    from safetensors.torch import load_file
+
+    folder = _verified(config)
+    backbone = methods.new_backbone(config.pretrain, shape)
+    backbone.load_state_dict(load_file(folder / "backbone.safetensors"))
+    return backbone.eval()
+
+
 def restore_decoding(config: Experiment, shape: tuple[int, int, int]) -> tuple[Backbone, Reconstructing]:
     """Read the backbone and the model of a method that decodes, as ``restore`` does.
 
@@ -229,7 +243,7 @@ def _build_together(config: Experiment, alone: Artefact[Outcome]) -> Path:
 def _share(config: Experiment, checkpoint: Path) -> None:
     """Take part in the training of the first process, which writes and prints all results."""
     from pipeline.learning.pretrain import train
-    from pipeline.training.trainer import threads
+    from pipeline.training.device import threads
 
     with threads(config.runtime.threads):
         quiet = replace(config.runtime, progress=False)
@@ -241,7 +255,7 @@ def _make(config: Experiment, folder: Path) -> Outcome:
     from pipeline.datasets.leakage import check_disjoint
     from pipeline.learning.pretrain import pretrain
     from pipeline.store import tensor_file
-    from pipeline.training.trainer import threads
+    from pipeline.training.device import threads
 
     print(f"pretrain: precision {explain_precision(config.runtime)}")
     settings, dataset, place = config.pretrain, data_card.load_dataset(config), artefact(config)

@@ -80,7 +80,7 @@ def load(config: Experiment) -> sparse.csr_matrix:
 
 def _make(config: Experiment, folder: Path) -> GraphSize:
     from pipeline.learning.classify import neighbours
-    from pipeline.training.trainer import find_device, threads
+    from pipeline.training.device import find_device, threads
 
     settings, embeddings = config.train.graph, encoder.load(config).embeddings
     with threads(config.runtime.threads):

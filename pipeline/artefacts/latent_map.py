@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SHOWN = 2000  # test images; t-SNE of so many takes some seconds
 PERPLEXITY = 30  # neighbours that t-SNE keeps together
+STEPS = 500  # of t-SNE; 1000 take twice as long, and as many neighbours on the map are neighbours in the latent space
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def load(config: Experiment, test: ImageData, most: int) -> Plane:
         "pretrained": encoder.artefact(config).fingerprint,
         "images": images,
         "perplexity": PERPLEXITY,
+        "steps": STEPS,
     }
     latent_map: Artefact[MapSize] = Artefact(
         config.folder,
@@ -76,11 +78,11 @@ def _make(config: Experiment, test: ImageData, images: int, folder: Path) -> Map
     from sklearn.decomposition import PCA
 
     from pipeline.models.inputs import infer
-    from pipeline.training.trainer import threads
+    from pipeline.training.device import threads
 
     shown = np.random.default_rng(0).permutation(len(test))[:images]
     shown = shown[np.argsort(test.labels.numpy()[shown], kind="stable")]
-    backbone, _ = encoder.restore(config, test.shape)
+    backbone = encoder.restore_backbone(config, test.shape)
     with threads(config.runtime.threads):
         embeddings = infer(backbone, test.images[torch.from_numpy(shown)]).double().numpy()
         pca = PCA(min(2, *embeddings.shape), svd_solver="full")
@@ -106,6 +108,6 @@ def _place(embeddings: npt.NDArray[np.float64], plane: npt.NDArray[np.float64]) 
     if len(embeddings) < 5:  # too few to have neighbours
         return plane.astype(np.float32)
     start = 1e-4 * plane / max(float(plane[:, 0].std()), 1e-9)  # small, as is usual; a dead encoder has no spread
-    tsne = TSNE(perplexity=min(PERPLEXITY, (len(embeddings) - 1) / 3), init=start, random_state=0)
+    tsne = TSNE(perplexity=min(PERPLEXITY, (len(embeddings) - 1) / 3), init=start, max_iter=STEPS, random_state=0)
     placed: npt.NDArray[np.float32] = tsne.fit_transform(embeddings)
     return placed

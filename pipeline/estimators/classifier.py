@@ -28,7 +28,7 @@ from pipeline.learning.pretrain import pretrain
 from pipeline.models.inputs import infer
 from pipeline.models.propagation import similarity_graph
 from pipeline.modes import FitChanges, find_mode
-from pipeline.training.trainer import find_device, threads
+from pipeline.training.device import find_device, threads
 
 
 class SemiSupervisedClassifier(ClassifierMixin, ImageEstimator):  # type: ignore[misc]

@@ -21,7 +21,7 @@ from pipeline.methods import find_method
 from pipeline.models.generation import decode
 from pipeline.models.inputs import infer
 from pipeline.models.pretraining import Reconstructing
-from pipeline.training.trainer import threads
+from pipeline.training.device import threads
 
 
 class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImageEstimator):  # type: ignore[misc]

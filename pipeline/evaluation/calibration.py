@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from scipy.optimize import minimize_scalar
 from torch import Tensor
-from torchmetrics.functional.classification import binary_calibration_error
 
 Floats = npt.NDArray[np.floating[Any]]
 Flags = npt.NDArray[np.bool_]
@@ -80,6 +79,8 @@ class Answers:
 
         It is the mean over the answers of the distance between the two in bins of the probability (Naeini et al. 2015).
         """
+        from torchmetrics.functional.classification import binary_calibration_error  # takes seconds
+
         probability, right = torch.from_numpy(self.probability), torch.from_numpy(self.right).long()
         return float(binary_calibration_error(probability, right, n_bins=BINS, norm="l1"))
 

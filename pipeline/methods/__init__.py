@@ -56,7 +56,7 @@ class Parts:
 
     def make_decoder(self) -> nn.Module:
         """Make the decoder of the settings, with random weights, from features (B, features) to logits (B, C, H, W)."""
-        from pipeline.training.trainer import make_decoder
+        from pipeline.training.networks import make_decoder
 
         return make_decoder(self.config.decoder, int(self.encoder.out_features), self.shape)  # type: ignore[arg-type]
 
@@ -74,7 +74,7 @@ class NoSettings:
 
 def _plain_backbone(encoder: NetworkConfig, latent: int, shape: Shape) -> Backbone:
     from pipeline.models.classifier import Backbone
-    from pipeline.training.trainer import make_encoder
+    from pipeline.training.networks import make_encoder
 
     return Backbone(make_encoder(encoder, shape, latent))
 

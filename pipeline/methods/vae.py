@@ -50,7 +50,7 @@ def _make_backbone(encoder: NetworkConfig, latent: int, shape: Shape) -> Backbon
     from pipeline.evaluation.variational import ACTIVE
     from pipeline.models.classifier import Backbone
     from pipeline.models.vae import MeanEncoder
-    from pipeline.training.trainer import make_encoder
+    from pipeline.training.networks import make_encoder
 
     # a silent dimension must not be blown up to the size of one that speaks: on MNIST that costs a linear head on
     # 100 labels 4 points of error

@@ -133,7 +133,7 @@ def _device(config: Experiment) -> CheckResult:
 def _precision(config: Experiment) -> CheckResult:
     """Say which precision is taken, and what a step of pretraining takes in this one and in the other."""
     from pipeline.learning.step_time import measure_steps
-    from pipeline.training.trainer import threads
+    from pipeline.training.device import threads
 
     said = explain_precision(config.runtime)
     if data_source.last(config) is None or not methods.find_method(config.pretrain.method).trains:

@@ -110,7 +110,7 @@ def _find_encoder(config: Experiment, choice: ClassifierChoice) -> _Encoder:
         return _Encoder(backbone, how, description["fingerprint"], name, classifier.home(folder))
     encoder.check(config)
     how = reading(data_card.load(config))
-    backbone, _ = encoder.restore(config, how.shape)
+    backbone = encoder.restore_backbone(config, how.shape)
     return _Encoder(backbone, how, encoder.artefact(config).fingerprint, PRETRAINED, config.folder)
 
 
@@ -129,7 +129,7 @@ def _open(config: Experiment, images: str, how: Reading, used: _Encoder) -> NewI
         raise PipelineError(f"images: {config.data.dataset} has no {images} images; name others")
     if images == TEST:
         test_access.log(config.folder, f"embed/{used.name}", used.fingerprint, dataset.sha256)
-    return NewImages("name", source_names(part), lambda start, stop: part.images[start:stop], [])
+    return NewImages("name", source_names(part, range(len(part))), lambda start, stop: part.images[start:stop], [])
 
 
 def _read_like(like: str, how: Reading) -> torch.Tensor:
@@ -152,7 +152,7 @@ def _embed(config: Experiment, used: _Encoder, source: NewImages, images: str) -
     from tqdm import tqdm
 
     from pipeline.models.inputs import CHUNK, infer
-    from pipeline.training.trainer import threads
+    from pipeline.training.device import threads
 
     if images == TRAIN and used.name == PRETRAINED:
         return encoder.load(config).embeddings.numpy()

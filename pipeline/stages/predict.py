@@ -168,7 +168,7 @@ def _classify(config: Experiment, model: Deployed, training: TrainingSample, sou
 
     from pipeline.evaluation.novelty import looks
     from pipeline.models.inputs import CHUNK
-    from pipeline.training.trainer import threads
+    from pipeline.training.device import threads
 
     total, answers, probabilities, unlike, meter = len(source.names), [], [], [], BrightnessMeter()
     bar = tqdm(total=total, desc="predict", unit="image", disable=not config.runtime.progress or None)

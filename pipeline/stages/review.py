@@ -107,7 +107,7 @@ def _make(config: Experiment, dataset: Dataset, count: int, folder: Path) -> Out
     from pipeline.artefacts.suspects import find_suspects
     from pipeline.labelling.page import write_page
     from pipeline.labelling.request import LabelRequest, labels_so_far
-    from pipeline.training.trainer import threads
+    from pipeline.training.device import threads
 
     with threads(config.runtime.threads):
         embeddings = encoder.load(config).embeddings

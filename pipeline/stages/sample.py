@@ -76,7 +76,7 @@ def run(config: Experiment, count: int, seed: int) -> Path:
 
 def _make(config: Experiment, count: int, seed: int, folder: Path) -> Outcome:
     from pipeline.report.contact_sheet import write_contact_sheet
-    from pipeline.training.trainer import threads
+    from pipeline.training.device import threads
 
     dataset = data_card.load_dataset(config)
     has_prior = methods.find_method(config.pretrain.method).has_prior

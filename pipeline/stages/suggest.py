@@ -204,7 +204,7 @@ def _artefact(config: Experiment, dataset: Dataset, known: _Known, request: _Req
 def _make(config: Experiment, dataset: Dataset, known: _Known, request: _Request, folder: Path) -> Outcome:
     from pipeline.labelling.page import write_page
     from pipeline.labelling.request import LabelRequest
-    from pipeline.training.trainer import threads
+    from pipeline.training.device import threads
 
     probabilities = _spread(config, known) if request.round > 1 else None
     with threads(config.runtime.threads):

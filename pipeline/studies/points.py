@@ -231,7 +231,7 @@ def _train_judge(judge: Cell) -> None:
 def _measure(point: Point, folder: Path) -> dict[str, float]:
     """Fill a point's folder; all its numbers are the outcome."""
     from pipeline.studies.definition import Subject
-    from pipeline.training.trainer import threads
+    from pipeline.training.device import threads
 
     cell_inputs = CellInputs(point.config)
     dataset = cell_inputs.dataset

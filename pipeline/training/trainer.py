@@ -1,29 +1,26 @@
-"""The one place that builds networks from settings, seeds, a Trainer and its callbacks."""
+"""The one place that makes a Trainer with its callbacks, and seeds."""
 
 from __future__ import annotations
 
-import inspect
 import signal
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from torch import nn
 from torch._dynamo.exc import BackendCompilerFailed
 
-from pipeline import plugins
-from pipeline.config import DECODERS, ENCODERS, NetworkConfig, RuntimeConfig
+from pipeline.config import RuntimeConfig
 from pipeline.errors import PipelineError
 from pipeline.models.cuda_graphs import Replayed, launches_alike
-from pipeline.models.encoders import Shape
 from pipeline.models.pretraining import Pretraining
 from pipeline.training.checkpoints import AtomicCheckpoints, SaveEpochs, usable
+from pipeline.training.device import on_gpu
 from pipeline.training.distributed import OneBatch
 from pipeline.training.precision import resolve_precision
 from pipeline.training.recording import FitResult, Progress, Recorder, Rounds, Row, TensorBoard
@@ -32,62 +29,6 @@ _EXPECTED_WARNINGS = (
     r"Found \d+ module\(s\) in eval mode",  # a frozen encoder is meant to be
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6.6 beside torch 2.13; nothing of ours
 )
-
-
-def make_encoder(config: NetworkConfig, in_shape: Shape, latent: int) -> nn.Module:
-    """Make the encoder that the settings name, from images of a shape (C, H, W) to features (B, latent)."""
-    return _make_network("encoder", config, ENCODERS, in_shape, latent)
-
-
-def make_decoder(config: NetworkConfig, latent: int, out_shape: Shape) -> nn.Module:
-    """Make the decoder that the settings name, from latents (B, latent) to images of a shape (C, H, W)."""
-    return _make_network("decoder", config, DECODERS, latent, out_shape)
-
-
-def _make_network(part: str, config: NetworkConfig, built_in: dict[str, str], *positional: Any) -> nn.Module:
-    """Make the network that a name or an import path stands for; all kinds take two positional arguments."""
-    factory = plugins.find(f"pretrain.{part}.name", config.name, built_in, f"pipeline.{part}s")
-    arguments: dict[str, Any] = dict(config.args)
-    if config.name in built_in and config.name not in ("torchvision", "timm"):
-        arguments["widths"] = config.widths
-        if config.name != "mlp":
-            arguments["hidden"] = config.hidden
-    try:
-        inspect.signature(factory).bind(*positional, **arguments)
-    except TypeError as error:
-        raise PipelineError(f"pretrain.{part}: {config.name} was called with {arguments}: {error}") from error
-    try:
-        network: nn.Module = factory(*positional, **arguments)
-    except PipelineError:
-        raise
-    except Exception as error:  # the network may be the user's, who has to see its error
-        shown = plugins.own_traceback(error, __file__)
-        raise PipelineError(f"pretrain.{part}: {config.name} failed\n{shown}") from error
-    if part == "encoder" and not isinstance(getattr(network, "out_features", None), int):
-        raise PipelineError(
-            f"pretrain.encoder: {config.name} has no .out_features; expected the number of features that it makes"
-        )
-    return network
-
-
-def find_device(runtime: RuntimeConfig) -> torch.device:
-    """Return the device for computations outside of trainings: the first CUDA device, if they use it, or the CPU."""
-    return torch.device("cuda" if _on_gpu(runtime) else "cpu")
-
-
-def _on_gpu(runtime: RuntimeConfig) -> bool:
-    return torch.cuda.is_available() and runtime.accelerator not in ("cpu", "mps")
-
-
-@contextmanager
-def threads(count: int) -> Iterator[int]:
-    """Run a block with this many CPU threads; 0 leaves them as they are. Gives their number."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield count or before
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager
@@ -178,7 +119,7 @@ def fit(
 
 def _can_replay(model: pl.LightningModule, runtime: RuntimeConfig) -> TypeGuard[Pretraining]:
     """Whether the steps of a training are replayed as CUDA graphs; what takes its own steps sees to that itself."""
-    alone_on_gpu = _on_gpu(runtime) and runtime.processes == 1 and not runtime.compile
+    alone_on_gpu = on_gpu(runtime) and runtime.processes == 1 and not runtime.compile
     return alone_on_gpu and isinstance(model, Pretraining) and model.steps_alike and launches_alike(model)
 
 
@@ -194,7 +135,7 @@ def make_trainer(runtime: RuntimeConfig, max_epochs: int, callbacks: list[pl.Cal
             devices=runtime.devices,
             num_nodes=runtime.nodes,
             strategy="ddp" if runtime.processes > 1 else "auto",
-            sync_batchnorm=runtime.processes > 1 and _on_gpu(runtime),  # torch has it for GPUs only
+            sync_batchnorm=runtime.processes > 1 and on_gpu(runtime),  # torch has it for GPUs only
             precision="bf16-mixed" if resolve_precision(runtime) == "bf16" else "32-true",
             max_epochs=max_epochs,
             callbacks=callbacks,

@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 
 from pipeline.datasets.image_data import ImageData
+from pipeline.datasets.readers import idx
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
 from pipeline.store.disk import sha256_file, write_atomic
@@ -26,7 +27,7 @@ _REINSTALL = "install the package again, or check the file out again"
 
 
 def load(root: Path, development: bool = False) -> tuple[ImageData, ImageData]:
-    """Read the files that ``prepare`` unpacked, through torchvision.
+    """Read the files that ``prepare`` unpacked.
 
     Args:
         root: The folder that holds MNIST/raw.
@@ -38,22 +39,26 @@ def load(root: Path, development: bool = False) -> tuple[ImageData, ImageData]:
     """
     _verify(root)
     import torch
-    from torchvision.datasets import MNIST
 
-    def split(train: bool) -> ImageData:
-        raw = MNIST(root, train=train, download=False)
-        return ImageData(raw.data.unsqueeze(1), raw.targets, tuple("0123456789"))
-
-    train = split(train=True)
+    train = _read_part(root, "train")
     if not development:
-        return train, split(train=False)
+        return train, _read_part(root, "t10k")
     index = torch.arange(len(train))
     held_out = index >= len(train) - DEVELOPMENT_IMAGES
     return train[index[~held_out]], train[index[held_out]]
 
 
+def _read_part(root: Path, start: str) -> ImageData:
+    """Read the images and labels in the files whose names start so."""
+    import torch
+
+    images = torch.from_numpy(idx.read(_raw(root, f"{start}-images-idx3-ubyte")))
+    labels = torch.from_numpy(idx.read(_raw(root, f"{start}-labels-idx1-ubyte")))
+    return ImageData(images.unsqueeze(1), labels.long(), tuple("0123456789"))
+
+
 def prepare(root: Path, development: bool = False) -> None:
-    """Unpack the archives to root/MNIST/raw, where torchvision expects the files; existing files are checked.
+    """Unpack the archives to root/MNIST/raw, where torchvision looks for the files, too; existing files are checked.
 
     Raises:
         PipelineError: If an archive cannot be read, or an existing file is not MNIST's.

@@ -144,7 +144,7 @@ def surest_mistakes(evidence: Evidence, cell: MeasuredCell) -> list[Mistake]:
 def _show_mistake(evidence: Evidence, cell: MeasuredCell, mistake: Mistake, tile: str) -> ShownMistake:
     names = evidence.card["classes"]
     true, given = names[evidence.truth[mistake.number]], names[cell.predictions[mistake.number]]
-    source = source_names(evidence.dataset.test)[mistake.number]
+    (source,) = source_names(evidence.dataset.test, [mistake.number])
     return ShownMistake(
         tile,
         f"{true} → {given}",

@@ -138,9 +138,9 @@ def _reliability(firsts: Sequence[_First]) -> Picture:
     axes.set(xlabel="probability that was given, %", ylabel="answers that were right, %", xlim=(0, 102), ylim=(0, 102))
     axes.legend(fontsize=9, loc="lower right")
     said = "; ".join(
-        f"{cell.mode}: off by {percent(answers.tested_before.calibration_error)} points before, "
-        f"{percent(answers.tested.calibration_error)} after"
-        for cell, answers in firsts
+        f"{cell.mode}: off by {percent(cell.calibration_error['before'])} points before, "
+        f"{percent(cell.calibration_error['after'])} after"
+        for cell, _ in firsts
     )
     return svg(drawing, f"Reliability diagram of the first draw with {firsts[0][0].labels} labels. {said}.")
 
