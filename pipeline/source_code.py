@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib.util
 import sys
@@ -35,17 +36,19 @@ def digests(path: str) -> dict[str, str]:
         ['this.py']
     """
     root, found = _source_files(path)
+    specs = _specs()
     for file, digest in found.items():
         spec, at_import = _imports.get(file, (None, digest))
-        if digest != at_import and spec is _spec(file):
+        if digest != at_import and spec is specs.get(str(file)):
             raise ImportError(f"{file} was edited after it was imported; run the command in a new Python process")
     return {str(file.relative_to(root)): digest for file, digest in sorted(found.items())}
 
 
 def remember(path: str) -> None:
     """Store the digests of the source behind an import path that has just been imported, to notice later edits."""
+    specs = _specs()
     for file, digest in _source_files(path)[1].items():
-        spec = _spec(file)
+        spec = specs.get(str(file))
         if spec is not None and _imports.get(file, (None, ""))[0] is not spec:
             _imports[file] = spec, digest
 
@@ -54,10 +57,14 @@ def remember(path: str) -> None:
 _imports: dict[Path, tuple[ModuleSpec, str]] = {}
 
 
-def _spec(file: Path) -> ModuleSpec | None:
-    """Return the spec by which the module of a file was imported; None if it was not imported yet."""
-    modules = (module for module in list(sys.modules.values()) if getattr(module, "__file__", "") == str(file))
-    return next((module.__spec__ for module in modules), None)
+def _specs() -> dict[str, ModuleSpec | None]:
+    """Return, by file, the spec by which each module that was imported was found; None if it has none."""
+    found: dict[str, ModuleSpec | None] = {}
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if file is not None:
+            found.setdefault(file, module.__spec__)
+    return found
 
 
 def _source_files(path: str) -> tuple[Path, dict[Path, str]]:
@@ -99,21 +106,24 @@ def _collect(file: Path, root: Path, package: str, found: dict[Path, str]) -> No
                 _collect(own, root, package, found)
 
 
-def _imported(content: bytes, file: Path) -> Iterator[str]:
-    """Yield the dotted names, from the root, of all modules that the source may import, and of objects in them."""
+@functools.cache  # a command asks several times, and a large package has hundreds of files
+def _imported(content: bytes, file: Path) -> tuple[str, ...]:
+    """Return the dotted names, from the root, of all modules that the source may import, and of objects in them."""
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError):
-        return  # the error is reported when the module is imported
+        return ()  # the error is reported when the module is imported
+    found: dict[str, None] = {}  # each name once, in their order
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield from _with_parents(alias.name)
+                found |= dict.fromkeys(_with_parents(alias.name))
         elif isinstance(node, ast.ImportFrom):
             above = ".".join(file.parts[: -node.level]) if node.level else ""
             base = ".".join(part for part in (above, node.module or "") if part)
-            yield from _with_parents(base)
-            yield from (f"{base}.{alias.name}" if base else alias.name for alias in node.names)
+            found |= dict.fromkeys(_with_parents(base))
+            found |= dict.fromkeys(f"{base}.{alias.name}" if base else alias.name for alias in node.names)
+    return tuple(found)
 
 
 def _with_parents(name: str) -> Iterator[str]:

@@ -8,6 +8,8 @@ import os
 # torch reads this when it is first imported
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import copy
+import functools
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,9 +17,12 @@ from typing import Any, cast
 
 import pytest
 from filelock import FileLock
+from sklearn.datasets import _base
 
 from pipeline.cli import main
 from pipeline.config import RuntimeConfig
+from pipeline.invocation import program
+from pipeline.parsers import stage_parser
 from pipeline.training.precision import resolve_precision
 
 # few epochs and steps everywhere: the tests ask whether it works, not how well
@@ -65,6 +70,19 @@ def _disks_are_not_waited_for() -> Iterator[None]:
     """Only a power cut shows whether a file has reached the disk, and waiting for it is a good part of a tiny run."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _what_commands_share_is_made_once() -> Iterator[None]:
+    """Hundreds of commands follow each other in one process here.
+
+    For most of them, making the parser takes as long as all the rest, and so does reading the digits' text file.
+    """
+    parser, table = functools.cache(lambda name, _: stage_parser(name)), functools.cache(_base.load_csv_data)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("pipeline.cli.stage_parser", lambda name: parser(name, program()))
+        patched.setattr(_base, "load_csv_data", lambda **names: copy.deepcopy(table(**names)))
         yield
 
 

@@ -180,6 +180,19 @@ def test_files_that_a_function_opens_are_watched_though_no_setting_names_them(
     assert the_card(tmp_path)["train"] + the_card(tmp_path)["test"] == 41
 
 
+def test_a_folder_that_is_named_from_another_is_not_taken_for_the_working_directory(
+    pictures: Path, tmp_path: Path, do: Do, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = [*folder_of(pictures), "--data.args.train=."]  # the folder that path names
+    assert do("data", *own)[0] == 0
+    (tmp_path / "notes.txt").write_text("of no concern")
+    status, said = do("pretrain", *own)
+    assert status == 0, said
+    next((pictures / "odd").iterdir()).unlink()
+    assert do("pretrain", *own)[0] == 2
+
+
 def test_data_that_change_unseen_are_refused_and_the_remedy_works(
     pictures: Path, do: Do, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -168,12 +168,16 @@ def _named_files(config: Experiment) -> Iterator[Path]:
 
 
 def _named(config: Experiment) -> Iterator[Path]:
-    """Yield the files and folders that settings of the data name."""
+    """Yield the files and folders that settings of the data name.
+
+    The working directory and those above it are left out: "." mostly stands for a folder below another setting's, and
+    what is read from the working directory itself is noticed when it is opened.
+    """
     settings = as_dict(config.data)
     for text in _texts([settings["args"], settings["labels"]]):
         with contextlib.suppress(OSError, RuntimeError, ValueError):  # the text is no path
             path = Path(text).expanduser()
-            if path.exists():
+            if path.exists() and not Path.cwd().is_relative_to(path.resolve()):
                 yield path
 
 
