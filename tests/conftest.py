@@ -17,7 +17,6 @@ from typing import Any, cast
 
 import pytest
 from filelock import FileLock
-from sklearn.datasets import _base
 
 from pipeline.cli import main
 from pipeline.config import RuntimeConfig
@@ -79,6 +78,8 @@ def _what_commands_share_is_made_once() -> Iterator[None]:
 
     For most of them, making the parser takes as long as all the rest, and so does reading the digits' text file.
     """
+    from sklearn.datasets import _base  # not above: the workers of some tests import this file, too
+
     parser, table = functools.cache(lambda name, _: stage_parser(name)), functools.cache(_base.load_csv_data)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("pipeline.cli.stage_parser", lambda name: parser(name, program()))

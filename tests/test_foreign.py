@@ -22,7 +22,14 @@ from tests.conftest import Run
 
 SMALL = ("--pretrain.encoder={name: torchvision, args: {model: shufflenet_v2_x0_5, size: 32}}",)
 NONE = ("--pretrain.method=none", *SMALL)
-GRID = ("--grid.labels=[50]", "--grid.draws=1", "--grid.modes=[frozen,finetune,scratch]", "--grid.baselines=false")
+SHORT = ("--train.length=1", "--train.evaluations=2")
+GRID = (
+    "--grid.labels=[50]",
+    "--grid.draws=1",
+    "--grid.modes=[frozen,finetune,scratch]",
+    "--grid.baselines=false",
+    *SHORT,
+)
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 40, 30)])

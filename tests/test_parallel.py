@@ -26,8 +26,8 @@ from pipeline.cli import main
 from pipeline.config import Experiment, GridConfig, RuntimeConfig
 from pipeline.errors import PipelineError
 from pipeline.parallel import Task, fan_out
-from pipeline.store.artefact import Artefact
 from tests.conftest import TINY, Run, tiny_arguments
+from tests.pieces import build, grow
 
 ROOT = Path(__file__).parent.parent
 SMALL = ("--grid.labels=[50]", "--grid.baselines=false")
@@ -50,26 +50,6 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 # --- a worker dies --------------------------------------------------------------------------------------------
-
-
-def note(log: Path, line: str) -> None:
-    with log.open("a") as file:
-        file.write(line + "\n")
-
-
-def make(number: int, deaths: int, log: Path, folder: Path) -> dict[str, Any]:
-    """Make an artefact; piece 1 kills its worker while it does, as many times as it is told."""
-    note(log, f"begins {number}")
-    (folder / "half").write_text("x")
-    if number == 1 and log.read_text().splitlines().count("begins 1") <= deaths:
-        os.kill(os.getpid(), signal.SIGKILL)
-    note(log, f"ends {number}")
-    return {"number": number}
-
-
-def build(experiment: Path, number: int, deaths: int, log: Path) -> Path:
-    inputs = {"stage": "test", "number": number}
-    return Artefact(experiment, f"pieces/{number}", inputs, functools.partial(make, number, deaths, log), "").build()
 
 
 def do(folder: Path, deaths: int, backend: Any) -> list[str]:
@@ -286,13 +266,6 @@ def test_an_address_needs_a_cluster(tiny: Run, capsys: pytest.CaptureFixture[str
 
 
 # --- processes that grow --------------------------------------------------------------------------------------
-
-HELD: list[bytearray] = []
-
-
-def grow() -> None:
-    time.sleep(1.1)  # joblib looks at its workers once a second
-    HELD.append(bytearray(b"x" * (400 << 20)))
 
 
 def test_a_worker_that_grows_is_replaced_and_nothing_waits_for_it(tmp_path: Path) -> None:

@@ -184,12 +184,19 @@ def image_rows(rows: Mapping[str, Floats], alt: str, draw: Callable[[Figure, str
 
 
 def _draw_rows(rows: Mapping[str, Floats]) -> Figure:
-    count = len(next(iter(rows.values())))
     figure = Figure(figsize=(7.2, 0.6 * len(rows)), layout="constrained")
-    grid = figure.subplots(len(rows), count, squeeze=False)
-    for line, (name, images) in zip(grid, rows.items(), strict=True):
-        for axes, image in zip(line, images, strict=True):
-            axes.set_axis_off()
-            axes.imshow(displayable(image), cmap="gray", vmin=0, vmax=1, interpolation="none")
-        line[0].text(-0.15, 0.5, name, transform=line[0].transAxes, ha="right", va="center", fontsize=10)
+    axes = figure.subplots()  # one for all images: axes of their own take many times as long
+    axes.set_axis_off()
+    right = top = bottom = 0.0
+    for name, images in rows.items():
+        height, width = images.shape[-2:]
+        bottom = top + height
+        axes.text(-0.2 * width, top + height / 2, name, ha="right", va="center", fontsize=10)
+        for place, image in enumerate(images):
+            left = 1.2 * width * place
+            extent = (left, left + width, bottom, top)
+            axes.imshow(displayable(image), cmap="gray", vmin=0, vmax=1, interpolation="none", extent=extent)
+            right = max(right, left + width)
+        top = bottom + 0.2 * height
+    axes.set(xlim=(0, right), ylim=(bottom, 0))
     return figure
