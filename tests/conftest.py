@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import pytest
 from filelock import FileLock
+from joblib.externals.loky import get_reusable_executor
 
 from pipeline.cli import main
 from pipeline.config import RuntimeConfig
@@ -134,6 +135,18 @@ def runs(request: pytest.FixtureRequest, precision: str, tmp_path: Path) -> Path
     is_compared = request.node.get_closest_marker("compared") is not None
     source: Path = request.getfixturevalue("compared_runs" if is_compared else "pretrained_runs")
     return Path(shutil.copytree(source, tmp_path / "runs"))
+
+
+@pytest.fixture
+def own_workers() -> Iterator[None]:
+    """Let joblib's workers begin with this test and end with it.
+
+    Otherwise they are those of a test before, with all that it left in them, and stay until they were idle for five
+    minutes, half a gigabyte each.
+    """
+    get_reusable_executor(reuse=True).shutdown(kill_workers=True)
+    yield
+    get_reusable_executor(reuse=True).shutdown(kill_workers=True)
 
 
 @pytest.fixture

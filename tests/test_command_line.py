@@ -73,6 +73,7 @@ def test_compare_trains_the_grid_and_says_what_it_shows(
     assert f"{100 * summary['e_out']['mean']:.2f}" in "\n".join(table)
 
 
+@pytest.mark.usefixtures("own_workers")
 def test_the_grid_goes_on_where_it_stopped_and_equals_one_that_never_did(runs: Path, tiny: Run, tmp_path: Path) -> None:
     assert tiny("train", "--mode=finetune", "--labels=50", "--seed=1") == 0
     [alone] = (runs / "tiny" / "cells").glob("finetune-50-1-*")

@@ -81,7 +81,7 @@ def test_the_walk_through_works(
             for arguments in (arguments for line in text.splitlines() for arguments in commands(line)):
                 assert main(arguments) == 0, arguments
                 run += 1
-    assert run == 8
+    assert run == 5
     text = capsys.readouterr().out
     assert "--grid.labels [20, 200]" in text
     assert (tmp_path / "runs" / "pictures" / "report.html").exists()

@@ -268,6 +268,7 @@ def test_an_address_needs_a_cluster(tiny: Run, capsys: pytest.CaptureFixture[str
 # --- processes that grow --------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("own_workers")
 def test_a_worker_that_grows_is_replaced_and_nothing_waits_for_it(tmp_path: Path) -> None:
     """As one does that imports torch after a small piece; warnings are errors here, in joblib's threads too."""
     config = Experiment(runs=str(tmp_path), grid=GridConfig(jobs=2), runtime=RuntimeConfig(progress=False))

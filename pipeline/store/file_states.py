@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import sysconfig
+import zoneinfo
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -80,8 +81,9 @@ _hooked = False
 def opened_files() -> Iterator[set[str]]:
     """Collect the files that are opened to be read, and the folders that are listed, while the block runs.
 
-    Left out are source code and the folders of ``sys.path``, files of installed packages, and devices. Files that a
-    library opens without Python, as some C++ libraries do, are not noticed.
+    Left out are source code and the folders of ``sys.path``, files of installed packages, time zones, which libraries
+    look up when they are imported, and devices. Files that a library opens without Python, as some C++ libraries do,
+    are not noticed.
 
     Yields:
         A set of absolute paths, which is complete when the block has ended.
@@ -120,5 +122,5 @@ def _is_of_the_user(path: str) -> bool:
     if path.endswith((".py", ".pyc")) or path in {str(Path(entry).absolute()) for entry in sys.path}:
         return False
     libraries = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    foreign = (*libraries, sys.prefix, sys.base_prefix, "/proc", "/sys", "/dev", "/etc")
+    foreign = (*libraries, *zoneinfo.TZPATH, sys.prefix, sys.base_prefix, "/proc", "/sys", "/dev", "/etc")
     return not any(Path(path).is_relative_to(folder) for folder in foreign)
