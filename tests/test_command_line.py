@@ -239,10 +239,10 @@ def test_every_shipped_config_parses_and_is_named_after_its_file(path: Path) -> 
         assert chosen.name == path.stem
 
 
-def test_the_default_experiment_is_the_shipped_one() -> None:
+def test_the_default_experiment_is_the_shipped_one_but_for_its_ablation() -> None:
     parser = stage_parser("compare")
     shipped = parser.instantiate(parser.parse_args([f"--config={ROOT / 'configs' / 'mnist.yaml'}"]))
-    default = settings.Experiment()
+    default = settings.Experiment(grid=settings.GridConfig(ablation=True))
     assert {name: shipped[name] for name in settings.as_dict(default)} == vars(default)
 
 
