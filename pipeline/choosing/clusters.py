@@ -12,7 +12,6 @@ from pipeline.choosing import Choice, Floats, Indices, Pool, margins, unlabelled
 
 FITTED, FITTED_PER_CLUSTER = 20_000, 50  # images that centres are fitted to, drawn at random: the larger of the two
 STARTS, CENTRES_TRIED = 10, 200  # of k-means, the best of which is kept; fewer where there are many centres
-CHUNK = 50_000  # images whose distances to the centres are held at a time
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,7 @@ def find_clusters(pool: Pool) -> Clusters:
     """
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
+    from sklearn.metrics import pairwise_distances_argmin_min
     from threadpoolctl import threadpool_limits
 
     points, count = pool.embeddings, len(pool.labelled) + pool.count
@@ -50,7 +50,7 @@ def find_clusters(pool: Pool) -> Clusters:
     with threadpool_limits(1), warnings.catch_warnings():  # the same sums, whatever the number of cores
         warnings.simplefilter("ignore", ConvergenceWarning)  # equal images make fewer clusters than were asked for
         centres = model.fit(points[fitted], sample_weight=importance[fitted]).cluster_centers_
-        of, distances = _assign(points, centres)
+        of, distances = pairwise_distances_argmin_min(points, centres)
     weights = np.bincount(of, weights=importance, minlength=count).astype(np.float64)
     return Clusters(centres, of, distances, weights)
 
@@ -102,17 +102,3 @@ def _covering_order(clusters: Clusters, covered: Indices, free: Indices) -> Indi
         nearest = np.minimum(nearest, between[first])
         order.append(first)
     return np.array(order, dtype=np.int64)
-
-
-def _assign(points: Floats, centres: Floats) -> tuple[Indices, Floats]:
-    """Return the nearest centre of each point, and the distance to it."""
-    squares = (centres**2).sum(1)
-    of, distances = [], []
-    for start in range(0, len(points), CHUNK):
-        chunk = points[start : start + CHUNK]
-        partial = squares - 2 * chunk @ centres.T
-        nearest = partial.argmin(1)
-        least = partial[np.arange(len(chunk)), nearest] + (chunk**2).sum(1)
-        of.append(nearest)
-        distances.append(np.sqrt(np.maximum(least, 0)))
-    return np.concatenate(of), np.concatenate(distances)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score
+from sklearn.metrics.cluster import contingency_matrix
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
@@ -20,9 +21,7 @@ def clustering_accuracy(clusters: Labels, labels: Labels) -> float:
 
     Clusters and labels are numbers from 0, shape (N,).
     """
-    size = int(max(clusters.max(), labels.max())) + 1
-    counts = np.zeros((size, size), dtype=np.int64)
-    np.add.at(counts, (clusters, labels), 1)
+    counts = contingency_matrix(labels, clusters)
     rows, columns = linear_sum_assignment(counts, maximize=True)
     return float(counts[rows, columns].sum() / len(labels))
 

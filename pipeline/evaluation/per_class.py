@@ -7,6 +7,7 @@ from typing import TypedDict
 import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import precision_recall_fscore_support
+from sklearn.utils.class_weight import compute_sample_weight
 
 Integers = npt.NDArray[np.int64]
 
@@ -49,8 +50,7 @@ def measure_classes(truth: Integers, predictions: Integers, classes: int) -> Cla
 
 def balancing_weights(truth: Integers) -> npt.NDArray[np.float64]:
     """Weights of images under which their mean error is the balanced error, shape (n,)."""
-    _, place, count = np.unique(truth, return_inverse=True, return_counts=True)
-    weights: npt.NDArray[np.float64] = len(truth) / (len(count) * count[place])
+    weights: npt.NDArray[np.float64] = compute_sample_weight("balanced", truth)
     return weights
 
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from pipeline.models.gaussian import at_least_float32
+from pipeline.models.gaussian import draw
 
 CHUNK = 500  # points at a time
 
@@ -28,9 +28,8 @@ def overlap(mu: Tensor, logvar: Tensor, labels: Tensor, seed: int = 0) -> float:
     Returns:
         Mean probability of the other classes, 0 to 1.
     """
-    mu, logvar = at_least_float32(mu).double(), at_least_float32(logvar).double()
-    noise = torch.randn(mu.shape, generator=torch.Generator().manual_seed(seed), dtype=mu.dtype)
-    points = mu + (0.5 * logvar).exp() * noise
+    mu, logvar = mu.double(), logvar.double()
+    points = draw(mu, logvar, torch.Generator().manual_seed(seed))
     members = torch.nn.functional.one_hot(labels).bool()
     wrong = []
     for index in torch.split(torch.arange(len(mu)), CHUNK):

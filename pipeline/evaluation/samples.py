@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 from pipeline.models.deployed import Deployed
 from pipeline.models.inputs import Images, infer
@@ -39,8 +40,7 @@ class Judgement:
     @property
     def variety(self) -> float:
         """How many equally frequent classes would have the entropy of those shares; at most their number."""
-        shares = self.shares[self.shares > 0]
-        return float(np.exp(-(shares * np.log(shares)).sum()))
+        return float(np.exp(stats.entropy(self.shares)))
 
 
 def judge(classifier: Deployed, images: Images) -> Judgement:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.metrics import confusion_matrix
 
 from pipeline.artefacts.metrics import CalibrationMetrics, Metrics
 from pipeline.artefacts.results import Comparison, SummaryRow
@@ -138,10 +139,9 @@ class Evidence:
 
     def confusion(self, labels: int, mode: str) -> Counts:
         """Counts over all draws, shape (classes, classes): true class by row, predicted class by column."""
-        classes = len(self.card["classes"])
-        counts = np.zeros((classes, classes), dtype=np.int64)
-        for cell in self.draws(labels, mode):
-            np.add.at(counts, (self.truth, cell.predictions), 1)
+        classes = np.arange(len(self.card["classes"]))
+        draws = [confusion_matrix(self.truth, cell.predictions, labels=classes) for cell in self.draws(labels, mode)]
+        counts: Counts = np.sum(draws, axis=0)
         return counts
 
 

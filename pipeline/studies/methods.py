@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from pipeline.report.drawing import Floats, Picture
 from pipeline.studies import charts
@@ -63,9 +64,7 @@ def effective_rank(features: Floats) -> float:
         1.0
     """
     singular = np.linalg.svd(features.astype(np.float64), compute_uv=False)
-    shares = singular / singular.sum()
-    shares = shares[shares > 1e-12]
-    return float(np.exp(-(shares * np.log(shares)).sum()))
+    return float(np.exp(stats.entropy(singular)))
 
 
 def _probe_error(subject: Subject, labels: int) -> float:
