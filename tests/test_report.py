@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from jinja2.utils import htmlsafe_json_dumps
 from scipy import stats
 
 from pipeline.artefacts.results import Comparison
@@ -39,7 +40,7 @@ from pipeline.report.blocks import (
     Terms,
     Text,
 )
-from pipeline.report.sections.latent_space import LegendEntry, Projection, script_json
+from pipeline.report.sections.latent_space import LegendEntry, Projection
 from pipeline.report.sections.mode_cards import ModeCard, Shade, ShownMistake
 from pipeline.report.sections.opening import answer, findings
 from pipeline.store.disk import read_columns
@@ -437,7 +438,7 @@ def test_every_place_of_both_templates_escapes() -> None:
         "legend": [LegendEntry(0, bad, "#000000", "circle")],
         "budgets": [50],
         "modes": [bad],
-        "data": script_json(bad),
+        "data": htmlsafe_json_dumps(bad),  # as the map gives it
         "atlas": sheet,
     }
     blocks: list[Block] = [

@@ -61,6 +61,7 @@ def image_column(names: Sequence[str]) -> str:
 
 def _render(request: LabelRequest) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2.utils import htmlsafe_json_dumps
     from markupsafe import Markup
 
     environment = Environment(
@@ -78,7 +79,7 @@ def _render(request: LabelRequest) -> str:
         style=Markup((TEMPLATES / "label.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_sha256=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        data=Markup(_as_json(_data(request))),
+        data=htmlsafe_json_dumps(_data(request), allow_nan=False, separators=(",", ":")),
     )
 
 
@@ -117,14 +118,4 @@ def _item(item: Item, most: int, most_beside: int) -> dict[str, Any]:
 def _key(title: str, items: Sequence[dict[str, Any]]) -> str:
     """Make the key of the browser's storage under which the answers are kept: other images, other answers."""
     shown = [[item["name"], item["picture"]["src"]] for item in items]
-    return "labels " + hashlib.sha256(_as_json([title, *sorted(shown)]).encode()).hexdigest()[:32]
-
-
-def _as_json(content: Any) -> str:
-    r"""JSON that can stand inside a script element, whatever its texts are.
-
-    >>> _as_json("</script>")
-    '"\\u003c/script\\u003e"'
-    """
-    text = json.dumps(content, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return "labels " + hashlib.sha256(json.dumps([title, *sorted(shown)]).encode()).hexdigest()[:32]

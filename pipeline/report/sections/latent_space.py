@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from markupsafe import Markup
+from jinja2.utils import htmlsafe_json_dumps
 from matplotlib.figure import Figure as Drawing
 
 from pipeline.artefacts import latent_map
@@ -107,15 +105,9 @@ def map_values(evidence: Evidence, shown: Counts, projections: Sequence[Projecti
         "legend": [LegendEntry(number, name, *_look(number)) for number, name in enumerate(names)],
         "budgets": sorted({cell.labels for cell in evidence.firsts}),
         "modes": list(dict.fromkeys(cell.mode for cell in evidence.firsts)),
-        "data": script_json(data),
+        "data": htmlsafe_json_dumps(data, separators=(",", ":"), allow_nan=False),
         "atlas": atlas,
     }
-
-
-def script_json(data: Any) -> Markup:
-    """Return JSON for a script element, which only ``<`` could end."""
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
-    return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028"))  # ascii otherwise
 
 
 @styled
