@@ -13,10 +13,11 @@ from pipeline.models.decoders import MLPDecoder
 from pipeline.models.encoders import MLPEncoder, PatchEncoder
 from pipeline.models.losses import binary_cross_entropy
 from pipeline.models.masked import MaskedAutoencoder
-from pipeline.models.views import ViewAutoencoder, Weights, lacking_variance, shared_variance
+from pipeline.models.views import ViewAutoencoder, lacking_variance, shared_variance
 from tests.conftest import Run
 
 SHAPE = (1, 8, 8)
+WEIGHTS = {"invariance": 25.0, "variance": 25.0, "covariance": 1.0, "reconstruction": 0.1}
 GRID = ("--grid.labels=[50]", "--grid.draws=1", "--grid.modes=[frozen,scratch]", "--grid.baselines=false")
 
 
@@ -89,7 +90,7 @@ class Shift(nn.Module):
 def test_agreement_is_the_distance_of_two_views_and_the_weights_are_heeded() -> None:
     torch.manual_seed(0)
     images = batch(20)
-    model = ViewAutoencoder(MLPEncoder(SHAPE, 4, [16]), MLPDecoder(4, SHAPE, [16]), nn.Identity(), [8, 6])
+    model = ViewAutoencoder(MLPEncoder(SHAPE, 4, [16]), MLPDecoder(4, SHAPE, [16]), nn.Identity(), [8, 6], WEIGHTS)
     terms = model.terms(images)
     assert terms["invariance"].item() == 0  # views that are alike
     assert terms["variance"].item() > 0
@@ -98,14 +99,14 @@ def test_agreement_is_the_distance_of_two_views_and_the_weights_are_heeded() -> 
     assert terms["reconstruction"].item() == pytest.approx(0.1 * drawn.item(), rel=1e-4)
     whole = sum(term.item() for term in terms.values())
     assert model.training_step((images, torch.zeros(20))).item() == pytest.approx(whole, rel=1e-4)
-    model.corruption, model.weights = Shift(), Weights(1.0, 0.0, 0.0, 0.0)
+    model.corruption, model.weights = Shift(), dict.fromkeys(WEIGHTS, 0.0) | {"invariance": 1.0}
     a, b = (model.projector(model.encoder(view)) for view in (images, images.roll(1, 3)))
     assert model.training_step((images, torch.zeros(20))).item() == pytest.approx((a - b).square().mean().item())
 
 
 def test_measuring_agreement_keeps_no_statistics() -> None:
     torch.manual_seed(0)
-    model = ViewAutoencoder(MLPEncoder(SHAPE, 4, [16]), MLPDecoder(4, SHAPE, [16]), Shift()).eval()
+    model = ViewAutoencoder(MLPEncoder(SHAPE, 4, [16]), MLPDecoder(4, SHAPE, [16]), Shift(), [8, 6], WEIGHTS).eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with torch.no_grad():
         row = model.measure(batch(20))

@@ -13,6 +13,8 @@ from pipeline.methods import Method, Parts, corrupts
 if TYPE_CHECKING:
     from pipeline.models.views import ViewAutoencoder
 
+WEIGHTS = ("invariance", "variance", "covariance", "reconstruction")  # the settings that weigh a term of the loss
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -33,7 +35,7 @@ class Settings:
     projector: tuple[int, ...] = (512, 256)
 
     def __post_init__(self) -> None:
-        for name in ("invariance", "variance", "covariance", "reconstruction"):
+        for name in WEIGHTS:
             value = getattr(self, name)
             require(0 <= value < math.inf, name, value, "a number of at least 0")
         if not self.projector or min(self.projector) < 2:
@@ -41,7 +43,7 @@ class Settings:
 
 
 def _make_model(parts: Parts) -> ViewAutoencoder:
-    from pipeline.models.views import ViewAutoencoder, Weights
+    from pipeline.models.views import ViewAutoencoder
 
     if not corrupts(parts.config, parts.invariances):
         raise PipelineError(
@@ -49,7 +51,7 @@ def _make_model(parts: Parts) -> ViewAutoencoder:
             "views that are all alike; expected a strength above 0 and invariances that change something"
         )
     settings = parts.settings
-    weights = Weights(settings.invariance, settings.variance, settings.covariance, settings.reconstruction)
+    weights = {name: getattr(settings, name) for name in WEIGHTS}
     return ViewAutoencoder(parts.encoder, parts.make_decoder(), parts.make_corruption(), settings.projector, weights)
 
 

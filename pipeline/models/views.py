@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -14,23 +13,6 @@ from pipeline.models.encoders import perceptron_layers
 from pipeline.models.inputs import as_input
 from pipeline.models.losses import binary_cross_entropy
 from pipeline.models.pretraining import Reconstructing
-
-
-@dataclass(frozen=True)
-class Weights:
-    """The weights of the terms of the loss.
-
-    Attributes:
-        invariance: Weight of the mean squared difference between the projections of two views.
-        variance: Weight of what the standard deviation of each projected feature lacks of 1.
-        covariance: Weight of the squared covariances between projected features.
-        reconstruction: Weight of the clean image's cross-entropy given a view's latent, summed over pixels.
-    """
-
-    invariance: float = 25.0
-    variance: float = 25.0
-    covariance: float = 1.0
-    reconstruction: float = 0.1
 
 
 class ViewAutoencoder(Reconstructing):
@@ -44,7 +26,7 @@ class ViewAutoencoder(Reconstructing):
         decoder: (B, features) to logits (B, C, H, W).
         corruption: Makes a view of an image, at random.
         projector: Units of the layers that lie between latents and agreement; they are not kept.
-        weights: What each term of the loss counts.
+        weights: What each term of the loss counts, by the names that ``terms`` gives them.
     """
 
     def __init__(
@@ -52,30 +34,36 @@ class ViewAutoencoder(Reconstructing):
         encoder: nn.Module,
         decoder: nn.Module,
         corruption: nn.Module,
-        projector: Sequence[int] = (512, 256),
-        weights: Weights | None = None,
+        projector: Sequence[int],
+        weights: Mapping[str, float],
     ) -> None:
         super().__init__(encoder, decoder, corruption)
         *hidden, last = projector
         width = int(encoder.out_features)  # type: ignore[arg-type]  # the encoder's contract
         self.projector = nn.Sequential(*perceptron_layers(width, hidden, last))
-        self.weights = weights or Weights()
+        self.weights = weights
 
     def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Return the weighted sum of the four terms; the labels beside the images are not read."""
         return sum(self.terms(as_input(batch[0])).values(), torch.zeros((), device=self.device))
 
     def terms(self, clean: Tensor) -> dict[str, Tensor]:
-        """Return the weighted terms of the loss of clean images, shape (B, C, H, W), by the names of their weights."""
+        """Return the weighted terms of the loss of clean images, shape (B, C, H, W), by name.
+
+        They are the mean squared difference between the projections of two views; what the standard deviations of
+        projected features lack of 1; their squared covariances; and the clean image's cross-entropy given a view's
+        latent, summed over pixels.
+        """
         first, second = (self.encoder(self.corruption(clean)) for _ in range(2))
         drawn = [binary_cross_entropy(self.decoder(latents), clean) for latents in (first, second)]
         a, b = self.projector(first).float(), self.projector(second).float()
-        return {
-            "invariance": self.weights.invariance * F.mse_loss(a, b),
-            "variance": self.weights.variance * (lacking_variance(a) + lacking_variance(b)) / 2,
-            "covariance": self.weights.covariance * (shared_variance(a) + shared_variance(b)),
-            "reconstruction": self.weights.reconstruction * (drawn[0] + drawn[1]) / 2,
+        terms = {
+            "invariance": F.mse_loss(a, b),
+            "variance": (lacking_variance(a) + lacking_variance(b)) / 2,
+            "covariance": shared_variance(a) + shared_variance(b),
+            "reconstruction": (drawn[0] + drawn[1]) / 2,
         }
+        return {name: self.weights[name] * term for name, term in terms.items()}
 
     def measure(self, images: Tensor) -> dict[str, float]:
         """Return the loss of held-out images, its agreement, and the reconstruction of images that are not changed."""
