@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from pipeline import plugins
 from pipeline.errors import PipelineError
+from pipeline.models.batch_statistics import eval_mode
 from pipeline.models.classifier import Backbone
 from pipeline.models.inputs import Images, as_input
 from pipeline.models.pretraining import Pretraining, Reconstructing
@@ -71,18 +71,6 @@ def _step(model: Pretraining, images: Tensor) -> Tensor | None:
         if "is not attached to a `Trainer`" in str(error):
             return None
         raise
-
-
-@contextmanager
-def eval_mode(network: nn.Module) -> Iterator[None]:
-    """Run a block in eval mode; afterwards each module is in the mode that it was in before."""
-    before = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in before.items():
-            module.training = training
 
 
 @torch.no_grad()

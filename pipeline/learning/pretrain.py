@@ -14,8 +14,8 @@ from pipeline import methods
 from pipeline.config import InvariancesConfig, PretrainConfig, RuntimeConfig
 from pipeline.datasets.batches import Batches, InMemoryData
 from pipeline.errors import PipelineError
-from pipeline.learning.checks import check_encoder, check_method, eval_mode
-from pipeline.models.batch_statistics import reestimate, reestimated
+from pipeline.learning.checks import check_encoder, check_method
+from pipeline.models.batch_statistics import eval_mode, reestimate, reestimated
 from pipeline.models.classifier import Backbone
 from pipeline.models.inputs import CHUNK, Images, chunks, infer
 from pipeline.models.pretraining import Pretraining

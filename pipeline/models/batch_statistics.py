@@ -34,19 +34,11 @@ def reestimate(network: nn.Module, forward: Callable[[Tensor], Any], batches: It
     """
     layers = _moving(network)
     before = [_read(layer) for layer in layers]
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
     for layer in layers:
         layer.reset_running_stats()
-        layer.forward = partial(_average, layer)  # type: ignore[method-assign]
-    try:
+    with eval_mode(network), _computing(layers, _average):
         for batch in batches:
             forward(batch)
-    finally:
-        for layer in layers:
-            del layer.forward
-        for module, training in modes.items():
-            module.training = training
     for layer, statistics in zip(layers, before, strict=True):
         if layer.num_batches_tracked == 0:
             _write(layer, statistics)
@@ -68,9 +60,27 @@ def reestimated(network: nn.Module, forward: Callable[[Tensor], Any], batches: I
 @contextmanager
 def by_batch(network: nn.Module) -> Iterator[None]:
     """Run a block in which BatchNorm takes mean and variance from the batch at hand, as in training, and keeps none."""
-    layers = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    with _computing([module for module in network.modules() if isinstance(module, _BatchNorm)], _normalise):
+        yield
+
+
+@contextmanager
+def eval_mode(network: nn.Module) -> Iterator[None]:
+    """Run a block in eval mode; afterwards each module is in the mode that it was in before."""
+    before = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in before.items():
+            module.training = training
+
+
+@contextmanager
+def _computing(layers: list[_BatchNorm], compute: Callable[[_BatchNorm, Tensor], Tensor]) -> Iterator[None]:
+    """Run a block in which layers compute something else."""
     for layer in layers:
-        layer.forward = partial(_normalise, layer)  # type: ignore[method-assign]
+        layer.forward = partial(compute, layer)  # type: ignore[method-assign]
     try:
         yield
     finally:

@@ -24,14 +24,14 @@ Weights = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
-class _Found:
+class ForeignNetwork:
     """A network as its library has it.
 
     Attributes:
         model: Its name there.
         network: (B, 3, *size) normalised colours to features, with random weights.
         size: (height, width) of the images that it was made for.
-        mean: Mean of each colour that it expects to be subtracted.
+        mean: Mean of each colour that it expects to be subtracted, intensities from 0 to 1.
         std: Standard deviation of each colour that it expects to be divided by.
         download: Fetches its pretrained weights; None where random ones are wanted.
     """
@@ -48,28 +48,18 @@ class ForeignEncoder(nn.Module):
     """A network for colour images of one size and range, shown images of another.
 
     Args:
-        network: (B, 3, *size) normalised colours to (B, ...); what it puts out, flattened, are the features.
+        found: The network; what it puts out, flattened, are the features.
         size: (height, width) that images are scaled to.
-        mean: Mean of each colour that the network expects to be subtracted, intensities from 0 to 1.
-        std: Standard deviation of each colour that it expects to be divided by.
-        download: Fetches pretrained weights of the network; None leaves it at random ones.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(
-        self,
-        network: nn.Module,
-        size: tuple[int, int],
-        mean: Sequence[float],
-        std: Sequence[float],
-        download: Callable[[], Weights] | None,
-    ) -> None:
+    def __init__(self, found: ForeignNetwork, size: tuple[int, int]) -> None:
         super().__init__()
-        self.network, self.size, self.download = network, size, download
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+        self.network, self.size, self.download = found.network, size, found.download
+        self.register_buffer("mean", torch.tensor(found.mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(found.std).view(1, -1, 1, 1), persistent=False)
         self.out_features = self._width()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -121,7 +111,7 @@ def torchvision_encoder(
         return found
 
     side = preset.crop_size[0]
-    found = _Found(model, network, (side, side), preset.mean, preset.std, download if pretrained else None)
+    found = ForeignNetwork(model, network, (side, side), preset.mean, preset.std, download if pretrained else None)
     return _encoder(found, in_shape, size)
 
 
@@ -149,7 +139,7 @@ def timm_encoder(
 
     height, width = config["input_size"][1:]
     loads = download if pretrained else None
-    found = _Found(model, network, (height, width), config["mean"], config["std"], loads)
+    found = ForeignNetwork(model, network, (height, width), config["mean"], config["std"], loads)
     return _encoder(found, in_shape, size)
 
 
@@ -174,7 +164,7 @@ def load_weights(network: nn.Module) -> None:
                 ) from error
 
 
-def _encoder(found: _Found, in_shape: Shape, size: int | None) -> ForeignEncoder:
+def _encoder(found: ForeignNetwork, in_shape: Shape, size: int | None) -> ForeignEncoder:
     """Return the encoder for images of a shape, scaled to a size: as asked, or as the weights had it, or not at all."""
     if in_shape[0] not in (GREY, COLOUR):
         raise PipelineError(
@@ -184,7 +174,7 @@ def _encoder(found: _Found, in_shape: Shape, size: int | None) -> ForeignEncoder
     if size is not None:
         height = width = size
     try:
-        return ForeignEncoder(found.network, (height, width), found.mean, found.std, found.download)
+        return ForeignEncoder(found, (height, width))
     except (RuntimeError, ValueError, AssertionError) as error:
         raise PipelineError(
             f"pretrain.encoder.args.size: {found.model} does not take images of {height} x {width} pixels ({error}); "
