@@ -85,11 +85,7 @@ def _at_home(word: str) -> str:
 
 
 def _check_files(words: Sequence[str]) -> None:
-    """Refuse an option that names a pipe, a device or a socket, and a folder where the config should be.
-
-    Raises:
-        PipelineError: If there is one.
-    """
+    """Refuse an option that names a pipe, a device or a socket, and a folder where the config should be."""
     option = ""
     for word in words:
         value = word

@@ -105,11 +105,7 @@ def _best(config: Experiment, choice: ClassifierChoice) -> Path:
 
 
 def _first(cells: list[Cell]) -> Cell:
-    """Return the first of several cells of one mode.
-
-    Raises:
-        PipelineError: If they are of several modes.
-    """
+    """Return the first of several cells of one mode."""
     modes = list(dict.fromkeys(cell.mode for cell in cells))
     if len(modes) > 1:
         raise PipelineError(

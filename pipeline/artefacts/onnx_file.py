@@ -117,11 +117,7 @@ def compare(model: Deployed, shape: tuple[int, int, int], path: Path) -> float:
 
 @torch.no_grad()
 def _run_program(path: Path, images: torch.Tensor) -> list[npt.NDArray[np.float32]]:
-    """Return the same outputs as of ``run``, by PyTorch.
-
-    Raises:
-        PipelineError: If the program does not take these images.
-    """
+    """Return the same outputs as of ``run``, by PyTorch."""
     try:
         return [output.numpy() for output in torch.export.load(path).module()(images)]
     except (RuntimeError, AssertionError) as error:  # such as a guard on the size of the batch

@@ -56,11 +56,7 @@ def hold_out_test(data: ImageData) -> tuple[ImageData, ImageData]:
 
 
 def _fold_of_groups(classes: Groups, groups: Groups) -> Groups:
-    """About a fifth of some labelled images, in whole groups: places in these arrays.
-
-    Raises:
-        PipelineError: If a class would have no image to train on.
-    """
+    """About a fifth of some labelled images, in whole groups: places in these arrays."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     folds = min(round(1 / FRACTION), len(np.unique(groups)))

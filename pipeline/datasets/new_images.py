@@ -231,12 +231,7 @@ def _open_listed(path: Path, reading: Reading) -> NewImages:
 
 
 def _check_shape(name: str, found: Shape, reading: Reading, resized: bool = False) -> None:
-    """Refuse images that the classifier cannot take.
-
-    Raises:
-        PipelineError: If they have another size and are not resized, or another number of channels that cannot be
-            converted.
-    """
+    """Refuse images that the classifier cannot take."""
     expected = reading.shape
     if resized:
         found = (found[0], *expected[1:])

@@ -216,11 +216,7 @@ def _natural_white(values: Values) -> float | None:
 
 
 def _check_alike(parts: Mapping[str, Values], setting: str) -> None:
-    """Refuse parts of different types or scales.
-
-    Raises:
-        PipelineError: If two parts have different kinds of numbers, or very different ranges.
-    """
+    """Refuse parts of different types or scales."""
     (first_name, first), *others = parts.items()
     for name, values in others:
         if values.kind != first.kind:

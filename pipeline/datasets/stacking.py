@@ -156,11 +156,7 @@ def _pieces(gallery: Gallery, shape: tuple[int, int, int], how: Decoding) -> Ite
 def _find_shape(
     gallery: Gallery, headers: Sequence[Header], size: int | Sequence[int] | None, how: Decoding
 ) -> tuple[int, int, int]:
-    """Return the shape (C, H, W) of all pictures.
-
-    Raises:
-        PipelineError: If sizes differ and none is set.
-    """
+    """Return the shape (C, H, W) of all pictures."""
     channels = 3 if any(is_colour(header, how) for header in headers) else 1
     sides = _as_size(size)
     if sides is not None:
@@ -185,11 +181,7 @@ def _find_decoding(gallery: Gallery, headers: Sequence[Header], settings: Pictur
 
 
 def _check_brightness(deep: Gallery) -> None:
-    """Refuse pictures of 16 bits of which only the lower bits are used, as by many cameras and scanners.
-
-    Raises:
-        PipelineError: If the brightest pixel is far below the largest value.
-    """
+    """Refuse pictures of 16 bits of which only the lower bits are used, as by many cameras and scanners."""
     brightest = 0
     for number, name in enumerate(deep.names):
         with readable(name), deep.open(number) as picture:

@@ -137,11 +137,7 @@ def run(config: Experiment, labels: int, round: int | None, strategy: str, seed:
 
 
 def _known(config: Experiment, dataset: Dataset) -> _Known:
-    """Find the labels that there are.
-
-    Raises:
-        PipelineError: If a labels file cannot be read.
-    """
+    """Find the labels that there are."""
     from pipeline.labelling.request import labels_so_far
 
     train = dataset.train

@@ -200,11 +200,7 @@ def _classes_in(parts: Mapping[str, PictureTree], part: str) -> list[PictureTree
 
 
 def _class_folders(parts: Mapping[str, PictureTree]) -> list[PictureTree]:
-    """Return the class folders of the training set; none if its pictures have no labels.
-
-    Raises:
-        PipelineError: If there is one alone.
-    """
+    """Return the class folders of the training set; none if its pictures have no labels."""
     inside = _unwrap(parts["train"], "train")
     others = [folder for part, folder in parts.items() if part != "train"]
     classes = [f for f in inside.folders if f not in others and part_of(f.name) != "unlabelled"]
@@ -225,11 +221,7 @@ def _unlabelled_folders(root: PictureTree, parts: Mapping[str, PictureTree]) -> 
 
 
 def _refuse_empty(root: PictureTree, parts: Mapping[str, PictureTree]) -> None:
-    """Refuse folders that were meant to hold pictures: classes, and parts; one with texts alone was not.
-
-    Raises:
-        PipelineError: If there is one.
-    """
+    """Refuse folders that were meant to hold pictures: classes, and parts; one with texts alone was not."""
     meant = [folder for folder in root.barren if part_of(folder.name)]
     meant += [folder for part in parts.values() for folder in _unwrap(part, None).barren]
     meant += [folder for folder in parts.values() if not (folder.files or folder.folders)]
