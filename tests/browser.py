@@ -113,8 +113,15 @@ class Browser:
 
     def open(self, address: str) -> None:
         """Go to an address and wait until everything on it is loaded."""
+        self._load("Page.navigate", url=address)
+
+    def reload(self) -> None:
+        """Load the page again as a person does: in the same process, which has what it stored at hand."""
+        self._load("Page.reload")
+
+    def _load(self, method: str, **parameters: Any) -> None:
         self._loaded = False
-        self.send("Page.navigate", url=address)
+        self.send(method, **parameters)
         while not self._loaded:
             self._read()
 

@@ -62,12 +62,12 @@ class Page:
         browser.said.clear()
         browser.requested.clear()
         browser.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
-        self.reload()
+        browser.open(self.path.as_uri())
         browser.evaluate("localStorage.clear()")  # all files have one
         self.reload()
 
     def reload(self) -> None:
-        self.browser.open(self.path.as_uri())
+        self.browser.reload()
 
     def press(self, *keys: str) -> None:
         for key in keys:
