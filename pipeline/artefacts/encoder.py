@@ -107,12 +107,11 @@ def restore(config: Experiment, shape: tuple[int, int, int]) -> tuple[Backbone, 
     """
     from safetensors.torch import load_file
 
-    folder = _verified(config)
-    backbone = methods.new_backbone(config.pretrain, shape)
+    backbone = restore_backbone(config, shape)
     model = methods.new_model(config.pretrain, config.invariances, shape, backbone.encoder)
-    for name, part in {"backbone": backbone, **model.parts()}.items():
-        part.load_state_dict(load_file(folder / f"{name}.safetensors"))
-    return backbone.eval(), model.eval()
+    for name, part in model.parts().items():
+        part.load_state_dict(load_file(artefact(config).folder / f"{name}.safetensors"))
+    return backbone, model.eval()
 
 
 def restore_backbone(config: Experiment, shape: tuple[int, int, int]) -> Backbone:
