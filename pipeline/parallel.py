@@ -119,9 +119,11 @@ def _folders(config: Experiment) -> tuple[Path, Path]:
 
 
 def _on_processes(config: Experiment, tasks: Sequence[Task]) -> Iterator[str | None]:
-    from joblib import Parallel, delayed
+    from joblib import Parallel, cpu_count, delayed
 
-    parallel = Parallel(n_jobs=config.grid.jobs or -1, return_as="generator_unordered")
+    # no more workers than tasks: the threads of a worker are its share of the cores
+    workers = min(config.grid.jobs or cpu_count(), len(tasks))
+    parallel = Parallel(n_jobs=workers, return_as="generator_unordered")
     folders = _folders(config)
     try:
         with warnings.catch_warnings():

@@ -19,9 +19,16 @@ SMALL = (
 )
 
 
-def test_every_draw_meets_every_encoder_and_scratch_is_trained_once(tiny: Run, runs: Path) -> None:
+def test_every_draw_meets_every_encoder_and_scratch_is_trained_once(
+    tiny: Run, runs: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert tiny("pretrain", *SMALL, "--grid.jobs=2") == 0  # side by side
+    shown = capfd.readouterr().out
+    assert all(f"pretrain seed {seed}: epoch 1/1: train_loss" in shown for seed in (0, 1))
+    assert "pretrain: 2/2 encoders" in shown
     for stage in ("pretrain", "compare", "report"):
         assert tiny(stage, *SMALL) == 0
+    assert "epoch" not in capfd.readouterr().out  # the settings of jobs do not change what an encoder is
     folder = runs / "tiny"
     assert len(list(folder.glob("pretrain-*/embeddings.safetensors"))) == 2 + 1  # and the one of the fixture
     with (folder / "results.csv").open() as file:
@@ -52,6 +59,14 @@ def test_experiments_with_several_encoders_are_paired_encoder_by_encoder(
     compared = json.loads(written.read_text())
     assert {row["draws"] for row in compared["paired"]} == {2}
     assert [row["quantity"] for row in compared["paired"]] == ["e_in", "e_out"]
+
+
+def test_encoders_that_diverge_are_named(tiny: Run, runs: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    poor = ("--pretrain.learning_rate=1e30", "--grid.jobs=2", "--pretrain.seed=7")
+    assert tiny("pretrain", *SMALL, *poor) == 2
+    message = capfd.readouterr().err
+    assert "2 of 2 encoders failed; the others are kept" in message
+    assert "seed 7: PipelineError: training diverged in epoch 1" in message
 
 
 def test_several_encoders_are_not_pretrained_by_several_processes(

@@ -35,8 +35,8 @@ class GridConfig:
             budget and without any invariances, from an encoder that was pretrained without any, so that the report can
             tell the gain from invariances and that from images without labels apart. It takes one more pretraining.
             Where labels are chosen, by an encoder that knows the invariances, there is no such training.
-        jobs: Number of cells that are trained at a time on this machine; 0 takes all cores. On a cluster each worker
-            trains one.
+        jobs: Number of encoders, and then of cells, that are trained at a time on this machine; 0 takes all cores. On a
+            cluster each worker trains one.
         baselines: Whether the classical baselines are trained on the same draws.
     """
 

@@ -159,7 +159,7 @@ def train(
         Rounds(settings.epochs),
         measure if len(unseen) else dict,
         Saving(checkpoint),
-        Showing("pretrain", tensorboard),
+        Showing(f"pretrain {methods.title(settings, invariances)}", tensorboard),
     )
     seed_everything(settings.seed)
     reestimate(model, model.clean_pass, clean_batches(FOR_GOOD))

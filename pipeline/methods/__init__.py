@@ -194,6 +194,11 @@ def _checked(kind: type, given: JsonObject) -> Any:
         raise PipelineError(f"pretrain.args: {error}") from error
 
 
+def title(config: PretrainConfig, invariances: InvariancesConfig) -> str:
+    """Return what tells an encoder from the others of its grid, such as "seed 0, no invariances"."""
+    return f"seed {config.seed}" if invariances.amounts() else f"seed {config.seed}, no invariances"
+
+
 def corrupts(config: PretrainConfig, invariances: InvariancesConfig) -> bool:
     """Whether the encoder's input is changed at random while it is pretrained."""
     return find_method(config.method).corrupts and bool(invariances.amounts(config.corruption))

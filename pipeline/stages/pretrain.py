@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
-from pipeline import extras
+from pipeline import extras, methods
 from pipeline.artefacts import data_card, data_source, encoder, grid
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
+from pipeline.parallel import Task, check, fan_out
 
 
 def run(config: Experiment) -> Path:
     """Pretrain all encoders of the grid that are not done, and return the first one's folder.
 
+    Several of them are pretrained side by side, as many at a time as cells are trained.
+
     Raises:
         PipelineError: If stage data has not run, the grid cannot be trained afterwards, a package is missing, several
-            processes are to pretrain several encoders, or the training diverged.
+            processes are to pretrain several encoders, or a training diverged; the other encoders are kept.
     """
     if config.runtime.tensorboard:
         extras.require("tensorboard", "runtime.tensorboard")
@@ -29,5 +33,12 @@ def run(config: Experiment) -> Path:
     data_source.check_unchanged(config)
     if any(data_card.load(config)["train_per_class"]):  # images without any label can be pretrained on, too
         grid.check_settings(config)
+    missing = [own for own in needed if not encoder.artefact(own).is_finished]
+    if len(missing) > 1 and config.grid.jobs != 1:
+        check(config)
+        tasks = [
+            Task(methods.title(own.pretrain, own.invariances), functools.partial(encoder.build, own)) for own in missing
+        ]
+        fan_out(config, tasks, "pretrain", "encoder")
     folders = [encoder.build(own) for own in needed]
     return folders[0]

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import current_process
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,10 @@ class TensorBoard(pl.Callback):
 
 
 class Progress(pl.Callback):
-    """A callback that shows a progress bar over all steps, or prints a line for each epoch if there is no terminal."""
+    """A callback that shows a progress bar over all steps.
+
+    Without a terminal, or in a worker, whose bar would be mixed with those of others, it prints a line for each epoch.
+    """
 
     def __init__(self, description: str, recorder: Recorder) -> None:
         self.description, self.recorder = description, recorder
@@ -167,7 +171,7 @@ class Progress(pl.Callback):
             initial=trainer.global_step,  # not 0 if a killed training goes on
             desc=self.description,
             unit="step",
-            disable=None,
+            disable=None if current_process().name == "MainProcess" else True,
             mininterval=0.5,
         )
 
