@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -86,6 +87,36 @@ def test_the_grid_goes_on_where_it_stopped_and_equals_one_that_never_did(runs: P
         assert tiny(stage, *small, f"--runs={elsewhere}", "--grid.jobs=2") == 0
     first, second = ([{**row, "seconds": ""} for row in read(root)] for root in (runs, elsewhere))
     assert first == second
+
+
+def damage(path: Path, kind: str) -> None:
+    if kind == "removed":
+        shutil.rmtree(path.parent)
+    elif kind == "cut short":
+        path.write_text("x")
+    else:
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+
+
+@pytest.mark.compared
+def test_a_cell_of_a_finished_comparison_that_is_missing_or_damaged_is_made_again(
+    runs: Path, tiny: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [path] = (runs / "tiny").glob("cells/frozen-50-0-*/predictions.npz")
+    results, content = read(runs), path.read_bytes()
+    for kind in ("removed", "cut short"):
+        damage(path, kind)
+        assert tiny("compare", "--grid.baselines=false") == 0
+        assert path.read_bytes() == content
+    assert [{**row, "seconds": ""} for row in read(runs)] == [{**row, "seconds": ""} for row in results]
+    damage(path, "flipped")
+    assert tiny("report", "--grid.baselines=false") == 2
+    assert f"delete {path.parent} and run its stage again" in capsys.readouterr().err
+    damage(path, "removed")
+    for stage in ("compare", "report"):
+        assert tiny(stage, "--grid.baselines=false") == 0
 
 
 def test_one_failed_cell_is_reported_and_the_others_are_kept(

@@ -32,18 +32,23 @@ def load(config: Experiment) -> Comparison:
     if not path.exists():
         raise PipelineError(f"{path} does not exist; {again} first")
     comparison, _ = read(config.folder)
-    grid, source = entries(config), provenance.source_sha256()
-    if comparison["fingerprint"] == _fingerprint(config, grid, source):
+    cells, source = _cells(config), provenance.source_sha256()
+    if comparison["fingerprint"] == _fingerprint(config, cells, source):
         return comparison
     made_by = comparison.get("source")  # which older code left out
-    if made_by is None or comparison["fingerprint"] == _fingerprint(config, grid, made_by):
+    if made_by is None or comparison["fingerprint"] == _fingerprint(config, cells, made_by):
         raise PipelineError(f"{path} was made before the pipeline's own code changed; {again} again")
     raise PipelineError(f"{path} was made with other settings or of other data; {again} first")
 
 
 def find(config: Experiment) -> Comparison | None:
-    """Return the finished comparison if it was made with these settings and no file was changed; else None."""
-    return _record(config.folder).find(_fingerprint(config, entries(config), provenance.source_sha256()))
+    """Return the finished comparison if it was made with these settings and is whole, and so are its cells; else None.
+
+    Of the cells, only the manifests and the sizes of the files are read.
+    """
+    cells = _cells(config)
+    found = _record(config.folder).find(_fingerprint(config, cells, provenance.source_sha256()))
+    return found if all(cell.artefact().is_finished for cell in cells) else None
 
 
 def read(folder: Path) -> tuple[Comparison, list[dict[str, str]]]:
@@ -79,9 +84,14 @@ def find_summary(folder: Path, cell: str) -> SummaryRow | None:
     return None
 
 
-def _fingerprint(config: Experiment, grid: Sequence[Entry], source: str) -> str:
+def _cells(config: Experiment) -> list[Entry]:
+    """Return all cells and baselines of a comparison, those that know no invariances last."""
+    return [*entries(config), *ablated(config)]
+
+
+def _fingerprint(config: Experiment, cells: Sequence[Entry], source: str) -> str:
     """Return the fingerprint of a comparison; it takes moments, so any change of the source makes it again."""
-    inputs = [entry.inputs for entry in (*grid, *ablated(config))]
+    inputs = [cell.inputs for cell in cells]
     return fingerprint({"stage": "compare", "cells": inputs, "margin": config.grid.margin, "source": source})
 
 
@@ -98,8 +108,7 @@ def write(config: Experiment) -> Comparison:
     from pipeline.artefacts.arm_health import examine_arms
     from pipeline.evaluation.per_class import unevenness
 
-    grid = entries(config)
-    groups = cell_groups.grouped(config, grid)
+    groups = cell_groups.grouped(config, entries(config))
     without = cell_groups.grouped(config, ablated(config))
     comparison: Comparison = {
         "dataset": config.data.dataset,
@@ -118,4 +127,4 @@ def write(config: Experiment) -> Comparison:
     files = {RESULTS: disk.as_csv([row for group in groups for row in group.rows])}
     if without:
         files[ABLATION] = disk.as_csv([row for group in without for row in group.rows])
-    return _record(config.folder).write(_fingerprint(config, grid, comparison["source"]), comparison, files)
+    return _record(config.folder).write(_fingerprint(config, _cells(config), comparison["source"]), comparison, files)
