@@ -281,6 +281,11 @@ WRONG: dict[str, tuple[Callable[[Path], Path], str]] = {
         "a.doc is no IDX file; name a folder of pictures, a picture",
     ),
     "floats": (tiff(Image.fromarray(np.zeros((8, 8), np.float32))), "its pixels are floating-point numbers; convert"),
+    "12 of 16 bits": (
+        picture(Image.fromarray(np.full((8, 8), 3951, np.uint16))),
+        "16 bits, but the brightest of 1 such pictures is 3951 of 65535; say which value is white with --white, such "
+        "as 4095, or 65535 if they are that dark",
+    ),
     "colour": (
         picture(GREY.convert("RGB")),
         "8 x 8 pixels of 3 channels, the classifier takes 8 x 8 pixels of 1 channel; convert",
@@ -307,6 +312,10 @@ WRONG: dict[str, tuple[Callable[[Path], Path], str]] = {
     "not a number": (array(np.full((2, 1, 8, 8), np.nan)), "2 of 2 hold NaN or infinite pixels"),
     "negative": (array(np.full((2, 1, 8, 8), -1)), "run from -1 to -1"),
     "words": (array(np.full((2, 1, 8, 8), "a")), "got an array of <U1; expected images of one size as numbers"),
+    "rows of another length": (
+        array(np.full((2, 60), 200, np.uint8)),
+        "rows of 60 numbers are no images of 8 x 8 pixels of 1 channel, which the classifier takes; expected 64",
+    ),
     "a vector": (array(np.zeros(8)), "an array of shape (8,)"),
     "no image": (array(np.zeros((0, 1, 8, 8), np.uint8)), "at least one image"),
 }
@@ -324,6 +333,25 @@ def test_wrong_images_get_one_message_and_nothing_is_written(
     assert message in error
     assert "Traceback" not in error
     assert not list(tmp_path.glob("*out.csv*"))
+
+
+def test_pictures_of_12_bits_are_classified_once_white_is_named(
+    predict: Callable[..., list[dict[str, str]]], test_images: Pixels, tmp_path: Path
+) -> None:
+    plain, deep = save_pictures(tmp_path / "plain", test_images[:20]), tmp_path / "deep"
+    deep.mkdir()
+    for number, image in enumerate(test_images[:20, 0].astype(np.uint16) * 16):
+        Image.fromarray(image).save(deep / f"{number:04}.png")
+    said, expected = predict(deep, "--white=4080"), predict(plain)
+    assert said == expected
+
+
+def test_an_array_of_one_image_is_classified(
+    predict: Callable[..., list[dict[str, str]]], test_images: Pixels, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "one.npy", test_images[7, 0])
+    np.save(tmp_path / "stack.npy", test_images[7:8])
+    assert predict(tmp_path / "one.npy") == predict(tmp_path / "stack.npy")
 
 
 @pytest.mark.parametrize(

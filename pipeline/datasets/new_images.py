@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.datasets.decoding import Decoding, is_colour
+from pipeline.datasets.decoding import Decoding, Header, is_colour
 from pipeline.datasets.gallery import Gallery, all_broken_named, list_broken, note_broken
 from pipeline.datasets.label_table import find_images, read_label_table, rows_by_image
 from pipeline.datasets.layout import Array, ArrayImages, find_layout, find_values
@@ -23,6 +23,7 @@ from pipeline.datasets.readers.csv_pixels import read_pixel_rows
 from pipeline.datasets.readers.numpy_files import array_names, read_array
 from pipeline.datasets.readers.picture_tree import is_picture, read_tree, show_counts
 from pipeline.datasets.scale import BYTES, Scale, find_scale_like
+from pipeline.datasets.stacking import check_deep
 from pipeline.errors import PipelineError
 from pipeline.store.regular_files import check_regular
 
@@ -130,10 +131,7 @@ def _open_pictures(files: list[Path], names: list[str], reading: Reading, notes:
         gallery, names = gallery.only(sound), [names[number] for number in sound]
     with all_broken_named(gallery, SKIP_BROKEN):
         headers = gallery.headers()
-        for name, header in zip(gallery.names, headers, strict=True):
-            # as in the training, grey pictures among ones in colour become colour
-            channels = 3 if is_colour(header, how) or reading.shape[0] == 3 else 1
-            _check_shape(name, (channels, header.height, header.width), reading, resized=how.resized)
+        _check_pictures(gallery, headers, reading, how)
 
     if several := sum(header.has_frames for header in headers):
         notes = [*notes, f"{several} pictures have several frames or pages: the first of each was taken"]
@@ -154,6 +152,16 @@ def _open_pictures(files: list[Path], names: list[str], reading: Reading, notes:
     return NewImages("file", names, read, notes)
 
 
+def _check_pictures(gallery: Gallery, headers: Sequence[Header], reading: Reading, how: Decoding) -> None:
+    """Refuse pictures that the classifier cannot take, or whose white is not that of the training."""
+    for name, header in zip(gallery.names, headers, strict=True):
+        # as in the training, grey pictures among ones in colour become colour
+        channels = 3 if is_colour(header, how) or reading.shape[0] == 3 else 1
+        _check_shape(name, (channels, header.height, header.width), reading, resized=how.resized)
+    if reading.white is None:
+        check_deep(gallery, headers, how.white, WHITE)
+
+
 def _find_decoding(reading: Reading) -> tuple[Decoding, Scale]:
     """Return how pictures are decoded, and the scale of those of 8 bits."""
     if reading.white is not None:
@@ -166,6 +174,14 @@ def _find_decoding(reading: Reading) -> tuple[Decoding, Scale]:
 
 
 def _open_array(path: Path, array: Any, reading: Reading) -> NewImages:
+    channels, *sides = reading.shape
+    if channels == 1 and array.shape == tuple(sides):
+        array = array[None]  # a single grey image
+    elif array.ndim == 2 and array.shape[1] != math.prod(reading.shape):
+        raise PipelineError(
+            f"images: {path} holds {len(array)} rows; rows of {array.shape[1]} numbers are no images of "
+            f"{_describe(reading.shape)}, which the classifier takes; expected {math.prod(reading.shape)} in a row"
+        )
     images = find_layout(f"images: {path}", array, reading.shape)
     return NewImages("index", range(len(images)), *_reader(images, reading))
 

@@ -24,7 +24,7 @@ from pipeline.datasets.decoding import (
 )
 from pipeline.datasets.files import check_room
 from pipeline.datasets.gallery import Gallery, list_broken, note_broken
-from pipeline.datasets.scale import APART
+from pipeline.datasets.scale import APART, GIVE_WHITE
 from pipeline.datasets.streamed import CHUNK, Rows, Storage
 from pipeline.errors import PipelineError
 
@@ -173,24 +173,36 @@ def _find_shape(
 
 
 def _find_decoding(gallery: Gallery, headers: Sequence[Header], settings: PictureSettings) -> Decoding:
-    deep = [number for number, header in enumerate(headers) if header.is_deep]
-    if deep and settings.white is None:
-        _check_brightness(gallery.only(deep))
+    if settings.white is None:
+        check_deep(gallery, headers, DEEP, GIVE_WHITE)
     white = DEEP if settings.white is None else settings.white
     return Decoding(as_colour(settings.background), white, settings.size is not None)
 
 
-def _check_brightness(deep: Gallery) -> None:
-    """Refuse pictures of 16 bits of which only the lower bits are used, as by many cameras and scanners."""
+def check_deep(gallery: Gallery, headers: Sequence[Header], white: float, setting: str) -> None:
+    """Check that the pixels of pictures of 16 bits agree with the value of white, which nobody has named for them.
+
+    Args:
+        gallery: Pictures of any depth; those of 8 bits are not looked at.
+        headers: Their headers, in the same order.
+        white: The value that would become white.
+        setting: The setting by which the user names white, for the message.
+
+    Raises:
+        PipelineError: If the brightest pixel is less than an eighth of white, since many cameras and scanners use the
+            lower bits alone, or above it.
+        BrokenPictureError: If a picture cannot be read.
+    """
+    deep = gallery.only([number for number, header in enumerate(headers) if header.is_deep])
     brightest = 0
     for number, name in enumerate(deep.names):
         with readable(name), deep.open(number) as picture:
             brightest = max(brightest, int(deep_pixels(picture).max()))
-    if 0 < brightest < DEEP / APART:
+    if 0 < brightest < white / APART or brightest > white:
         raise PipelineError(
             f"{deep.names[0]}: pixels have 16 bits, but the brightest of {len(deep)} such pictures is {brightest} of "
-            f"{DEEP}; say which value is white with data.args.white, such as {2 ** brightest.bit_length() - 1}, or "
-            f"{DEEP} if they are that dark"
+            f"{white:g}; say which value is white with {setting}, such as {2 ** brightest.bit_length() - 1}, or "
+            f"{white:g} if {'they are that dark' if brightest < white else 'what is brighter is white, too'}"
         )
 
 
