@@ -106,3 +106,18 @@ def test_what_cannot_be_embedded_is_refused_in_words(
     np.save(tmp_path / "wrong.npy", np.zeros((2, 9, 9), dtype=np.uint8))
     assert tiny("embed", *arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_files_that_hold_something_else_are_not_written_over(
+    runs: Path, tiny: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    array = tmp_path / "latents.npy"
+    np.save(array, load(DataConfig("digits")).test.images[:3].numpy())
+    before = array.read_bytes()
+    assert tiny("embed", f"--images={array}", f"--out={tmp_path}") == 2
+    assert f"out: {array} is read by this command; name another place" in capsys.readouterr().err
+    assert tiny("embed", f"--out={tmp_path}") == 2
+    assert f"out: {array} exists and is not a file of latents" in capsys.readouterr().err
+    assert array.read_bytes() == before
+    for _ in range(2):
+        assert tiny("embed", f"--images={array}", f"--out={tmp_path / 'mine'}") == 0

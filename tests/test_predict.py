@@ -421,6 +421,33 @@ def test_two_channels_have_no_rule(tmp_path: Path) -> None:
         open_images(tmp_path / "two.npy", Reading((1, 8, 8), resize=True))
 
 
+def test_what_is_read_and_what_is_no_table_of_predictions_is_not_written_over(
+    runs: Path, test_images: Pixels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = save_pictures(tmp_path / "pictures", test_images[:3])
+    sample, labels, mine = (tmp_path / name for name in ("sample.csv", "labels.csv", "mine.csv"))
+    sample.write_text("Id,Label\n0000,0\n0001,0\n0002,0\n")
+    labels.write_text("Id,Label\n7,0\n8,0\n9,0\n")
+    mine.touch()  # as mktemp leaves it
+    best = ("--grid.baselines=false", f"--images={pictures}")
+
+    def said(out: Path, *extra: str) -> str:
+        before = out.read_bytes()
+        status = main(tiny_arguments(runs, "predict", (*best, f"--out={out}", *extra)))
+        assert (out.read_bytes() == before) == (status == 2)
+        return capsys.readouterr().err
+
+    refused = "exists and is not a table of predictions; name another place, or remove it"
+    assert f"out: {pictures / '0001.png'} {refused}" in said(pictures / "0001.png")
+    assert f"out: {sample} is read by this command" in said(sample, f"--submission={sample}")
+    assert f"out: {labels} {refused}" in said(labels, f"--submission={sample}")
+    assert said(mine, f"--submission={sample}") == ""
+    mine.write_text(mine.read_text().replace(",", ", "))
+    assert f"out: {mine} {refused}" in said(mine, f"--submission={sample}")
+    mine.write_text("file,class,unlike_training\n")
+    assert said(mine) == ""
+
+
 # --- a competition's sample submission ------------------------------------------------------------------------
 
 

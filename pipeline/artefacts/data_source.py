@@ -102,13 +102,13 @@ def observe(config: Experiment, sha256: str, opened: Iterable[str]) -> Source:
 
     The set ``opened`` holds the files that were read and the folders that were listed meanwhile.
     """
-    named = file_states(_named_files(config))
-    known = [path.absolute() for path in (*_named(config), *_own_folders(config))]
+    states = file_states(_named_files(config))
+    known = [path.absolute() for path in (*named(config), *_own_folders(config))]
     others = [path for path in sorted(opened) if not any(Path(path).is_relative_to(folder) for folder in known)]
     takes_root = "root" in loading.find_loader(config.data).arguments
     return {
         "data_sha256": sha256,
-        "states": named | file_states(map(Path, others)),
+        "states": states | file_states(map(Path, others)),
         "opened": others,
         "code": _code(config),
         "root": _root(config) if takes_root else "",
@@ -163,11 +163,11 @@ def _code(config: Experiment) -> dict[str, str]:
 
 def _named_files(config: Experiment) -> Iterator[Path]:
     """Yield every file that a setting of the data names, and every file below a folder that one names."""
-    for path in _named(config):
+    for path in named(config):
         yield from files_below(path, _own_folders(config))
 
 
-def _named(config: Experiment) -> Iterator[Path]:
+def named(config: Experiment) -> Iterator[Path]:
     """Yield the files and folders that settings of the data name.
 
     The working directory and those above it are left out: "." mostly stands for a folder below another setting's, and

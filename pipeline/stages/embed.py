@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artefacts import classifier, data_card, encoder
+from pipeline.artefacts import classifier, data_card, data_source, encoder
 from pipeline.artefacts.cell_files import source_names
 from pipeline.artefacts.classifier import ClassifierChoice
 from pipeline.artefacts.description import reading
@@ -19,6 +20,7 @@ from pipeline.config import Experiment
 from pipeline.datasets.new_images import NewImages, Reading, open_images
 from pipeline.errors import PipelineError
 from pipeline.store import disk, test_access
+from pipeline.store.outputs import check_target
 
 if TYPE_CHECKING:
     import torch
@@ -60,15 +62,20 @@ def run(config: Experiment, options: Options) -> Path:
     before its latents; and, where a picture is named by ``like``, ``like.html``, a page of its nearest neighbours.
 
     Raises:
-        PipelineError: If the encoder is missing or changed, or the images are missing, broken, or of another shape.
+        PipelineError: If the encoder is missing or changed, or the images are missing, broken, or of another shape, or
+            ``out`` holds files of these names that are read or that this command has not written.
     """
     images, like = options.images, options.like
+    if options.out:
+        inputs = [Path(images), *([Path(like)] if like else []), *data_source.named(config)]
+        for name in (LATENTS, TABLE, *([PAGE] if like else [])):
+            check_target(Path(options.out, name), inputs, _is_own, "a file of latents")
     used = _find_encoder(config, options)
     how = replace(used.reading, resize=options.resize, white=options.white, skip_broken=options.skip_broken)
     picture = _read_like(like, how) if like else None
     source = _open(config, images, how, used)
     default = used.home / "embeddings" / f"{Path(images).resolve().name}-{used.name}"
-    target = Path(options.out).expanduser() if options.out else default
+    target = Path(options.out) if options.out else default
     latents = _embed(config, used, source, images)
     _write(target, source, latents)
     if picture is not None:
@@ -141,6 +148,13 @@ def _read_like(like: str, how: Reading) -> torch.Tensor:
         return wanted.read(0, 1)
     except PipelineError as error:
         raise PipelineError(f"like: {str(error).removeprefix('images: ')}") from error
+
+
+def _is_own(path: Path) -> bool:
+    """Return whether a file comes from this command, which its table beside it shows."""
+    with contextlib.suppress(OSError, ValueError), (path.parent / TABLE).open(encoding="utf-8") as file:
+        return file.readline(1000).split(",")[1:2] in (["z0"], ["z0\n"])
+    return False
 
 
 # --- latents and their files ----------------------------------------------------------------------------------

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artefacts import classifier
+from pipeline.artefacts import classifier, data_source
 from pipeline.artefacts.classifier import ClassifierChoice
 from pipeline.artefacts.description import Description, Judged, reading
 from pipeline.config import Experiment
 from pipeline.datasets.brightness import Brightness, BrightnessMeter, compare_brightness
 from pipeline.datasets.new_images import WHITE, NewImages, open_images
-from pipeline.datasets.submission import read_submission
+from pipeline.datasets.submission import Submission, read_submission
 from pipeline.errors import PipelineError, require
 from pipeline.invocation import command
 from pipeline.store import disk
+from pipeline.store.outputs import check_target
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,8 +68,9 @@ def run(config: Experiment, options: Options) -> Path:
     the training were; what their owner had better know is printed.
 
     Raises:
-        PipelineError: If the classifier is missing or changed, the images are missing, broken, or of another shape, or
-            an error is asked for that its labels cannot promise.
+        PipelineError: If the classifier is missing or changed, the images are missing, broken, or of another shape, an
+            error is asked for that its labels cannot promise, or ``out`` is a file that is read or holds something
+            else.
     """
     images, submission, max_error = options.images, options.submission, options.max_error
     if not images:
@@ -79,6 +83,9 @@ def run(config: Experiment, options: Options) -> Path:
     how = replace(reading(description["input"]), resize=options.resize, white=options.white)
     how = replace(how, skip_broken=options.skip_broken)
     sample = read_submission(submission, list(columns)) if submission else None
+    if options.out:
+        inputs = [Path(images), *([Path(submission)] if submission else []), *data_source.named(config)]
+        check_target(Path(options.out), inputs, lambda path: _is_own(path, sample), "a table of predictions")
     source = open_images(Path(images), how)
     positions = sample.find(source.key, source.names) if sample else []
     model = classifier.restore(config, folder, description)
@@ -86,7 +93,7 @@ def run(config: Experiment, options: Options) -> Path:
     seen = _classify(config, model, training_images, source)
     decided = _decide(seen.probabilities.max(1), options.coverage, threshold)
     default = classifier.home(folder) / "predictions" / f"{Path(images).resolve().name}-{folder.resolve().name}.csv"
-    target = Path(options.out).expanduser() if options.out else default
+    target = Path(options.out) if options.out else default
     rows = _rows(source, seen, columns, decided)
     disk.write_csv(target, sample.rows(positions, list(rows)) if sample else rows)
     counts = Counter(seen.answers.tolist())
@@ -132,6 +139,17 @@ def _check_shares(coverage: float | None, max_error: float | None, submission: s
         require(0 < coverage <= 1, "coverage", coverage, "a share of the images above 0, at most 1")
     if max_error is not None:
         require(0 < max_error < 1, "max-error", max_error, "a share of wrong answers between 0 and 1")
+
+
+def _is_own(path: Path, sample: Submission | None) -> bool:
+    """Return whether a file holds predictions, or, if a sample is given, its columns and rows."""
+    with contextlib.suppress(OSError, ValueError, csv.Error), path.open(encoding="utf-8", newline="") as file:
+        rows = csv.reader(file)
+        header = next(rows, [])
+        if UNLIKE in header:
+            return True
+        return sample is not None and header == [*sample.columns] and [row[0] for row in rows] == sample.table.names
+    return False
 
 
 def _columns(classes: list[str]) -> dict[str, str]:
