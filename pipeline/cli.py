@@ -18,6 +18,12 @@ from pipeline.settings_text import in_plain_words
 from pipeline.store.regular_files import check_regular
 from pipeline.training.precision import with_fixed_precision
 
+_KEPT = "what is finished is kept, the same command goes on from there"
+
+
+class Terminated(SystemExit):
+    """The process was asked to end, by SIGTERM."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one stage and return the exit status: 0, 1 or 2 for what the user can mend, 130 and 143 when interrupted."""
@@ -43,8 +49,11 @@ def _run(arguments: Sequence[str] | None) -> int:
     except MemoryError as error:
         return _refuse(f"the memory does not suffice ({error}); use fewer or smaller images, or another machine")
     except KeyboardInterrupt:
-        print("interrupted; what is finished is kept, the same command goes on from there", file=sys.stderr)
+        print(f"interrupted; {_KEPT}", file=sys.stderr)
         return 130
+    except Terminated:
+        print(f"terminated; {_KEPT}", file=sys.stderr)
+        raise
     print(f"{name}: {result}")
     return 0
 
@@ -103,4 +112,4 @@ def _refuse(message: str, status: int = PipelineError.status) -> int:
 
 
 def _terminate(number: int, frame: object) -> None:
-    raise SystemExit(128 + number)
+    raise Terminated(128 + number)

@@ -14,6 +14,7 @@ import platform
 import signal
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -110,6 +111,33 @@ def _attempt(task: Task, home: Path, folder: Path) -> str | None:
     return None
 
 
+def _attempt_beside(parent: int, task: Task, home: Path, folder: Path) -> str | None:
+    """Do one task in a process that the command with this process number has started, and that ends with it."""
+    from tqdm import tqdm
+
+    if os.getpid() != parent:  # joblib starts no process for a single worker
+        _end_with(parent)
+        # the lock that tqdm would make is a semaphore of all processes, which Python calls leaked when a signal ends us
+        tqdm.set_lock(threading.RLock())
+    return _attempt(task, home, folder)
+
+
+@functools.cache
+def _end_with(parent: int) -> None:
+    """Let this process end, from now on, within a second of the process that has started it.
+
+    Otherwise it would go on with what a killed command has begun, and hold the locks that the next command waits for.
+    It may be ended at any moment, since what it makes is whole or absent.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:  # of an orphan, the parent is another; Windows keeps the number
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
 def _folders(config: Experiment) -> tuple[Path, Path]:
     """Return the current folder and the experiment's, which an attempt in another process needs."""
     return Path.cwd(), config.folder.absolute()
@@ -124,13 +152,13 @@ def _on_processes(config: Experiment, tasks: Sequence[Task]) -> Iterator[str | N
     # no more workers than tasks: the threads of a worker are its share of the cores
     workers = min(config.grid.jobs or cpu_count(), len(tasks))
     parallel = Parallel(n_jobs=workers, return_as="generator_unordered")
-    folders = _folders(config)
+    folders, parent = _folders(config), os.getpid()
     try:
         with warnings.catch_warnings():
             # between two tasks, joblib replaces a worker that has grown by 300 MB, as by importing torch, and says so;
             # where warnings are errors, that would end the thread that hands out the tasks
             warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-            yield from parallel(delayed(_attempt)(task, *folders) for task in tasks)
+            yield from parallel(delayed(_attempt_beside)(parent, task, *folders) for task in tasks)
     except BrokenProcessPool as error:
         raise PipelineError(
             "a worker was killed, most likely because memory ran short; what is finished is kept, and the same command "

@@ -38,3 +38,8 @@ HELD: list[bytearray] = []
 def grow() -> None:
     time.sleep(1.1)  # joblib looks at its workers once a second
     HELD.append(bytearray(b"x" * (400 << 20)))
+
+
+def linger(log: Path) -> None:
+    note(log, str(os.getpid()))
+    time.sleep(60)

@@ -89,6 +89,41 @@ def test_a_killed_process_of_this_machine_is_said_to_be_one_and_the_same_command
     assert do(tmp_path, deaths=1, backend="processes") == noted  # all are in place
 
 
+def lives(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
+def test_workers_end_soon_after_a_command_that_was_killed(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    code = (
+        "import functools, pathlib; from pipeline.config import *; from pipeline.parallel import *; "
+        "from tests.pieces import linger; "
+        f"config = Experiment('work', {str(tmp_path)!r}, grid=GridConfig(jobs=2)); config.folder.mkdir(); "
+        f"fan_out(config, [Task('', functools.partial(linger, pathlib.Path({str(log)!r})))] * 2, 'test', 'piece')"
+    )
+    command = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    limit = time.monotonic() + 60
+    while not log.exists() or len(log.read_text().splitlines()) < 2:
+        assert command.poll() is None
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    workers = [int(line) for line in log.read_text().splitlines()]
+    assert all(map(lives, workers))
+    command.kill()
+    command.wait()
+    limit = time.monotonic() + 10
+    while any(map(lives, workers)) and time.monotonic() < limit:
+        time.sleep(0.1)
+    left = [worker for worker in workers if lives(worker)]
+    for worker in left:
+        os.kill(worker, signal.SIGKILL)
+    assert left == []
+
+
 # --- the grid -------------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,20 @@ def test_a_finished_artefact_is_recognised_and_other_settings_make_another(tmp_p
     assert other != first
     assert (first / "weights.bin").read_text() == "one"
     assert open_artefact(first, "")["outcome"] == {"said": "one"}
+
+
+def test_who_waits_for_another_process_is_told_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(disk, "PATIENCE", 0.01)
+    waited_for = artefact(tmp_path, make("x"))
+    waiting = threading.Thread(target=waited_for.build)
+    with disk.locked(waited_for.folder):
+        waiting.start()
+        time.sleep(0.3)
+    waiting.join()
+    assert capsys.readouterr().out == f"another process is making {waited_for.folder}; waiting for it\n"
+    assert waited_for.is_finished
 
 
 def test_an_artefact_is_whole_or_absent_and_a_failure_leaves_nothing(tmp_path: Path) -> None:

@@ -15,13 +15,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from pipeline.errors import PipelineError
 from pipeline.store import regular_files
 
 if TYPE_CHECKING:
     import torch
+
+PATIENCE = 2  # seconds that another process is waited for without a word
 
 
 def sha256_file(path: Path) -> str:
@@ -236,11 +238,18 @@ def readable_os_errors(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a path, and wait for it if another process has it; the lock of a dead process is released."""
+    """Hold the lock of a path, and wait for it if another process has it; the lock of a dead process is released.
+
+    Whoever has to wait for more than two seconds is told what for.
+    """
     with readable_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(f".{path.name}.lock"))
-        lock.acquire()
+        try:
+            lock.acquire(timeout=PATIENCE)
+        except Timeout:
+            print(f"another process is making {path}; waiting for it", flush=True)
+            lock.acquire()
     try:
         yield
     finally:

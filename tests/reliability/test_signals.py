@@ -87,7 +87,10 @@ def test_a_signal_ends_it_soon_and_it_can_go_on(
         while members(process.pid) and time.monotonic() < limit:
             time.sleep(0.1)
         assert members(process.pid) == []
-    assert "Traceback" not in (tmp_path / "log").read_text()
+    said = (tmp_path / "log").read_text()
+    assert "the same command goes on from there" in said
+    assert "Traceback" not in said
+    assert "resource_tracker" not in said
     check_whole(tmp_path / "small")
     assert finish([stage, *options, *small], tmp_path / "log") == 0
 
