@@ -14,6 +14,8 @@ _CONTENT = {"data": "the data", "images": "the training images", "pretrained": "
 def changes_since_last(artefact: Artefact[Any]) -> str:
     """Say which content differs from that of an earlier artefact of the same name and settings.
 
+    That need not be why the artefact is missing: it may have been there and have been deleted.
+
     Returns:
         A list such as "the data, nets.py"; "" if the artefact is finished, or there is no earlier one.
     """

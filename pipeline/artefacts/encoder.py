@@ -207,7 +207,8 @@ def build(config: Experiment) -> Path:
     """
     alone = artefact(config)
     if changed := changes_since_last(alone):
-        print(f"pretrain: {changed} changed; the encoder, and what depends on it, is made again")
+        made = f"an earlier encoder was made from other content ({changed})"
+        print(f"pretrain: {made}; the encoder, and what depends on it, is made again")
     if config.runtime.processes > 1 and not alone.is_finished:
         return _build_together(config, alone)
     return alone.build()

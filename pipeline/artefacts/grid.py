@@ -101,10 +101,11 @@ def train_missing(config: Experiment, grid: Sequence[Entry]) -> None:
 
 
 def _say_changes(missing: Sequence[Entry]) -> None:
-    """Say which entries are made again only because of what they are made from, and not because of settings."""
+    """Say of how many entries there are earlier ones of the same settings, which were made from other content."""
     changed = [change for entry in missing if (change := changes_since_last(entry.artefact()))]
     if changed:
-        print(f"compare: {'; '.join(sorted(set(changed)))} changed; {len(changed)} cells are made again")
+        differing = "; ".join(sorted(set(changed)))
+        print(f"compare: earlier cells were made from other content ({differing}); {len(changed)} cells are made again")
 
 
 def _train(entry: Entry) -> None:

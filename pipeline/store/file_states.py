@@ -48,23 +48,35 @@ def files_below(path: Path, without: Iterable[Path] = ()) -> Iterator[Path]:
 def describe_changes(before: Mapping[str, object], after: Mapping[str, object]) -> str:
     """Say in words which files, whose states are given by their paths, were changed, added or removed.
 
+    Files are named below the folder that holds all of them, since their folder may be their class.
+
     Returns:
         A sentence without a full stop; "" if nothing has changed.
 
     Examples:
         >>> describe_changes({"a/x.png": 1, "a/y.png": 1}, {"a/x.png": 2, "b/y.png": 1})
-        'x.png changed; y.png is new; y.png is gone'
+        'a/x.png changed; b/y.png is new; a/y.png is gone'
         >>> describe_changes({}, {"1.png": 1, "2.png": 1, "3.png": 1, "4.png": 1})
         '4 files are new (1.png, 2.png, 3.png, ...)'
     """
     changed = sorted(name for name in before if name in after and before[name] != after[name])
     new, gone = sorted(set(after) - set(before)), sorted(set(before) - set(after))
     kinds = (("changed", "changed", changed), ("is new", "are new", new), ("is gone", "are gone", gone))
-    return "; ".join(_listed(*kind) for kind in kinds if kind[2])
+    if not (changed or new or gone):
+        return ""
+    base = _common_folder([*before, *after])
+    return "; ".join(_listed(*kind, base) for kind in kinds if kind[2])
 
 
-def _listed(one: str, several: str, paths: list[str]) -> str:
-    names = [Path(path).name for path in paths]
+def _common_folder(paths: Iterable[str]) -> str:
+    """Return the innermost folder that holds all of these files; "" if there is none, as on two drives of Windows."""
+    with contextlib.suppress(ValueError):
+        return os.path.commonpath([str(Path(path).parent) for path in paths])
+    return ""
+
+
+def _listed(one: str, several: str, paths: list[str], base: str) -> str:
+    names = [str(Path(path).relative_to(base)) if base else path for path in paths]
     if len(names) == 1:
         return f"{names[0]} {one}"
     shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
