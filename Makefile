@@ -4,6 +4,7 @@
 #   make compare CONFIG=configs/digits.yaml    another experiment
 #   make train MODE=finetune LABELS=1000 SEED=3    one classifier
 #   make compare ARGS="--grid.draws 10"        any setting; python -m pipeline compare --help lists them
+#   make TRIALS=configs/trials.yaml            settings chosen within the label budget, of several
 #   make suggest LABELS=40                     which 40 images to label; then make LABELLED=labels.csv
 #   make predict IMAGES=my_images              the best classifier on images of yours; CELL=<folder> names another
 #   make reproduce CELL=<folder of a cell>     train it again, elsewhere, and compare
@@ -16,6 +17,7 @@ SEED ?= 0
 ARGS ?=
 IMAGES ?=
 LABELLED ?=
+TRIALS ?=
 ROUND ?=
 CELL ?=
 RUNS ?=
@@ -25,7 +27,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 PIPELINE := FEWLABELS_BY_MAKE=1 $(VENV)/bin/python -m pipeline
 AUDIT := $(VENV)/audit/bin/pip-audit
-SETTINGS = --config "$(CONFIG)" $(if $(LABELLED),--data.labels "$(LABELLED)") $(ARGS)
+SETTINGS = --config "$(CONFIG)" $(if $(TRIALS),--config "$(TRIALS)") $(if $(LABELLED),--data.labels "$(LABELLED)") $(ARGS)
 CHOSEN = $(if $(CELL),--cell "$(CELL)")
 
 .DEFAULT_GOAL := all
@@ -70,8 +72,8 @@ train: pretrain ## Train one classifier of the mode MODE on LABELS labels, draw 
 compare: pretrain ## Train the grid of modes x labels x draws; print E_in and E_out side by side
 	@$(PIPELINE) compare $(SETTINGS)
 
-label-efficiency: ## Frozen, fine-tuned, labels spread, trained on these, from scratch: four budgets, eight draws
-	@$(MAKE) --no-print-directory report CONFIG=configs/mnist_label_efficiency.yaml
+label-efficiency: ## All modes, four budgets, eight draws; every cell chooses among three settings by its own labels
+	@$(MAKE) --no-print-directory report CONFIG=configs/mnist_label_efficiency.yaml TRIALS=configs/trials.yaml
 
 vae: ## The same on a variational autoencoder (configs/mnist_vae.yaml)
 	@$(MAKE) --no-print-directory report CONFIG=configs/mnist_vae.yaml
