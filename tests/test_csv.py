@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +170,153 @@ def test_the_id_column_names_the_images(tmp_path: Path) -> None:
     dataset = read(tmp_path / "x.csv")
     names = (dataset.train.names or ()) + (dataset.test.names or ())
     assert sorted(names) == sorted(f"scan-{n}" for n in range(60))
+
+
+# --- one-hot labels -------------------------------------------------------------------------------------------
+
+WIDE = np.random.default_rng(1).integers(0, 256, (260, 144), dtype=np.uint8)
+MARKS = np.eye(26, dtype=int)[np.arange(260) % 26]
+MARK_NAMES = [f"is_{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
+
+
+def one_hot_last(path: Path) -> None:
+    pd.DataFrame(np.c_[WIDE, MARKS]).to_csv(path, index=False, header=False)
+
+
+def one_hot_first_and_sorted(path: Path) -> None:
+    order = np.argsort(MARKS.argmax(1), kind="stable")
+    pd.DataFrame(np.c_[MARKS, WIDE][order]).to_csv(path, index=False, header=False)
+
+
+def one_hot_with_names_and_an_index(path: Path) -> None:
+    names = [*MARK_NAMES, *(f"p{n}" for n in range(144))]
+    pd.DataFrame(np.c_[MARKS.astype(float), WIDE], columns=names).to_csv(path)
+
+
+def one_hot_of_one_class_less(path: Path) -> None:
+    """The first class has no image, so that its column is 0 all over, as the corner of an image may be."""
+    pd.DataFrame(np.c_[WIDE, MARKS][MARKS[:, 0] == 0]).to_csv(path, index=False, header=False)
+
+
+def semeion(path: Path) -> None:
+    """Spaces between black and white pixels and ten classes, and at the end of the line."""
+    rows = np.c_[WIDE > 127, np.eye(10)[np.arange(260) % 10]]
+    path.write_text(
+        "".join(
+            "".join(f"{cell:.4f} " if n < 144 else f"{cell:.0f} " for n, cell in enumerate(row)) + "\n" for row in rows
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("write", "classes"),
+    [
+        (one_hot_last, 26),
+        (one_hot_first_and_sorted, 26),
+        (one_hot_with_names_and_an_index, 26),
+        (one_hot_of_one_class_less, 25),
+        (semeion, 10),
+    ],
+)
+def test_one_hot_columns_are_no_pixels_and_the_advice_leads_to_one_of_labels(
+    write: Any, classes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path("table.csv")
+    write(path)
+    if write is semeion:
+        with pytest.raises(PipelineError, match="columns have spaces between them") as spaces:
+            read(path)
+        subprocess.run(advised(spaces.value), shell=True, check=True)
+        path = Path("table-commas.csv")
+    with pytest.raises(
+        PipelineError, match="are one-hot, 1 in one of them and 0 in the others, and no pixels"
+    ) as found:
+        read(path)
+    subprocess.run(advised(found.value).replace("python", sys.executable, 1), shell=True, check=True)
+    [made] = Path().glob("*-labelled.csv")
+    dataset = read(made, label=0)
+    assert len(dataset.train.class_names) == classes
+    assert dataset.train.shape == (1, 12, 12)
+
+
+def advised(error: PipelineError) -> str:
+    """The command in a message, between backticks."""
+    return str(error).split("`")[1]
+
+
+def test_one_hot_columns_beside_a_column_of_labels_are_refused_too(tmp_path: Path) -> None:
+    frame = pd.DataFrame(WIDE, columns=[f"p{n}" for n in range(144)])
+    marks = pd.DataFrame(np.eye(25, dtype=int)[np.arange(260) % 25], columns=MARK_NAMES[:25])
+    both = pd.concat([frame, marks], axis=1)  # 169 numbers, 13 x 13
+    both.insert(0, "label", np.arange(260) % 25)
+    both.to_csv(tmp_path / "x.csv", index=False)
+    both.to_csv(tmp_path / "bare.csv", index=False, header=False)
+    for name in ("x.csv", "bare.csv"):
+        with pytest.raises(
+            PipelineError, match=r"columns 145 to 169, .* They tell the class beside the column of labels"
+        ):
+            read(tmp_path / name)
+    assert read(tmp_path / "x.csv", label="label", shape=[13, 13]).train.shape == (1, 13, 13)  # as its owner says
+
+
+def test_a_wrong_shape_is_not_asked_for_again(tmp_path: Path) -> None:
+    FRAME.assign(label=LABELS).to_csv(tmp_path / "x.csv", index=False)
+    with pytest.raises(PipelineError, match=r"rows of 64 pixels are no images of shape \[7, 9\], which have 63"):
+        read(tmp_path / "x.csv", shape=[7, 9])
+
+
+# --- all pixels in one column ---------------------------------------------------------------------------------
+
+
+def packed(path: Path, parts: list[str]) -> Path:
+    pixels = [" ".join(map(str, image.ravel())) for image in IMAGES]
+    usage = [parts[n % len(parts)] for n in range(60)]
+    pd.DataFrame({"emotion": LABELS, "pixels": pixels, "Usage": usage}).to_csv(path, index=False)
+    return path
+
+
+def test_pixels_in_one_column_and_a_column_of_parts(tmp_path: Path) -> None:
+    path = packed(tmp_path / "fer.csv", ["Training", "Training", "PublicTest", "PrivateTest"])
+    dataset = read(path)
+    assert found(dataset) == TRUTH
+    is_test = np.arange(60) % 4 >= 2
+    assert np.array_equal(dataset.test.images[:, 0].numpy(), IMAGES[is_test])
+    assert dataset.test.names == tuple(str(n) for n in np.flatnonzero(is_test))
+    assert "column 'Usage' divides training and test images" in " ".join(dataset.train.notes)
+    with pytest.raises(PipelineError, match=r"data.args.test: .*fer.csv says itself which"):
+        read(path, test=str(path))
+
+
+def test_a_column_of_parts_among_columns_of_pixels(tmp_path: Path) -> None:
+    parts = ["train", "val", "test"] * 20
+    FRAME.assign(label=LABELS // 1, split=parts).to_csv(tmp_path / "x.csv", index=False)
+    dataset = read(tmp_path / "x.csv")
+    assert np.array_equal(dataset.test.images[:, 0].numpy(), IMAGES[2::3])
+    FRAME.assign(label=LABELS, split=["train", "val"] * 30).to_csv(tmp_path / "y.csv", index=False)
+    assert np.array_equal(read(tmp_path / "y.csv").test.images[:, 0].numpy(), IMAGES[1::2])
+
+
+def test_images_of_unequal_length_in_one_column_are_refused(tmp_path: Path) -> None:
+    path = packed(tmp_path / "fer.csv", ["Training"])
+    path.write_text(path.read_text().replace(str(IMAGES[40, 7, 7]) + ",Training", ",Training"))
+    with pytest.raises(PipelineError, match=r"column 'pixels' holds no image like the others"):
+        read(path)
+
+
+# --- two columns for one thing --------------------------------------------------------------------------------
+
+
+def test_two_columns_that_may_be_the_label_are_both_named(tmp_path: Path) -> None:
+    FRAME[FRAME.columns[:63]].assign(label=LABELS, target=LABELS % 2).to_csv(tmp_path / "x.csv", index=False)
+    with pytest.raises(
+        PipelineError, match=r"'label' \(column 63, from 0\) and 'target' \(column 64, from 0\) may all"
+    ):
+        read(tmp_path / "x.csv")
+    write_pictures(tmp_path)
+    (tmp_path / "files.csv").write_text("file,label,label\n" + "".join(f"{n}.png,{n % 2},{n % 3}\n" for n in range(60)))
+    with pytest.raises(PipelineError, match=r"'label' \(column 1, from 0\) and 'label' \(column 2, from 0\) may all"):
+        read(tmp_path / "files.csv")
 
 
 # --- names of files -------------------------------------------------------------------------------------------

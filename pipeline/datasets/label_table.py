@@ -55,7 +55,7 @@ def read_label_table(
         raise PipelineError(
             f"{path}: no column names the images; call it file (names of files) or index (numbers from 0)"
         )
-    column = _label_column(table, label, key)
+    column = _label_column(table, label, key, needs_labels)
     wanted = "label" if label is None else label if isinstance(label, str) else "column"
     if column is None and needs_labels:
         raise PipelineError(f"{path}: it cannot be told which column holds the {wanted}s; call it {wanted}")
@@ -189,11 +189,14 @@ def _refuse(table: LabelTable, positions: Sequence[int | None], reason: str) -> 
         raise PipelineError(f"{table.path}: {list_names(strange)}: {reason}")
 
 
-def _label_column(table: TextTable, label: str | int | Sequence[str] | None, key: int) -> int | None:
+def _label_column(
+    table: TextTable, label: str | int | Sequence[str] | None, key: int, needs_labels: bool
+) -> int | None:
     if isinstance(label, int):
         return label if 0 <= label < table.columns else None
+    names = LABEL_NAMES if label is None else [label.casefold()] if isinstance(label, str) else label
+    found = table.find_only(names) if needs_labels else table.find(names)
     if isinstance(label, str):
-        return table.find([label.casefold()])
-    found = table.find(LABEL_NAMES if label is None else label)
+        return found
     others = [number for number in range(table.columns) if number != key]
     return others[0] if found is None and len(others) == 1 else found

@@ -113,9 +113,12 @@ def _row_shape(name: str, pixels: int, shape: Sequence[int] | None) -> Shape:
     if len(sizes) == 2:
         sizes = [1, *sizes]
     if len(sizes) != 3 or not all(isinstance(n, int) and n > 0 for n in sizes) or math.prod(sizes) != pixels:
+        wanted = str(sizes[1:] if shape is None else shape)
+        if shape is not None and all(isinstance(n, int) for n in sizes):
+            wanted += f", which have {math.prod(sizes)}"
         raise PipelineError(
-            f"{name}: rows of {pixels} pixels are no images of shape {sizes[1:] if shape is None else shape}; say what "
-            "they are with data.args.shape, [height, width] or [channels, height, width]"
+            f"{name}: rows of {pixels} pixels are no images of shape {wanted}; say what they are with data.args.shape, "
+            "[height, width] or [channels, height, width]"
         )
     channels, height, width = sizes
     return channels, height, width

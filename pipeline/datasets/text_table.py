@@ -71,6 +71,24 @@ class TextTable:
         mine = [name.casefold() for name in self.names or ()]
         return next((mine.index(name) for name in names if name in mine), None)
 
+    def find_only(self, names: Sequence[str], remedy: str = "") -> int | None:
+        """Return the column with one of these names; None if there is none.
+
+        Raises:
+            PipelineError: If several columns have such a name; the remedy is added to the message.
+        """
+        found = [number for number, name in enumerate(self.names or ()) if name.casefold() in names]
+        if len(found) > 1:
+            shown = " and ".join(f"{self.name_of(number)} (column {number}, from 0)" for number in found)
+            raise PipelineError(
+                f"{self.path}: {shown} may all be meant for one thing; remove or rename the others{remedy}"
+            )
+        return found[0] if found else None
+
+    def packed_column(self) -> int | None:
+        """Return the column whose cells each hold all pixels of an image, between spaces; None if there is none."""
+        return next((number for number in range(self.columns) if _are_packed(self.column(number))), None)
+
     def file_column(self) -> int | None:
         """Find the column of the names of picture files, which is not that of the labels; None if there is none."""
         named = self.find(FILE_NAMES)
@@ -128,13 +146,22 @@ def find_table(path: Path, label: str | None = None) -> TextTable:
     if not first:
         raise PipelineError(f"{path} is empty; expected a line for each image")
     if len(first) < 2:
-        raise PipelineError(
-            f"{path}: its first line has a single column; expected two or more, such as the file of an image and its "
-            "label, or a label and pixels"
-        )
+        raise _no_columns(path, first[0])
     has_names = _are_names(first, rows[1:], label)
     return TextTable(
         path, encoding, delimiter, tuple(first) if has_names else None, rows[1:] if has_names else rows, len(first)
+    )
+
+
+def _no_columns(path: Path, line: str) -> PipelineError:
+    if len(line.split()) > 1:
+        return PipelineError(
+            f"{path}: its columns have spaces between them; expected commas, semicolons or tabs. Put commas there: "
+            rf"`sed 's/^[ \t]*//; s/[ \t]*$//; s/[ \t][ \t]*/,/g' {path} > {path.name.split('.')[0]}-commas.csv`"
+        )
+    return PipelineError(
+        f"{path}: its first line has a single column; expected two or more, such as the file of an image and its "
+        "label, or a label and pixels"
     )
 
 
@@ -145,6 +172,11 @@ def is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _are_packed(cells: Sequence[str]) -> bool:
+    numbers = [cell.split() for cell in cells]
+    return bool(cells) and all(len(found) > 3 and all(map(is_number, found)) for found in numbers)
 
 
 def guarded(text: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import math
 import re
 from dataclasses import dataclass
 
+from pipeline.datasets.readers.csv_one_hot import fits, refuse_one_hot
+from pipeline.datasets.readers.folder_layout import part_of
 from pipeline.datasets.text_table import INDEX_NAMES, LABEL_NAMES, TextTable, counts_up, is_number, open_text
 from pipeline.errors import PipelineError
 
@@ -20,12 +21,24 @@ class Columns:
     Attributes:
         label: The column of the labels; None if there is none.
         index: The column that counts or names the rows; None if there is none.
-        pixels: The columns of the pixels, in the order in which they make an image.
+        part: The column of the part of the data set, such as "Training" or "test"; None if there is none.
+        pixels: The columns of the pixels, in the order in which they make an image; a single one holds all of them.
     """
 
     label: int | None
     index: int | None
+    part: int | None
     pixels: list[int]
+
+    @property
+    def are_packed(self) -> bool:
+        """Whether a single column holds all pixels of an image, with spaces between them."""
+        return len(self.pixels) == 1
+
+    @property
+    def texts(self) -> list[int]:
+        """The columns that are no pixels."""
+        return [number for number in (self.label, self.index, self.part) if number is not None]
 
 
 def find_columns(table: TextTable, label: Label, size: int | None, needs_labels: bool) -> Columns:
@@ -38,22 +51,28 @@ def find_columns(table: TextTable, label: Label, size: int | None, needs_labels:
         needs_labels: Whether a table that clearly has no labels is refused, too.
 
     Raises:
-        PipelineError: If there is no column of labels, or it is not clear which column it is.
+        PipelineError: If there is no column of labels, it is not clear which column it is, or a column is no pixel.
     """
-    index = _index_column(table, size)
-    if isinstance(label, int):
-        if not 0 <= label < table.columns:
-            raise PipelineError(
-                f"data.args.label: {table.path} has no column {label}; expected 0 to {table.columns - 1}"
-            )
-        found: int | None = label
-    elif label is not None or table.has_words:
-        found = _named_label(table, label, index)
-    else:
-        found = _unnamed_label(table, index, size)
+    if isinstance(label, int) and not 0 <= label < table.columns:
+        raise PipelineError(f"data.args.label: {table.path} has no column {label}; expected 0 to {table.columns - 1}")
+    index, packed = _index_column(table, size), table.packed_column()
+    named = label if isinstance(label, int) else _named_label(table, label)
+    part = _part_column(table, named)
+    if packed is None and part is None:
+        refuse_one_hot(table, named, index, size)
+    found = named
+    if found is None and label is None:
+        found = _guessed_label(table, [n for n in (index, packed, part) if n is not None], size)
     if found is None and needs_labels:
         raise _no_label(table, label)
-    return Columns(found, index, _in_order(table, [n for n in range(table.columns) if n not in (found, index)]))
+    pixels = [packed] if packed is not None else [n for n in range(table.columns) if n not in (found, index, part)]
+    return Columns(found, index, part, _in_order(table, pixels))
+
+
+def _part_column(table: TextTable, label: int | None) -> int | None:
+    """Return the column that says which part of the data set each row belongs to, such as train or PrivateTest."""
+    columns = [n for n in range(table.columns) if n != label and table.column(n)]
+    return next((n for n in columns if all(map(part_of, table.column(n)))), None)
 
 
 def _no_label(table: TextTable, label: Label) -> PipelineError:
@@ -70,31 +89,38 @@ def _index_column(table: TextTable, size: int | None) -> int | None:
         return 0
     if table.has_words:
         return table.find(INDEX_NAMES)
-    is_one = counts_up(table.column(0)) and not _fits(table.columns - 1, size) and _fits(table.columns - 2, size)
+    is_one = counts_up(table.column(0)) and not fits(table.columns - 1, size) and fits(table.columns - 2, size)
     return 0 if is_one else None
 
 
-def _named_label(table: TextTable, label: str | None, index: int | None) -> int | None:
-    if table.names is None or (label is not None and label not in table.names):
+def _named_label(table: TextTable, label: str | None) -> int | None:
+    """Return the labels' column by its name, which is given or usual; None if no column has it."""
+    if label is None:
+        return table.find_only(LABEL_NAMES, "; or data.args.label names the one with the labels")
+    if table.names is None or label not in table.names:
         return None
-    if label is not None:
-        return table.names.index(label)
-    found = table.find(LABEL_NAMES)
-    if found is not None:
-        return found
-    plain = [n for n, name in enumerate(table.names) if n != index and not re.search(r"\d", name)]
+    return table.names.index(label) if table.names.count(label) == 1 else table.find_only([label.casefold()])
+
+
+def _guessed_label(table: TextTable, apart: list[int], size: int | None) -> int | None:
+    """Find the labels' column, which has no usual name; None if there is none. Columns ``apart`` hold other things."""
+    others = [number for number in range(table.columns) if number not in apart]
+    if table.packed_column() is None and not table.has_words:
+        return _unnamed_label(table, apart, size)
+    plain = [n for n in others if table.names is None or not re.search(r"\d", table.names[n])]
     if len(plain) > 1:
-        raise _no_label(table, label)
+        raise _no_label(table, None)
     return plain[0] if plain else None
 
 
-def _unnamed_label(table: TextTable, index: int | None, size: int | None) -> int | None:
+def _unnamed_label(table: TextTable, apart: list[int], size: int | None) -> int | None:
     """Find the labels among columns without names: one with words, or the first or last; None if all are pixels."""
-    words = [n for n in range(table.columns) if n != index and not all(is_number(c) for c in table.column(n) if c)]
+    others = [n for n in range(table.columns) if n not in apart]
+    words = [n for n in others if not all(is_number(c) for c in table.column(n) if c)]
     if len(words) == 1:
         return words[0]
-    first, last = int(index == 0), table.columns - 1
-    if _fits(last + 1 - first, size) and not _fits(last - first, size):
+    first, last = others[0], others[-1]
+    if fits(last + 1 - first, size) and not fits(last - first, size):
         return None
     ends = {first: set[str](), last: set[str]()}
     with open_text(table.path, table.encoding) as file:
@@ -126,11 +152,6 @@ def _kind(cells: set[str], brightest: float) -> str:
     ):
         return "other"
     return "labels or pixels" if numbers[-1] == brightest else "labels"
-
-
-def _fits(pixels: int, size: int | None) -> bool:
-    """Whether this number of pixels makes an image of the size, or a square one if there is no size."""
-    return pixels == size if size else pixels > 0 and math.isqrt(pixels) ** 2 == pixels
 
 
 def _in_order(table: TextTable, columns: list[int]) -> list[int]:

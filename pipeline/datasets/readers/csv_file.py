@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pipeline.datasets.files import check_room, existing, existing_file, unpacke
 from pipeline.datasets.image_data import Parts, describe
 from pipeline.datasets.label_table import find_images, read_label_table, rows_by_image
 from pipeline.datasets.readers.csv_columns import Label
-from pipeline.datasets.readers.csv_pixels import read_pixel_rows
+from pipeline.datasets.readers.csv_pixels import PixelRows, read_pixel_rows
 from pipeline.datasets.readers.folder import read_pictures
 from pipeline.datasets.readers.picture_tree import read_tree
 from pipeline.datasets.stacking import PictureSettings
@@ -93,16 +94,42 @@ def _load_pixels(tables: dict[str, Path], label: Label, shape: Sequence[int] | N
     rows = {"path": train}
     for part in tables.keys() - {"path"}:
         rows[part] = read_pixel_rows(tables[part], label, train.pixels.shape[1], needs_labels=part == "test")
+    notes = [note for part in tables for note in rows[part].notes]
+    train, rest = _divided(train)
     arrays: dict[str, Any] = {"images": train.pixels, "labels": train.labels}
     names = [train.names, []]
+    if rest is not None:
+        if "test" in rows:
+            raise PipelineError(
+                f"data.args.test: {tables['path']} says itself which of its images are test images; leave out "
+                "data.args.test, or these rows"
+            )
+        arrays |= {"test_images": rest.pixels, "test_labels": rest.labels}
+        names[1] = rest.names
     if "unlabelled" in rows:
         arrays["unlabelled"] = rows["unlabelled"].pixels
         names[0] = names[0] + [f"{tables['unlabelled'].name} {name}" for name in rows["unlabelled"].names]
     if "test" in rows:
         arrays |= {"test_images": rows["test"].pixels, "test_labels": rows["test"].labels}
         names[1] = [f"{tables['test'].name} {name}" for name in rows["test"].names]
-    notes = [note for part in tables for note in rows[part].notes]
     return describe(from_arrays(**arrays, shape=shape, white=white), names, notes)
+
+
+def _divided(rows: PixelRows) -> tuple[PixelRows, PixelRows | None]:
+    """Return the training and the test images of a file that says which are which; validation images train if possible.
+
+    Images of a part without labels lose theirs. Without test images, validation images are the test images.
+    """
+    if rows.parts is None:
+        return rows, None
+    if rows.labels is not None:
+        nothing = "" if rows.labels.dtype.kind == "U" else -1
+        rows = replace(rows, labels=np.where(rows.parts == np.array("unlabelled"), nothing, rows.labels))
+    for part in ("test", "validation"):
+        is_test = np.array(rows.parts == np.array(part))
+        if is_test.any():
+            return rows.only(~is_test), rows.only(is_test)
+    return rows, None
 
 
 # --- names of files -------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pipeline.datasets.arrays import Array
 from pipeline.datasets.label_table import as_labels
 from pipeline.datasets.readers.csv_columns import Columns, Label, find_columns
+from pipeline.datasets.readers.folder_layout import part_of
 from pipeline.datasets.text_table import TextTable, find_table, is_number, open_text
 from pipeline.errors import PipelineError
 
@@ -25,13 +26,23 @@ class PixelRows:
         pixels: The pixels of each image, shape (N, pixels).
         labels: Strings or whole numbers, shape (N,); None if there is no such column.
         names: The name of each image in the index column, or the number of its row, from 0.
+        parts: The part of the data set that each image belongs to: "train", "test", "validation" or "unlabelled"; None
+            if the file does not say.
         notes: Sentences on choices that the owner of the file may not expect.
     """
 
     pixels: npt.NDArray[np.float32]
     labels: Array | None
     names: list[str]
+    parts: Array | None
     notes: list[str]
+
+    def only(self, chosen: Array) -> PixelRows:
+        """Return the images for which a mask, shape (N,), is true; they keep their names."""
+        labels = None if self.labels is None else self.labels[chosen]
+        parts = None if self.parts is None else self.parts[chosen]
+        names = [name for name, is_chosen in zip(self.names, chosen, strict=True) if is_chosen]
+        return PixelRows(self.pixels[chosen], labels, names, parts, self.notes)
 
 
 def read_pixel_rows(path: Path, label: Label, size: int | None, needs_labels: bool = True) -> PixelRows:
@@ -48,35 +59,40 @@ def read_pixel_rows(path: Path, label: Label, size: int | None, needs_labels: bo
     """
     table = find_table(path, label if isinstance(label, str) else None)
     columns = find_columns(table, label, size, needs_labels)
-    codes: dict[str, int] = {}
-    names: list[str] = []
-
-    def encode(text: str) -> int:
-        return codes.setdefault(text.strip(), len(codes))
-
-    def keep(text: str) -> int:
-        names.append(text.strip())
-        return 0
-
-    converters: dict[int | str, Callable[[str], int]] = {}
+    pixels, texts = (_load_packed if columns.are_packed else _load_cells)(table, columns)
+    labels = parts = None
     if columns.label is not None:
-        converters[columns.label] = encode
+        labels = as_labels(path, texts[columns.label])
+    if columns.part is not None:
+        parts = _parts(table, texts[columns.part], columns.part)
+    names = [str(number) for number in range(len(pixels))]
     if columns.index is not None:
-        converters[columns.index] = keep
-    cells = _load(table, converters)
-    if cells.shape[1] != table.columns:  # all rows have the same number of cells, but the line of names has another
-        raise _explain(table, set(converters))
-    labels = None
-    if columns.label is not None:
-        labels = as_labels(path, np.array(list(codes))[cells[:, columns.label].astype(int)])
-    pixels = np.ascontiguousarray(cells[:, columns.pixels])
-    return PixelRows(pixels, labels, names or [str(number) for number in range(len(cells))], _notes(table, columns))
+        names = texts[columns.index].tolist()
+    return PixelRows(pixels, labels, names, parts, _notes(table, columns))
+
+
+def _parts(table: TextTable, cells: npt.NDArray[np.str_], column: int) -> Array:
+    """Return the parts of the data set that the cells of a column mean.
+
+    Raises:
+        PipelineError: If a cell means none.
+    """
+    meanings = {cell: part_of(cell) for cell in np.unique(cells).tolist()}
+    strange = [cell for cell, part in meanings.items() if part is None]
+    if strange:
+        raise PipelineError(
+            f"{table.path}: column {table.name_of(column)} holds {strange[0]!r} beside parts of a data set; expected "
+            "names such as Training and PublicTest. If it holds the labels, name it with data.args.label"
+        )
+    return np.array([meanings[cell] for cell in cells.tolist()])
 
 
 def _notes(table: TextTable, columns: Columns) -> list[str]:
     notes = []
     if columns.index is not None:
         notes.append(f"{table.path}: column {table.name_of(columns.index)} counts the rows and is no pixel")
+    if columns.part is not None:
+        notes.append(f"{table.path}: column {table.name_of(columns.part)} divides training and test images")
     if columns.label not in (None, int(columns.index == 0)) and not table.has_words:
         notes.append(f"{table.path}: the labels are taken from column {columns.label}; data.args.label names another")
     if columns.pixels != sorted(columns.pixels):
@@ -84,12 +100,18 @@ def _notes(table: TextTable, columns: Columns) -> list[str]:
     return notes
 
 
-def _load(table: TextTable, converters: dict[int | str, Callable[[str], int]]) -> npt.NDArray[np.float32]:
-    """Read all cells as numbers, shape (N, columns)."""
+def _load_cells(table: TextTable, columns: Columns) -> tuple[npt.NDArray[np.float32], dict[int, npt.NDArray[np.str_]]]:
+    """Read a table with a column for each pixel: the pixels, shape (N, pixels), and the texts of the other columns."""
+    codes: dict[int, dict[str, int]] = {number: {} for number in columns.texts}
+
+    def encoder(known: dict[str, int]) -> Callable[[str], int]:
+        return lambda text: known.setdefault(text.strip(), len(known))
+
+    converters: dict[int | str, Callable[[str], int]] = {number: encoder(known) for number, known in codes.items()}
     try:
         with open_text(table.path, table.encoding) as file, warnings.catch_warnings(action="error"):
             lines = (line.replace(",", ".") for line in file) if table.has_decimal_commas else file
-            return np.loadtxt(
+            cells = np.loadtxt(
                 lines,
                 np.float32,
                 delimiter=table.delimiter,
@@ -100,10 +122,37 @@ def _load(table: TextTable, converters: dict[int | str, Callable[[str], int]]) -
                 ndmin=2,
             )
     except (ValueError, UserWarning) as error:  # NumPy warns of a file without rows
-        raise _explain(table, set(converters)) from error
+        raise _explain(table, columns.texts) from error
+    if cells.shape[1] != table.columns:  # all rows have the same number of cells, but the line of names has another
+        raise _explain(table, columns.texts)
+    texts = {number: np.array(list(known))[cells[:, number].astype(int)] for number, known in codes.items()}
+    return np.ascontiguousarray(cells[:, columns.pixels]), texts
 
 
-def _explain(table: TextTable, words: set[int | str]) -> PipelineError:
+def _load_packed(table: TextTable, columns: Columns) -> tuple[npt.NDArray[np.float32], dict[int, npt.NDArray[np.str_]]]:
+    """Read a table with all pixels in one column: the pixels, shape (N, pixels), and the texts of the other columns."""
+    [packed] = columns.pixels
+    lines: list[int] = []
+    texts: dict[int, list[str]] = {number: [] for number in columns.texts}
+
+    def images() -> Iterator[str]:
+        for line, cells in table.rows():
+            lines.append(line)
+            for number, found in texts.items():
+                found.append(cells[number].strip())
+            yield cells[packed].strip() or "nothing"  # NumPy passes over an empty line
+
+    try:
+        pixels = np.loadtxt(images(), np.float32, comments=None, ndmin=2)
+    except ValueError as error:
+        raise PipelineError(
+            f"{table.path}, line {lines[-1]} or one before: column {table.name_of(packed)} holds no image like the "
+            f"others ({error}); expected as many numbers, with spaces between them, in each row"
+        ) from error
+    return pixels, {number: np.array(found) for number, found in texts.items()}
+
+
+def _explain(table: TextTable, words: Sequence[int]) -> PipelineError:
     """Return an error that names the first cell that is no number."""
     for line, cells in table.rows():
         for number, cell in enumerate(cells):
