@@ -366,6 +366,28 @@ def test_files_in_a_test_table_and_in_none(tmp_path: Path) -> None:
     assert dataset.train.notes == (f"5 pictures in {tmp_path}/all are in no table and were ignored",)
 
 
+@pytest.mark.parametrize(("column", "label"), [("split", "label"), ("Usage", "breed"), ("kind", "class")])
+def test_a_column_of_parts_in_a_table_of_files(column: str, label: str, tmp_path: Path) -> None:
+    write_pictures(tmp_path)
+    frame = pd.DataFrame({"file": [f"{n}.png" for n in range(60)], column: ["train", "val", "test"] * 20})
+    frame.assign(**{label: [f"c{n // 30}" for n in range(60)]}).to_csv(tmp_path / "table.csv", index=False)
+    dataset = read(tmp_path / "table.csv")
+    assert dataset.test.names == tuple(f"{n}.png" for n in range(2, 60, 3))
+    assert (len(dataset.train), dataset.train.class_names) == (40, ("c0", "c1"))
+    assert f"column {column!r} divides training and test images" in " ".join(dataset.train.notes)
+    with pytest.raises(PipelineError, match=r"data.args.test: .*table.csv says itself which"):
+        read(tmp_path / "table.csv", test=str(tmp_path / "table.csv"))
+
+
+def test_the_unlabelled_part_of_a_table_of_files_has_no_labels(tmp_path: Path) -> None:
+    write_pictures(tmp_path)
+    parts = ["train", "unlabelled", "test"] * 20
+    frame = pd.DataFrame({"file": [f"{n}.png" for n in range(60)], "label": np.arange(60) // 30, "split": parts})
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    dataset = read(tmp_path / "table.csv")
+    assert int((dataset.train.labels < 0).sum()) == len(dataset.test) == 20
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -373,6 +395,15 @@ def test_files_in_a_test_table_and_in_none(tmp_path: Path) -> None:
         ("file,label\n0.png,cat\n1.png,dog\n0.png,dog\n", r"lines 2 and 4: 0.png is labelled cat and dog; correct one"),
         ("file,label\n0.png,cat,x\n1.png,dog,x\n", r"line 2: 3 columns; the first line has 2"),
         ("file,kind,label\n0.png,cat,1.5\n1.png,dog,2\n", "has the label 1.5; expected whole numbers"),
+        ("file,split\n0.png,train\n1.png,test\n", "cannot be told which column holds the labels; call it label"),
+        (
+            "file,label,partition\n0.png,0,0\n1.png,1,2\n",
+            r"column 'partition' holds '0', which is no part of a data set; .* Write such names, or remove the column",
+        ),
+        (
+            "file,label,split\n0.png,cat,train\n1.png,dog,test\n0.png,cat,test\n",
+            r"lines 2 and 4: 0.png is labelled train and test; correct one of them",
+        ),
         ("file,kind,sort\n0.png,cat,1.5\n1.png,dog,2\n", "cannot be told which column holds the labels; call it label"),
     ],
 )

@@ -37,7 +37,7 @@ class LabelTable:
 
 
 def read_label_table(
-    path: Path, label: str | int | Sequence[str] | None = None, needs_labels: bool = True
+    path: Path, label: str | int | Sequence[str] | None = None, needs_labels: bool = True, apart: int | None = None
 ) -> LabelTable:
     """Read a table of images and labels; other columns are ignored.
 
@@ -45,6 +45,7 @@ def read_label_table(
         path: The file.
         label: The name of the labels' column, several names that it may have, or its number from 0; None finds it.
         needs_labels: Whether a file without labels is refused.
+        apart: A column, from 0, that is known to hold something else.
 
     Raises:
         PipelineError: If the file cannot be read, or it cannot be told which columns are meant.
@@ -55,7 +56,7 @@ def read_label_table(
         raise PipelineError(
             f"{path}: no column names the images; call it file (names of files) or index (numbers from 0)"
         )
-    column = _label_column(table, label, key, needs_labels)
+    column = _label_column(table, label, [key, apart], needs_labels)
     wanted = "label" if label is None else label if isinstance(label, str) else "column"
     if column is None and needs_labels:
         raise PipelineError(f"{path}: it cannot be told which column holds the {wanted}s; call it {wanted}")
@@ -190,7 +191,7 @@ def _refuse(table: LabelTable, positions: Sequence[int | None], reason: str) -> 
 
 
 def _label_column(
-    table: TextTable, label: str | int | Sequence[str] | None, key: int, needs_labels: bool
+    table: TextTable, label: str | int | Sequence[str] | None, apart: Sequence[int | None], needs_labels: bool
 ) -> int | None:
     if isinstance(label, int):
         return label if 0 <= label < table.columns else None
@@ -198,5 +199,5 @@ def _label_column(
     found = table.find_only(names) if needs_labels else table.find(names)
     if isinstance(label, str):
         return found
-    others = [number for number in range(table.columns) if number != key]
+    others = [number for number in range(table.columns) if number not in apart]
     return others[0] if found is None and len(others) == 1 else found

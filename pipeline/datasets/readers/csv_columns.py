@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from pipeline.datasets.readers.csv_one_hot import fits, refuse_one_hot
-from pipeline.datasets.readers.folder_layout import part_of
+from pipeline.datasets.readers.csv_parts import part_column
 from pipeline.datasets.text_table import INDEX_NAMES, LABEL_NAMES, TextTable, counts_up, is_number, open_text
 from pipeline.errors import PipelineError
 
@@ -57,7 +57,7 @@ def find_columns(table: TextTable, label: Label, size: int | None, needs_labels:
         raise PipelineError(f"data.args.label: {table.path} has no column {label}; expected 0 to {table.columns - 1}")
     index, packed = _index_column(table, size), table.packed_column()
     named = label if isinstance(label, int) else _named_label(table, label)
-    part = _part_column(table, named)
+    part = part_column(table, [named, index, packed])
     if packed is None and part is None:
         refuse_one_hot(table, named, index, size)
     found = named
@@ -67,12 +67,6 @@ def find_columns(table: TextTable, label: Label, size: int | None, needs_labels:
         raise _no_label(table, label)
     pixels = [packed] if packed is not None else [n for n in range(table.columns) if n not in (found, index, part)]
     return Columns(found, index, part, _in_order(table, pixels))
-
-
-def _part_column(table: TextTable, label: int | None) -> int | None:
-    """Return the column that says which part of the data set each row belongs to, such as train or PrivateTest."""
-    columns = [n for n in range(table.columns) if n != label and table.column(n)]
-    return next((n for n in columns if all(map(part_of, table.column(n)))), None)
 
 
 def _no_label(table: TextTable, label: Label) -> PipelineError:

@@ -5,26 +5,25 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.datasets.arrays import from_arrays
+from pipeline.datasets.arrays import Array, from_arrays
 from pipeline.datasets.files import check_room, existing, existing_file, unpacked_size
 from pipeline.datasets.image_data import Parts, describe
-from pipeline.datasets.label_table import find_images, read_label_table, rows_by_image
+from pipeline.datasets.label_table import find_images, image_column, read_label_table, rows_by_image
 from pipeline.datasets.readers.csv_columns import Label
-from pipeline.datasets.readers.csv_pixels import PixelRows, read_pixel_rows
+from pipeline.datasets.readers.csv_parts import divided, part_column, part_note, parts_meant, refuse_two_test_sets
+from pipeline.datasets.readers.csv_pixels import read_pixel_rows
 from pipeline.datasets.readers.folder import read_pictures
 from pipeline.datasets.readers.picture_tree import read_tree
 from pipeline.datasets.stacking import PictureSettings
 from pipeline.datasets.streamed import Storage
-from pipeline.datasets.text_table import INDEX_NAMES, find_table
+from pipeline.datasets.text_table import INDEX_NAMES, LABEL_NAMES, find_table
 from pipeline.errors import PipelineError
-
-_Listed = tuple[list[int], Any]  # which files a table names, and their labels
 
 
 def load(
@@ -95,15 +94,15 @@ def _load_pixels(tables: dict[str, Path], label: Label, shape: Sequence[int] | N
     for part in tables.keys() - {"path"}:
         rows[part] = read_pixel_rows(tables[part], label, train.pixels.shape[1], needs_labels=part == "test")
     notes = [note for part in tables for note in rows[part].notes]
-    train, rest = _divided(train)
+    labels, is_test = divided(train.labels, train.parts)
+    train, rest = replace(train, labels=labels), None
+    if is_test is not None:
+        train, rest = train.only(~is_test), train.only(is_test)
     arrays: dict[str, Any] = {"images": train.pixels, "labels": train.labels}
     names = [train.names, []]
     if rest is not None:
         if "test" in rows:
-            raise PipelineError(
-                f"data.args.test: {tables['path']} says itself which of its images are test images; leave out "
-                "data.args.test, or these rows"
-            )
+            raise refuse_two_test_sets(tables["path"])
         arrays |= {"test_images": rest.pixels, "test_labels": rest.labels}
         names[1] = rest.names
     if "unlabelled" in rows:
@@ -115,24 +114,29 @@ def _load_pixels(tables: dict[str, Path], label: Label, shape: Sequence[int] | N
     return describe(from_arrays(**arrays, shape=shape, white=white), names, notes)
 
 
-def _divided(rows: PixelRows) -> tuple[PixelRows, PixelRows | None]:
-    """Return the training and the test images of a file that says which are which; validation images train if possible.
-
-    Images of a part without labels lose theirs. Without test images, validation images are the test images.
-    """
-    if rows.parts is None:
-        return rows, None
-    if rows.labels is not None:
-        nothing = "" if rows.labels.dtype.kind == "U" else -1
-        rows = replace(rows, labels=np.where(rows.parts == np.array("unlabelled"), nothing, rows.labels))
-    for part in ("test", "validation"):
-        is_test = np.array(rows.parts == np.array(part))
-        if is_test.any():
-            return rows.only(~is_test), rows.only(is_test)
-    return rows, None
-
-
 # --- names of files -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """The picture files that a table names.
+
+    Attributes:
+        files: Which files they are, each once: positions among all files of the folder, shape (N,).
+        labels: Their labels, shape (N,); None if there is no such column.
+        parts: The part of the data set that each belongs to, shape (N,); None if the table does not say.
+        notes: Sentences on choices that the owner of the table may not expect.
+    """
+
+    files: list[int]
+    labels: Array | None
+    parts: Array | None
+    notes: list[str]
+
+    def only(self, chosen: Array) -> _Listed:
+        """Return the files for which a mask, shape (N,), is true."""
+        files = [file for file, is_chosen in zip(self.files, chosen, strict=True) if is_chosen]
+        return replace(self, files=files, labels=None if self.labels is None else self.labels[chosen], parts=None)
 
 
 def _load_files(
@@ -145,26 +149,48 @@ def _load_files(
     folder = tables["path"].parent if images is None else existing(images, "data.args.images")
     files = read_tree(folder).all_files()
     known = [file.relative_to(folder).as_posix() for file in files]
-    parts: dict[str, _Listed] = {"unlabelled": ([], None), "test": ([], None)}
-    for part, path in tables.items():
-        parts[part] = _listed(path, label, known, needs_labels=part != "unlabelled")
-    train, test = parts["path"][0] + parts["unlabelled"][0], parts["test"][0]
+    listed = {part: _listed(path, label, known, needs_labels=part != "unlabelled") for part, path in tables.items()}
+    found = listed["path"]
+    found_labels, is_test = divided(found.labels, found.parts)
+    found = replace(found, labels=found_labels)
+    if is_test is not None:
+        if "test" in listed:
+            raise refuse_two_test_sets(tables["path"])
+        found, listed["test"] = found.only(~is_test), found.only(is_test)
+    further = listed["unlabelled"].files if "unlabelled" in listed else []
+    train, test = found.files + further, listed["test"].files if "test" in listed else []
     stacked = read_pictures([files[n] for n in train + test], [len(train), len(test)], settings, storage)
-    labels = parts["path"][1]
-    pool = np.full(len(train) - len(labels), "" if labels.dtype.kind == "U" else -1)
+    labels = found.labels
+    assert labels is not None
+    pool = np.full(len(further), "" if labels.dtype.kind == "U" else -1)
     arrays: dict[str, Any] = {"images": stacked.parts[0], "labels": np.append(labels, pool)[stacked.kept[0]]}
     if test:
-        arrays |= {"test_images": stacked.parts[1], "test_labels": parts["test"][1][stacked.kept[1]]}
+        test_labels = listed["test"].labels
+        assert test_labels is not None
+        arrays |= {"test_images": stacked.parts[1], "test_labels": test_labels[stacked.kept[1]]}
     passed_over = len(files) - len({*train, *test})
     notes = [f"{passed_over} pictures in {folder} are in no table and were ignored"] if passed_over else []
     names = [[known[n] for n in part] for part in stacked.of_kept(train, test)]
     parts_read = from_arrays(**arrays, white=stacked.white, storage=storage)
-    return describe(parts_read, names, [*notes, *stacked.notes], stacked.decoding)
+    return describe(parts_read, names, [*listed["path"].notes, *notes, *stacked.notes], stacked.decoding)
 
 
 def _listed(path: Path, label: Label, known: list[str], needs_labels: bool) -> _Listed:
-    """Return which files a table names, each once, and their labels."""
-    table = read_label_table(path, label, needs_labels)
+    """Return which files a table names, each once, and what it says of them.
+
+    Raises:
+        PipelineError: If the table does not fit the files, or two of its rows contradict each other.
+    """
+    layout = find_table(path, label if isinstance(label, str) else None)
+    named = label if isinstance(label, int) else layout.find([label.casefold()] if label else LABEL_NAMES)
+    part = part_column(layout, [image_column(layout), named])
+    table = read_label_table(path, label, needs_labels, apart=part)
     positions = find_images(table, known)
     rows = rows_by_image(table, positions)
-    return list(rows), None if table.labels is None else table.labels[list(rows.values())]
+    chosen = list(rows.values())
+    labels = None if table.labels is None else table.labels[chosen]
+    if part is None:
+        return _Listed(list(rows), labels, None, [])
+    parts = parts_meant(layout, np.array([cells[part].strip() for _, cells in layout.rows()]), part)
+    rows_by_image(replace(table, labels=parts), positions)  # refuses an image that is in two parts
+    return _Listed(list(rows), labels, parts[chosen], [part_note(layout, part)])

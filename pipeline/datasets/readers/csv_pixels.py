@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pipeline.datasets.arrays import Array
 from pipeline.datasets.label_table import as_labels
 from pipeline.datasets.readers.csv_columns import Columns, Label, find_columns
-from pipeline.datasets.readers.folder_layout import part_of
+from pipeline.datasets.readers.csv_parts import part_note, parts_meant
 from pipeline.datasets.text_table import TextTable, find_table, is_number, open_text
 from pipeline.errors import PipelineError
 
@@ -64,27 +64,11 @@ def read_pixel_rows(path: Path, label: Label, size: int | None, needs_labels: bo
     if columns.label is not None:
         labels = as_labels(path, texts[columns.label])
     if columns.part is not None:
-        parts = _parts(table, texts[columns.part], columns.part)
+        parts = parts_meant(table, texts[columns.part], columns.part)
     names = [str(number) for number in range(len(pixels))]
     if columns.index is not None:
         names = texts[columns.index].tolist()
     return PixelRows(pixels, labels, names, parts, _notes(table, columns))
-
-
-def _parts(table: TextTable, cells: npt.NDArray[np.str_], column: int) -> Array:
-    """Return the parts of the data set that the cells of a column mean.
-
-    Raises:
-        PipelineError: If a cell means none.
-    """
-    meanings = {cell: part_of(cell) for cell in np.unique(cells).tolist()}
-    strange = [cell for cell, part in meanings.items() if part is None]
-    if strange:
-        raise PipelineError(
-            f"{table.path}: column {table.name_of(column)} holds {strange[0]!r} beside parts of a data set; expected "
-            "names such as Training and PublicTest. If it holds the labels, name it with data.args.label"
-        )
-    return np.array([meanings[cell] for cell in cells.tolist()])
 
 
 def _notes(table: TextTable, columns: Columns) -> list[str]:
@@ -92,7 +76,7 @@ def _notes(table: TextTable, columns: Columns) -> list[str]:
     if columns.index is not None:
         notes.append(f"{table.path}: column {table.name_of(columns.index)} counts the rows and is no pixel")
     if columns.part is not None:
-        notes.append(f"{table.path}: column {table.name_of(columns.part)} divides training and test images")
+        notes.append(part_note(table, columns.part))
     if columns.label not in (None, int(columns.index == 0)) and not table.has_words:
         notes.append(f"{table.path}: the labels are taken from column {columns.label}; data.args.label names another")
     if columns.pixels != sorted(columns.pixels):
