@@ -88,6 +88,12 @@ def test_an_official_test_set_keeps_its_labels_and_its_classes(tmp_path: Path) -
         (["file,label", "0.png,a", "cat/0.png,b"], "lines 2 and 3: cat/0.png is labelled a and b; correct one"),
         (["file,label", "0.png,a,b"], "line 2: 3 columns; the first line has 2"),
         (["file,label", *(f"{n}.jpg,a" for n in range(9))], r"'4.jpg' \(line 6\) and 4 more: no image of this name"),
+        (["index,label", "0,a", "-1,b"], r"'-1' \(line 3\): no image of this number; expected 0 to 39"),
+        (["index,label", "0,a", "1.5,b"], r"'1.5' \(line 3\): no image of this number"),
+        (
+            ["index,file,label", "0,cat/0.png,a", "7,cat/2.png,b"],
+            "line 3: cat/2.png is image [0-9]+, but its index is 7;",
+        ),
         (["rank,label", "x", "y"], "line 2: 1 columns"),
     ],
 )
@@ -95,6 +101,16 @@ def test_a_file_that_does_not_fit_is_refused_by_line(lines: list[str], message: 
     base = pictures(tmp_path / "p", ["cat", "dog"])
     with pytest.raises(PipelineError, match=message):
         read("folder", base, table(tmp_path / "labels.csv", *lines))
+
+
+def test_an_index_may_be_written_as_pandas_writes_it_beside_gaps(tmp_path: Path) -> None:
+    base = pictures(tmp_path / "p", ["cat", "dog"])
+    rows = [f"{n},{'ab'[n % 2]}" for n in range(20)]
+    whole = read("folder", base, table(tmp_path / "whole.csv", "index,label", *rows))
+    rows = [row.replace(",", ".0,") for row in rows]
+    assert classes_by_name(read("folder", base, table(tmp_path / "x.csv", "index,label", *rows))) == classes_by_name(
+        whole
+    )
 
 
 def test_a_file_name_that_several_images_have_is_refused(tmp_path: Path) -> None:

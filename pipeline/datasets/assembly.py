@@ -39,12 +39,12 @@ def hold_out_test(data: ImageData) -> tuple[ImageData, ImageData]:
     if scarce:
         raise PipelineError(
             f"labels: a test set cannot be held out, since these classes have fewer than 2 labelled images: "
-            f"{', '.join(scarce)}; label more of them, leave the class out, or return (train, test)"
+            f"{', '.join(scarce)}; label more of them, leave the class out, or give an official test set"
         )
     if size < present:
         raise PipelineError(
             f"labels: a test set cannot be held out, since a fifth of {len(labelled)} labelled images is fewer than "
-            f"one for each of the {present} classes; label at least {present * 5} images, or return (train, test)"
+            f"one for each of the {present} classes; label at least {present * 5} images, or give an official test set"
         )
     if data.groups is None:
         _, test = train_test_split(labelled.numpy(), test_size=FRACTION, stratify=classes.numpy(), random_state=SEED)

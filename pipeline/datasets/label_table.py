@@ -27,6 +27,7 @@ class LabelTable:
         are_numbers: Whether the names are numbers from 0, which is so if the column is called index or the like.
         labels: The labels, int64 or strings, shape (N,), with -1 or "" for none; None if there is no such column.
         lines: The line of each image in the file, from 1.
+        numbers: What a column ``index`` says of each image beside the name of its file; None if there is none.
     """
 
     path: Path
@@ -34,6 +35,7 @@ class LabelTable:
     are_numbers: bool
     labels: npt.NDArray[np.int64] | npt.NDArray[np.str_] | None
     lines: list[int]
+    numbers: list[str] | None = None
 
 
 def read_label_table(
@@ -60,16 +62,19 @@ def read_label_table(
     wanted = "label" if label is None else label if isinstance(label, str) else "column"
     if column is None and needs_labels:
         raise PipelineError(f"{path}: it cannot be told which column holds the {wanted}s; call it {wanted}")
-    names, labels, lines = [], [], []
+    beside = table.find(["index"])
+    names, labels, lines, numbers = [], [], [], []
     for line, cells in table.rows():
         names.append(plain_name(unguarded(cells[key].strip())))
         labels.append("" if column is None else unguarded(cells[column].strip()))
         lines.append(line)
+        if beside is not None:
+            numbers.append(cells[beside].strip())
     if not names:
         raise PipelineError(f"{path} names no image below the names of its columns; expected a line for each image")
     found = None if column is None else as_labels(path, np.array(labels))
-    are_numbers = table.find(NUMBER_NAMES) == key and all(name.isdecimal() for name in names)
-    return LabelTable(path, names, are_numbers, found, lines)
+    are_numbers = table.find(NUMBER_NAMES) == key and all(map(is_number, names))
+    return LabelTable(path, names, are_numbers, found, lines, None if beside in (None, key) else numbers)
 
 
 def image_column(table: TextTable) -> int | None:
@@ -132,7 +137,7 @@ def find_images(table: LabelTable, known: Sequence[str]) -> list[int]:
         PipelineError: If no image, or several, fit a name; the message lists the lines.
     """
     if table.are_numbers:
-        positions = [int(name) if int(name) < len(known) else None for name in table.names]
+        positions = [_position(name, len(known)) for name in table.names]
         _refuse(table, positions, f"no image of this number; expected 0 to {len(known) - 1}")
     else:
         finder = _Finder(known)
@@ -158,6 +163,27 @@ def rows_by_image(table: LabelTable, positions: Sequence[int]) -> dict[int, int]
                 f"{table.labels[other]!s} and {table.labels[row]!s}; correct one of them"
             )
     return first
+
+
+def refuse_other_numbers(table: LabelTable, positions: Sequence[int]) -> None:
+    """Check what a table's column ``index`` says of images that were found by the names of their files.
+
+    Raises:
+        PipelineError: If it is the number of another image; the message names the line.
+    """
+    for row, position in enumerate(positions):
+        number = "" if table.numbers is None else table.numbers[row]
+        if number and _position(number, position + 1) != position:
+            raise PipelineError(
+                f"{table.path}, line {table.lines[row]}: {table.names[row]} is image {position}, but its index is "
+                f"{number}; correct one of them, or remove the column 'index' if it does not count the images"
+            )
+
+
+def _position(number: str, count: int) -> int | None:
+    """Return a number such as 3 or, as pandas writes it beside gaps, 3.0, if it is one of so many images from 0."""
+    value = float(number) if is_number(number) else -1.0
+    return int(value) if value.is_integer() and 0 <= value < count else None
 
 
 class _Finder:

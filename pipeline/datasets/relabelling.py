@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.datasets.image_data import ImageData, Parts
-from pipeline.datasets.label_table import LabelTable, find_images, read_label_table, rows_by_image
+from pipeline.datasets.label_table import LabelTable, find_images, read_label_table, refuse_other_numbers, rows_by_image
 from pipeline.datasets.text_table import is_number
 from pipeline.errors import PipelineError, list_names
 
@@ -47,7 +47,9 @@ def relabel(parts: Parts, path: Path) -> Parts:
     known = list(train.names or ())
     if test is not None and not table.are_numbers:
         known += test.names or ()
-    rows = rows_by_image(table, find_images(table, known))
+    positions = find_images(table, known)
+    refuse_other_numbers(table, positions)
+    rows = rows_by_image(table, positions)
     assert table.labels is not None
     given = ["" if label in ("-1", "") else label for label in table.labels.astype(str).tolist()]
     classes = _classes(table, given, train.class_names, is_fixed=test is not None and bool((test.labels >= 0).any()))

@@ -18,6 +18,7 @@ _LITTER = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "lost+found", "__py
 # a file that marks where the object is in the picture of the same name without this ending, such as a_mask.png of a.png
 _MASK = re.compile(r"(?P<picture>.+)[ _-](mask|masks|seg|segmentation|gt)([ _-]?\d+)?", re.IGNORECASE)
 MASKS = "masks of pictures beside them"
+BROKEN_LINKS = "broken links"
 _TEXTS = {".txt", ".md", ".csv", ".tsv", ".xml", ".json", ".yaml", ".yml", ".html", ".log", ".pdf", ".py", ".ipynb"}
 
 
@@ -30,7 +31,8 @@ class PictureTree:
         files: The pictures that lie in the folder itself, in the order of their names.
         folders: The folders in it that hold a picture at any depth, in the order of their names.
         barren: The folders in it that hold no picture at any depth.
-        others: How many other files lie in the folder itself, by their ending, such as ".svg", or as ``MASKS``.
+        others: How many other files lie in the folder itself, by their ending, such as ".svg", or as ``MASKS`` or
+            ``BROKEN_LINKS``.
     """
 
     path: Path
@@ -104,6 +106,8 @@ def _read(path: Path, endings: set[str], seen: set[Path]) -> PictureTree:
                 (tree.folders if below.files or below.folders else tree.barren).append(below)
         elif ending in endings and entry.is_file():
             tree.files.append(Path(entry))
+        elif entry.is_symlink() and not Path(entry).exists():
+            tree.others[BROKEN_LINKS] += 1
         else:
             tree.others[ending] += 1
     masks = _find_masks(tree.files)
