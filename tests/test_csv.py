@@ -304,6 +304,13 @@ def test_images_of_unequal_length_in_one_column_are_refused(tmp_path: Path) -> N
         read(path)
 
 
+def test_a_separator_at_the_end_of_each_line_is_named(tmp_path: Path) -> None:
+    text = FRAME.assign(label=LABELS).to_csv(index=False).replace("\n", ",\n")
+    (tmp_path / "x.csv").write_text(text)
+    with pytest.raises(PipelineError, match=r"line 2: the line ends with ',', .* remove the separator"):
+        read(tmp_path / "x.csv", label="label")
+
+
 # --- two columns for one thing --------------------------------------------------------------------------------
 
 

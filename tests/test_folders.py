@@ -102,6 +102,15 @@ def test_files_of_other_kinds_are_counted_by_kind(tmp_path: Path) -> None:
     assert note == ("5 files of other kinds were ignored: 2 .heic, 1 without an ending, 1 .svg, 1 .xml")
 
 
+def test_broken_links_and_loose_pictures_are_named(tmp_path: Path) -> None:
+    write(tmp_path, "cat", "dog", ".", count=1)
+    (tmp_path / "cat/gone.png").symlink_to(tmp_path / "nowhere.png")
+    loose, links = find_layout(tmp_path, {}).notes
+    [picture] = tmp_path.glob("*.png")
+    assert f": 1 {picture}; move them into the folder of their class" in loose
+    assert links == "1 files of other kinds were ignored: 1 broken links"
+
+
 def test_pictures_beside_their_masks_have_no_label(tmp_path: Path) -> None:
     layout = find_layout(write(tmp_path, "images", "masks"), {})
     assert [name for _, name in layout.train] == [""] * 6

@@ -142,6 +142,11 @@ def _explain(table: TextTable, words: Sequence[int]) -> PipelineError:
         for number, cell in enumerate(cells):
             plain = cell.replace(",", ".") if table.has_decimal_commas else cell
             if number not in words and not is_number(plain):
+                if not cell.strip() and number == table.columns - 1:
+                    return PipelineError(
+                        f"{table.path}, line {line}: the line ends with {table.delimiter!r}, after which a pixel is "
+                        "missing; remove the separator at the end of every line, or add the pixel"
+                    )
                 return PipelineError(
                     f"{table.path}, line {line}: column {table.name_of(number)} holds {cell[:40]!r}; expected a pixel, "
                     "a number. If it is no pixel, remove the column; data.args.label names that of the labels"

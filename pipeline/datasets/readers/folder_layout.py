@@ -254,10 +254,11 @@ def _notes(tree: PictureTree, layout: Layout, classes: Sequence[PictureTree]) ->
         if part_of(folder.name)
     ]
     read = {file for file, _ in layout.train + layout.test}
-    if unread := Counter(str(file.parent) for file in tree.all_files() if file not in read):
+    unread = Counter(str(f if f in tree.files else f.parent) for f in tree.all_files() if f not in read)
+    if unread:
         notes.append(
             f"{unread.total()} pictures were ignored, since it is not clear what they are: {show_counts(unread)}; "
-            "data.args.unlabelled names a folder of pictures without labels"
+            "move them into the folder of their class, or name one of pictures without labels as data.args.unlabelled"
         )
     if others := tree.all_others():
         notes.append(f"{others.total()} files of other kinds were ignored: {show_counts(others)}")
