@@ -254,7 +254,7 @@ def _notes(tree: PictureTree, layout: Layout, classes: Sequence[PictureTree]) ->
         if part_of(folder.name)
     ]
     read = {file for file, _ in layout.train + layout.test}
-    unread = Counter(str(f if f in tree.files else f.parent) for f in tree.all_files() if f not in read)
+    unread = Counter(str(f if f.parent == tree.path else f.parent) for f in tree.all_files() if f not in read)
     if unread:
         notes.append(
             f"{unread.total()} pictures were ignored, since it is not clear what they are: {show_counts(unread)}; "
