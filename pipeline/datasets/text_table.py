@@ -154,7 +154,8 @@ def find_table(path: Path, label: str | None = None) -> TextTable:
 
 
 def _no_columns(path: Path, line: str) -> PipelineError:
-    if len(line.split()) > 1:
+    cells = line.split()
+    if len(cells) > 1 and any(map(is_number, cells)):  # else it may be any text
         return PipelineError(
             f"{path}: its columns have spaces between them; expected commas, semicolons or tabs. Put commas there: "
             rf"`sed 's/^[ \t]*//; s/[ \t]*$//; s/[ \t][ \t]*/,/g' {path} > {path.name.split('.')[0]}-commas.csv`"

@@ -13,6 +13,7 @@ from scipy import stats
 from pipeline.evaluation.crossed import Crossed, Floats, Interval
 
 EXACT_DRAWS = 16  # 2**16 sign flips are enumerated in a moment; beyond that they are sampled
+DECIMALS = 12  # of a mean difference: sign flips that are equally extreme differ by rounding in the 17th
 MARGIN = 0.001  # a difference of a tenth of a percentage point makes no difference to anybody
 POWER = 0.8  # with which a difference is called detectable
 
@@ -109,7 +110,7 @@ def _sign_flip_p(differences: Floats) -> float:
         return 1.0  # one pair and its mirror image are equally extreme
     result = stats.permutation_test(
         (differences,),
-        lambda sample, axis: np.mean(sample, axis=axis),
+        lambda sample, axis: np.mean(sample, axis=axis).round(DECIMALS),
         permutation_type="samples",
         n_resamples=2**EXACT_DRAWS,
         vectorized=True,
