@@ -276,14 +276,14 @@ def test_an_edited_encoder_is_trained_again_with_all_that_depends_on_it(
     assert do("compare", *own)[0] == 2
     status, said = do("pretrain", *own)
     assert status == 0
-    assert "pretrain: an earlier encoder was made from other content (identity_nets.py); the encoder, and what" in said
+    assert "pretrain: an earlier encoder was made before this changed (identity_nets.py); the encoder, and what" in said
     status, said = do("compare", *own)
     assert status == 0
-    assert "compare: earlier cells were made from other content (the encoder); 1 cells are made again" in said
+    assert "compare: earlier cells were made before this changed (the encoder); 1 cells are made again" in said
     assert len(list((tmp_path / "runs" / "first" / "cells").glob("frozen-20-0-*/"))) == len(first) + 1
     own_module("identity_helper", "WIDTH = 12")
     own_module("identity_nets", NET.format(helper="identity_helper", x="8 * (x - 1)"))
-    assert "other content (identity_helper.py)" in do("pretrain", *own)[1]
+    assert "this changed (identity_helper.py)" in do("pretrain", *own)[1]
     assert "content" not in do("pretrain", *own)[1]
     # the encoder that was made first is still there, and known by its source
     own_module("identity_helper", "WIDTH = 16")
@@ -335,7 +335,7 @@ def test_an_edited_mode_trains_its_cells_again(tmp_path: Path, do: Do, own_modul
     own_module("identity_mode", mode + loss.format(factor=2))
     status, said = do("train", *own)
     assert status == 0
-    assert "train: an earlier cell was made from other content (identity_mode.py); the cell is made again" in said
+    assert "train: an earlier cell was made before this changed (identity_mode.py); the cell is made again" in said
 
 
 def test_code_that_was_edited_after_it_was_imported_is_not_run(

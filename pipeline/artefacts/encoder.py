@@ -207,7 +207,7 @@ def build(config: Experiment) -> Path:
     """
     alone = artefact(config)
     if changed := changes_since_last(alone):
-        made = f"an earlier encoder was made from other content ({changed})"
+        made = f"an earlier encoder was made before this changed ({changed})"
         print(f"pretrain: {made}; the encoder, and what depends on it, is made again")
     if config.runtime.processes > 1 and not alone.is_finished:
         return _build_together(config, alone)

@@ -105,7 +105,9 @@ def _say_changes(missing: Sequence[Entry]) -> None:
     changed = [change for entry in missing if (change := changes_since_last(entry.artefact()))]
     if changed:
         differing = "; ".join(sorted(set(changed)))
-        print(f"compare: earlier cells were made from other content ({differing}); {len(changed)} cells are made again")
+        print(
+            f"compare: earlier cells were made before this changed ({differing}); {len(changed)} cells are made again"
+        )
 
 
 def _train(entry: Entry) -> None:

@@ -20,7 +20,7 @@ def run(config: Experiment, mode: str, labels: int, seed: int) -> Path:
     """
     cell = _checked(Cell(config, mode, labels, seed)).artefact()
     if changed := changes_since_last(cell):
-        print(f"train: an earlier cell was made from other content ({changed}); the cell is made again")
+        print(f"train: an earlier cell was made before this changed ({changed}); the cell is made again")
     folder = cell.build()
     metrics = cell.open()["outcome"]
     found = {"E_in": metrics["e_in"], "E_val": metrics["e_val"], "E_out": metrics["e_out"]}
