@@ -48,7 +48,7 @@ def find(config: Experiment) -> Comparison | None:
     """
     cells = _cells(config)
     found = _record(config.folder).find(_fingerprint(config, cells, provenance.source_sha256()))
-    return found if all(cell.artefact().is_finished for cell in cells) else None
+    return found if found is not None and all(cell.artefact().is_finished for cell in cells) else None
 
 
 def read(folder: Path) -> tuple[Comparison, list[dict[str, str]]]:

@@ -71,13 +71,13 @@ def _value(cell: str) -> float:
 
 def _remedy(table: TextTable, start: int, stop: int, index: int | None, has_label: bool) -> str:
     """Return the command that replaces the columns from ``start`` to ``stop`` by one, or only takes them out."""
+    if has_label:
+        return "They tell the class beside the column of labels: take them out of the file"
     skipped = int(index == 0)
     options = [repr(str(table.path)), f"delimiter={table.delimiter!r}"]
     options += ["skiprows=1"] if table.names is not None else []
     options += [f"usecols=range(1, {table.columns})"] if skipped else []
     found, target = f"{start - skipped}:{stop - skipped}", f"{table.path.name.split('.')[0]}-labelled.csv"
-    if has_label:
-        return "They tell the class beside the column of labels: take them out of the file"
     command = (
         f"import numpy as np; t = np.loadtxt({', '.join(options)}); np.savetxt({target!r}, "
         f"np.c_[t[:, {found}].argmax(1), np.delete(t, np.s_[{found}], 1)], '%g', ',')"
