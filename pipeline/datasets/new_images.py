@@ -227,7 +227,7 @@ def _open_table(path: Path, reading: Reading) -> NewImages:
     if names_files(path, None):
         return _open_listed(path, reading)
     rows = read_pixel_rows(path, None, math.prod(reading.shape), needs_labels=False)
-    images = find_layout(f"images: {path}", rows.pixels, reading.shape)
+    images = find_layout(f"images: {path}", rows.images, reading.shape)
     read, notes = _reader(images, reading)
     if rows.labels is not None:
         notes.append(f"the labels in {path} are not used")

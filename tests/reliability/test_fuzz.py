@@ -59,8 +59,8 @@ def parse_csv(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     rows = csv_pixels.read_pixel_rows(path, None, None)
     assert rows.labels is not None
-    assert len(rows.pixels) == len(rows.labels) == len(rows.names) > 0
-    assert rows.pixels.dtype == np.float32
+    assert len(rows.images) == len(rows.labels) == len(rows.names) > 0
+    assert rows.images.dtype == np.float32
     assert rows.labels.dtype.kind in "iU"
     csv_file.load(str(path), shape=(1, 2))
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.datasets.arrays import Array, from_arrays
+from pipeline.datasets.arrays import from_arrays
 from pipeline.datasets.files import check_room, existing, existing_file, unpacked_size
 from pipeline.datasets.image_data import Parts, describe
 from pipeline.datasets.label_table import find_images, image_column, read_label_table, rows_by_image
 from pipeline.datasets.readers.csv_columns import Label
-from pipeline.datasets.readers.csv_parts import divided, part_column, part_note, parts_meant, refuse_two_test_sets
+from pipeline.datasets.readers.csv_parts import Rows, divided, part_column, part_note, parts_meant
 from pipeline.datasets.readers.csv_pixels import read_pixel_rows
 from pipeline.datasets.readers.folder import read_pictures
 from pipeline.datasets.readers.picture_tree import read_tree
@@ -92,51 +92,24 @@ def _load_pixels(tables: dict[str, Path], label: Label, shape: Sequence[int] | N
     train = read_pixel_rows(tables["path"], label, size, needs_labels=label is not None)
     rows = {"path": train}
     for part in tables.keys() - {"path"}:
-        rows[part] = read_pixel_rows(tables[part], label, train.pixels.shape[1], needs_labels=part == "test")
+        rows[part] = read_pixel_rows(tables[part], label, train.images.shape[1], needs_labels=part == "test")
     notes = [note for part in tables for note in rows[part].notes]
-    labels, is_test = divided(train.labels, train.parts)
-    train, rest = replace(train, labels=labels), None
-    if is_test is not None:
-        train, rest = train.only(~is_test), train.only(is_test)
-    arrays: dict[str, Any] = {"images": train.pixels, "labels": train.labels}
+    train, test = divided(train, tables["path"], "test" in rows)
+    arrays: dict[str, Any] = {"images": train.images, "labels": train.labels}
     names = [train.names, []]
-    if rest is not None:
-        if "test" in rows:
-            raise refuse_two_test_sets(tables["path"])
-        arrays |= {"test_images": rest.pixels, "test_labels": rest.labels}
-        names[1] = rest.names
+    if test is not None:
+        arrays |= {"test_images": test.images, "test_labels": test.labels}
+        names[1] = test.names
     if "unlabelled" in rows:
-        arrays["unlabelled"] = rows["unlabelled"].pixels
+        arrays["unlabelled"] = rows["unlabelled"].images
         names[0] = names[0] + [f"{tables['unlabelled'].name} {name}" for name in rows["unlabelled"].names]
     if "test" in rows:
-        arrays |= {"test_images": rows["test"].pixels, "test_labels": rows["test"].labels}
+        arrays |= {"test_images": rows["test"].images, "test_labels": rows["test"].labels}
         names[1] = [f"{tables['test'].name} {name}" for name in rows["test"].names]
     return describe(from_arrays(**arrays, shape=shape, white=white), names, notes)
 
 
 # --- names of files -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Listed:
-    """The picture files that a table names.
-
-    Attributes:
-        files: Which files they are, each once: positions among all files of the folder, shape (N,).
-        labels: Their labels, shape (N,); None if there is no such column.
-        parts: The part of the data set that each belongs to, shape (N,); None if the table does not say.
-        notes: Sentences on choices that the owner of the table may not expect.
-    """
-
-    files: list[int]
-    labels: Array | None
-    parts: Array | None
-    notes: list[str]
-
-    def only(self, chosen: Array) -> _Listed:
-        """Return the files for which a mask, shape (N,), is true."""
-        files = [file for file, is_chosen in zip(self.files, chosen, strict=True) if is_chosen]
-        return replace(self, files=files, labels=None if self.labels is None else self.labels[chosen], parts=None)
 
 
 def _load_files(
@@ -150,15 +123,11 @@ def _load_files(
     files = read_tree(folder).all_files()
     known = [file.relative_to(folder).as_posix() for file in files]
     listed = {part: _listed(path, label, known, needs_labels=part != "unlabelled") for part, path in tables.items()}
-    found = listed["path"]
-    found_labels, is_test = divided(found.labels, found.parts)
-    found = replace(found, labels=found_labels)
-    if is_test is not None:
-        if "test" in listed:
-            raise refuse_two_test_sets(tables["path"])
-        found, listed["test"] = found.only(~is_test), found.only(is_test)
-    further = listed["unlabelled"].files if "unlabelled" in listed else []
-    train, test = found.files + further, listed["test"].files if "test" in listed else []
+    found, held_out = divided(listed["path"], tables["path"], "test" in listed)
+    if held_out is not None:
+        listed["test"] = held_out
+    further = listed["unlabelled"].images.tolist() if "unlabelled" in listed else []
+    train, test = found.images.tolist() + further, listed["test"].images.tolist() if "test" in listed else []
     stacked = read_pictures([files[n] for n in train + test], [len(train), len(test)], settings, storage)
     labels = found.labels
     assert labels is not None
@@ -175,7 +144,7 @@ def _load_files(
     return describe(parts_read, names, [*listed["path"].notes, *notes, *stacked.notes], stacked.decoding)
 
 
-def _listed(path: Path, label: Label, known: list[str], needs_labels: bool) -> _Listed:
+def _listed(path: Path, label: Label, known: list[str], needs_labels: bool) -> Rows:
     """Return which files a table names, each once, and what it says of them.
 
     Raises:
@@ -187,10 +156,11 @@ def _listed(path: Path, label: Label, known: list[str], needs_labels: bool) -> _
     table = read_label_table(path, label, needs_labels, apart=part)
     positions = find_images(table, known)
     rows = rows_by_image(table, positions)
-    chosen = list(rows.values())
+    files, chosen = np.array(list(rows), dtype=np.int64), list(rows.values())
+    names = [known[file] for file in rows]
     labels = None if table.labels is None else table.labels[chosen]
     if part is None:
-        return _Listed(list(rows), labels, None, [])
+        return Rows(files, names, labels, None, [])
     parts = parts_meant(layout, np.array([cells[part].strip() for _, cells in layout.rows()]), part)
     rows_by_image(replace(table, labels=parts), positions)  # refuses an image that is in two parts
-    return _Listed(list(rows), labels, parts[chosen], [part_note(layout, part)])
+    return Rows(files, names, labels, parts[chosen], [part_note(layout, part)])

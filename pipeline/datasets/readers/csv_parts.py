@@ -1,8 +1,10 @@
-"""A column of a CSV file that divides its images into training and test set, such as ``split`` or ``Usage``."""
+"""The images of a CSV file, and a column that divides them into training and test set, such as ``split``."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,33 @@ from pipeline.datasets.text_table import TextTable
 from pipeline.errors import PipelineError
 
 _NAMES = ("split", "usage", "subset", "partition")  # usual names of the column, in any case
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The images of a CSV file, which has a row for each.
+
+    Attributes:
+        images: The pixels of each image, shape (N, pixels), or the place of each file among all of a folder, shape
+            (N,).
+        names: The name of each image.
+        labels: Strings or whole numbers, shape (N,); None if there is no such column.
+        parts: The part of the data set that each image belongs to: "train", "test", "validation" or "unlabelled", shape
+            (N,); None if the file does not say.
+        notes: Sentences on choices that the owner of the file may not expect.
+    """
+
+    images: Array
+    names: list[str]
+    labels: Array | None
+    parts: Array | None
+    notes: list[str]
+
+    def only(self, chosen: Array) -> Rows:
+        """Return the images for which a mask, shape (N,), is true; they keep their names."""
+        labels = None if self.labels is None else self.labels[chosen]
+        parts = None if self.parts is None else self.parts[chosen]
+        return Rows(self.images[chosen], list(compress(self.names, chosen)), labels, parts, self.notes)
 
 
 def part_column(table: TextTable, others: Collection[int | None]) -> int | None:
@@ -50,30 +79,31 @@ def part_note(table: TextTable, column: int) -> str:
     return f"{table.path}: column {table.name_of(column)} divides training and test images"
 
 
-def divided(labels: Array | None, parts: Array | None) -> tuple[Array | None, Array | None]:
-    """Return the labels without those of the unlabelled part, and which images are the official test set.
+def divided(rows: Rows, path: Path, has_test: bool) -> tuple[Rows, Rows | None]:
+    """Return the training images, those of the unlabelled part without labels, and the official test images, if any.
 
     Validation images train if there are test images; otherwise they are the test images.
 
     Args:
-        labels: Strings or whole numbers, shape (N,); None if there are none.
-        parts: The part of each image, as ``parts_meant`` gives it, shape (N,); None if nothing says it.
+        rows: The images of a file.
+        path: The file.
+        has_test: Whether another file holds the test images.
 
-    Returns:
-        The labels, and a mask of shape (N,), or None if there is no test set.
+    Raises:
+        PipelineError: If this file holds test images, too.
     """
-    if parts is None:
-        return labels, None
-    if labels is not None:
-        nothing = "" if labels.dtype.kind == "U" else -1
-        labels = np.where(parts == np.array("unlabelled"), nothing, labels)
-    masks = [np.array(parts == np.array(part)) for part in ("test", "validation")]
-    return labels, next((mask for mask in masks if mask.any()), None)
-
-
-def refuse_two_test_sets(path: Path) -> PipelineError:
-    """Return an error about a table with test images, where there is a table of test images as well."""
-    return PipelineError(
-        f"data.args.test: {path} says itself which of its images are test images; leave out data.args.test, or these "
-        "rows"
-    )
+    if rows.parts is None:
+        return rows, None
+    if rows.labels is not None:
+        nothing = "" if rows.labels.dtype.kind == "U" else -1
+        rows = replace(rows, labels=np.where(rows.parts == np.array("unlabelled"), nothing, rows.labels))
+    masks = [np.array(rows.parts == np.array(part)) for part in ("test", "validation")]
+    is_test = next((mask for mask in masks if mask.any()), None)
+    if is_test is None:
+        return rows, None
+    if has_test:
+        raise PipelineError(
+            f"data.args.test: {path} says itself which of its images are test images; leave out data.args.test, or "
+            "these rows"
+        )
+    return rows.only(~is_test), rows.only(is_test)

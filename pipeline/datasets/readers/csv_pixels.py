@@ -4,49 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.datasets.arrays import Array
 from pipeline.datasets.label_table import as_labels
 from pipeline.datasets.readers.csv_columns import Columns, Label, find_columns
-from pipeline.datasets.readers.csv_parts import part_note, parts_meant
+from pipeline.datasets.readers.csv_parts import Rows, part_note, parts_meant
 from pipeline.datasets.text_table import TextTable, find_table, is_number, open_text
 from pipeline.errors import PipelineError
 
 
-@dataclass(frozen=True)
-class PixelRows:
-    """The images of a CSV file.
-
-    Attributes:
-        pixels: The pixels of each image, shape (N, pixels).
-        labels: Strings or whole numbers, shape (N,); None if there is no such column.
-        names: The name of each image in the index column, or the number of its row, from 0.
-        parts: The part of the data set that each image belongs to: "train", "test", "validation" or "unlabelled"; None
-            if the file does not say.
-        notes: Sentences on choices that the owner of the file may not expect.
-    """
-
-    pixels: npt.NDArray[np.float32]
-    labels: Array | None
-    names: list[str]
-    parts: Array | None
-    notes: list[str]
-
-    def only(self, chosen: Array) -> PixelRows:
-        """Return the images for which a mask, shape (N,), is true; they keep their names."""
-        labels = None if self.labels is None else self.labels[chosen]
-        parts = None if self.parts is None else self.parts[chosen]
-        names = [name for name, is_chosen in zip(self.names, chosen, strict=True) if is_chosen]
-        return PixelRows(self.pixels[chosen], labels, names, parts, self.notes)
-
-
-def read_pixel_rows(path: Path, label: Label, size: int | None, needs_labels: bool = True) -> PixelRows:
-    """Read images and labels.
+def read_pixel_rows(path: Path, label: Label, size: int | None, needs_labels: bool = True) -> Rows:
+    """Read images and labels; an image is called as its index column says, or by the number of its row, from 0.
 
     Args:
         path: The file.
@@ -68,7 +39,7 @@ def read_pixel_rows(path: Path, label: Label, size: int | None, needs_labels: bo
     names = [str(number) for number in range(len(pixels))]
     if columns.index is not None:
         names = texts[columns.index].tolist()
-    return PixelRows(pixels, labels, names, parts, _notes(table, columns))
+    return Rows(pixels, names, labels, parts, _notes(table, columns))
 
 
 def _notes(table: TextTable, columns: Columns) -> list[str]:
