@@ -419,3 +419,13 @@ def test_tables_that_do_not_fit_are_refused_by_line(text: str, message: str, tmp
     (tmp_path / "table.csv").write_text(text)
     with pytest.raises(PipelineError, match=message):
         read(tmp_path / "table.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b",1\n\x00", "line 2: 1 columns; the first line has 2"), (b"\x00\t\x000", "holds no image")],
+)
+def test_tables_of_pixels_that_are_cut_short_are_refused(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_bytes(content)
+    with pytest.raises(PipelineError, match=message):
+        read(tmp_path / "table.csv")

@@ -25,9 +25,10 @@ def refuse_one_hot(table: TextTable, label: int | None, index: int | None, size:
     others = [number for number in range(table.columns) if number not in (label, index)]
     if label is not None and len(others) == size:
         return
+    sample = [cells for cells in table.sample if len(cells) == table.columns]  # others are refused later
     # what is first or last among them may be a column of labels that nobody has named
     for columns in (others, others[::-1], others[1:], others[-2::-1]):
-        if _widths(table.sample, columns) and (widths := _widths((cells for _, cells in table.rows()), columns, 2)):
+        if _widths(sample, columns) and (widths := _widths((cells for _, cells in table.rows()), columns, 2)):
             width = next((w for w in widths if fits(len(columns) - w, size)), widths[0])
             first, last = sorted((columns[0], columns[width - 1]))
             has_label = label is not None or len(columns) < len(others) or fits(len(columns) - width - 1, size)

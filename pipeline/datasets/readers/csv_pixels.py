@@ -98,8 +98,11 @@ def _load_packed(table: TextTable, columns: Columns) -> tuple[npt.NDArray[np.flo
             yield cells[packed].strip() or "nothing"  # NumPy passes over an empty line
 
     try:
-        pixels = np.loadtxt(images(), np.float32, comments=None, ndmin=2)
-    except ValueError as error:
+        with warnings.catch_warnings(action="error"):
+            pixels = np.loadtxt(images(), np.float32, comments=None, ndmin=2)
+    except (ValueError, UserWarning) as error:  # NumPy warns of a file without rows
+        if not lines:
+            raise _explain(table, columns.texts) from error
         raise PipelineError(
             f"{table.path}, line {lines[-1]} or one before: column {table.name_of(packed)} holds no image like the "
             f"others ({error}); expected as many numbers, with spaces between them, in each row"
