@@ -295,8 +295,7 @@ def load_named(images: Any, names: list[str], labels: Path) -> dict[str, str]:
     """The labels of images of these names, by ``data.labels``."""
     train = from_arrays(images, np.full(len(images), -1))
     assert isinstance(train, ImageData)
-    train = relabel(replace(train, names=tuple(names)), labels)
-    assert isinstance(train, ImageData)
+    train, _ = relabel(replace(train, names=tuple(names)), None, labels)
     pairs = zip(names, train.labels.tolist(), strict=True)
     return {name: train.class_names[label] for name, label in pairs if label >= 0}
 

@@ -273,3 +273,16 @@ def test_labels_that_look_like_files_do_not_name_the_images(tmp_path: Path) -> N
     labels = table(tmp_path / "labels.csv", "index,label", *(f"{n},v{n % 2}.two" for n in range(20)))
     given = read("numpy", tmp_path / "x.npz", labels)
     assert given.train.class_names == ("v0.two", "v1.two")
+
+
+def test_a_column_of_parts_beside_the_labels_is_refused_and_the_remedies_work(tmp_path: Path) -> None:
+    base = pictures(tmp_path / "p", ["all"])
+    rows = [f"{n}.png,{('even', 'odd')[n % 2]},{'test' if n < 10 else 'train'}" for n in range(40)]
+    labels = table(tmp_path / "labels.csv", "file,label,split", *rows)
+    unlabelled = {"unlabelled": "all"}
+    with pytest.raises(PipelineError, match=r"data\.labels: .* column 'split', which divides .* Remove the column; or"):
+        read("folder", base, labels, **unlabelled)
+    divided = load(DataConfig("csv", args={"path": labels, "images": str(base)}))
+    assert (len(divided.train), len(divided.test)) == (30, 10)
+    removed = table(tmp_path / "removed.csv", "file,label", *(row.rpartition(",")[0] for row in rows))
+    assert len(classes_by_name(read("folder", base, removed, **unlabelled))) == 40

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.datasets.files import existing_file
-from pipeline.datasets.image_data import ImageData, Parts
+from pipeline.datasets.image_data import ImageData
 from pipeline.datasets.label_table import find_images, read_label_table, rows_by_image
+from pipeline.datasets.text_table import find_table
 from pipeline.errors import PipelineError, list_names
 
 GROUP_NAMES = ("group", "groups", "patient", "patient_id", "subject", "subject_id", "object")  # of a column
@@ -21,11 +22,12 @@ _TABLE = re.compile(r"(?P<path>.+\.(csv|tsv)(\.gz)?)(:(?P<column>.+))?", re.IGNO
 Groups = npt.NDArray[np.int64]
 
 
-def group(parts: Parts, rule: str) -> Parts:
+def group(train: ImageData, test: ImageData | None, rule: str) -> tuple[ImageData, ImageData | None]:
     """Number the groups of the images.
 
     Args:
-        parts: Training images, and maybe test images; all have names.
+        train: The training images, which have names.
+        test: The images of the official test set, which have names, too; None if there is none.
         rule: A CSV file with the group of each image, by its name or number, and ":column" if the column of the groups
             has an unusual name; or a regular expression with one group in parentheses, which is found in each image's
             name and gives that of its group.
@@ -33,7 +35,6 @@ def group(parts: Parts, rule: str) -> Parts:
     Raises:
         PipelineError: If the rule is neither, or leaves an image without a group.
     """
-    train, test = (parts, None) if isinstance(parts, ImageData) else parts
     names, test_names = train.names or (), () if test is None else test.names or ()
     if found := _TABLE.fullmatch(rule):
         given = _from_table(existing_file(found["path"], "data.groups"), found["column"], names, test_names)
@@ -41,8 +42,9 @@ def group(parts: Parts, rule: str) -> Parts:
         given = _from_names(rule, [*names, *test_names])
     numbers: dict[str, int] = {}
     groups = np.array([numbers.setdefault(name, len(numbers)) for name in given], np.int64)  # whatever they are called
-    train = replace(train, groups=groups[: len(names)])
-    return train if test is None else (train, replace(test, groups=groups[len(names) :]))
+    if test is not None:
+        test = replace(test, groups=groups[len(names) :])
+    return replace(train, groups=groups[: len(names)]), test
 
 
 def _from_table(path: Path, column: str | None, names: Sequence[str], test_names: Sequence[str]) -> list[str]:
@@ -51,12 +53,12 @@ def _from_table(path: Path, column: str | None, names: Sequence[str], test_names
     Raises:
         PipelineError: If the table does not fit, or lacks an image.
     """
-    table = read_label_table(path, column or GROUP_NAMES)
+    table = read_label_table(find_table(path, column), column or GROUP_NAMES)
     known = names if table.are_numbers else [*names, *test_names]
     rows = rows_by_image(table, find_images(table, known))
-    assert table.labels is not None
-    given = {position: str(table.labels[row]) for position, row in rows.items()}
-    _refuse_without([name for position, name in enumerate(known) if given.get(position, "") in ("", "-1")], str(path))
+    labels = table.given()
+    given = {position: labels[row] for position, row in rows.items()}
+    _refuse_without([name for position, name in enumerate(known) if not given.get(position)], str(path))
     alone = [f"\0{name}" for name in test_names] if table.are_numbers else []
     return [given[position] for position in range(len(known))] + alone
 

@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.datasets.text_table import INDEX_NAMES, LABEL_NAMES, TextTable, find_table, is_number, unguarded
+from pipeline.datasets.part_names import PartCells, part_column
+from pipeline.datasets.text_table import INDEX_NAMES, LABEL_NAMES, TextTable, is_number, unguarded
 from pipeline.errors import PipelineError, list_names
 
 NUMBER_NAMES = ("index", "idx", "row", "unnamed: 0", "")  # names of columns that hold the numbers of images
@@ -28,6 +29,7 @@ class LabelTable:
         labels: The labels, int64 or strings, shape (N,), with -1 or "" for none; None if there is no such column.
         lines: The line of each image in the file, from 1.
         numbers: What a column ``index`` says of each image beside the name of its file; None if there is none.
+        part: The column that says which part of the data set each image belongs to; None if there is none.
     """
 
     path: Path
@@ -36,48 +38,61 @@ class LabelTable:
     labels: npt.NDArray[np.int64] | npt.NDArray[np.str_] | None
     lines: list[int]
     numbers: list[str] | None = None
+    part: PartCells | None = None
+
+    def given(self) -> list[str]:
+        """Return the label of each image as text, "" for none; the table has labels."""
+        assert self.labels is not None
+        return ["" if label == "-1" else label for label in self.labels.astype(str).tolist()]
 
 
 def read_label_table(
-    path: Path, label: str | int | Sequence[str] | None = None, needs_labels: bool = True, apart: int | None = None
+    table: TextTable, label: str | int | Sequence[str] | None = None, needs_labels: bool = True
 ) -> LabelTable:
-    """Read a table of images and labels; other columns are ignored.
+    """Read a table of images and labels; columns of anything else are ignored.
 
     Args:
-        path: The file.
+        table: The layout of the file.
         label: The name of the labels' column, several names that it may have, or its number from 0; None finds it.
         needs_labels: Whether a file without labels is refused.
-        apart: A column, from 0, that is known to hold something else.
 
     Raises:
         PipelineError: If the file cannot be read, or it cannot be told which columns are meant.
     """
-    table = find_table(path, label if isinstance(label, str) else None)
-    key = image_column(table)
+    path, key = table.path, _image_column(table)
     if key is None:
         raise PipelineError(
             f"{path}: no column names the images; call it file (names of files) or index (numbers from 0)"
         )
-    column = _label_column(table, label, [key, apart], needs_labels)
-    wanted = "label" if label is None else label if isinstance(label, str) else "column"
+    column = _named_column(table, label, needs_labels)
+    part = part_column(table, [key, column])
+    others = [number for number in range(table.columns) if number not in (key, part)]
+    if column is None and not isinstance(label, str | int) and len(others) == 1:
+        column = others[0]
     if column is None and needs_labels:
+        wanted = "label" if label is None else label if isinstance(label, str) else "column"
         raise PipelineError(f"{path}: it cannot be told which column holds the {wanted}s; call it {wanted}")
-    beside = table.find(["index"])
-    names, labels, lines, numbers = [], [], [], []
-    for line, cells in table.rows():
-        names.append(plain_name(unguarded(cells[key].strip())))
-        labels.append("" if column is None else unguarded(cells[column].strip()))
-        lines.append(line)
-        if beside is not None:
-            numbers.append(cells[beside].strip())
-    if not names:
+    rows = list(table.rows())
+    if not rows:
         raise PipelineError(f"{path} names no image below the names of its columns; expected a line for each image")
-    found = None if column is None else as_labels(path, np.array(labels))
-    are_numbers = table.find(NUMBER_NAMES) == key and all(map(is_number, names))
-    return LabelTable(path, names, are_numbers, found, lines, None if beside in (None, key) else numbers)
+
+    def cells_of(number: int) -> list[str]:
+        return [cells[number].strip() for _, cells in rows]
+
+    names = [plain_name(unguarded(cell)) for cell in cells_of(key)]
+    beside = table.find(["index"])
+    return LabelTable(
+        path,
+        names,
+        are_numbers=table.find(NUMBER_NAMES) == key and all(map(is_number, names)),
+        labels=None if column is None else as_labels(path, np.array([unguarded(cell) for cell in cells_of(column)])),
+        lines=[line for line, _ in rows],
+        numbers=None if beside is None or beside == key else cells_of(beside),
+        part=None if part is None else PartCells(path, table.name_of(part), np.array(cells_of(part))),
+    )
 
 
-def image_column(table: TextTable) -> int | None:
+def _image_column(table: TextTable) -> int | None:
     """Return the column that names the images: one of files, or one called index or id, or the first of two columns."""
     found = table.file_column()
     if found is None:
@@ -85,6 +100,14 @@ def image_column(table: TextTable) -> int | None:
     if found is None and table.columns == 2 and table.find(LABEL_NAMES) in (None, 1):
         found = 0
     return found
+
+
+def _named_column(table: TextTable, label: str | int | Sequence[str] | None, needs_labels: bool) -> int | None:
+    """Return the column of the labels by its number or name, or else by its usual names; None if there is none."""
+    if isinstance(label, int):
+        return label if 0 <= label < table.columns else None
+    names = LABEL_NAMES if label is None else [label.casefold()] if isinstance(label, str) else label
+    return table.find_only(names) if needs_labels else table.find(names)
 
 
 def plain_name(text: str) -> str:
@@ -214,16 +237,3 @@ def _refuse(table: LabelTable, positions: Sequence[int | None], reason: str) -> 
     strange = [f"{name!r} (line {line})" for name, line, position in found if position is None]
     if strange:
         raise PipelineError(f"{table.path}: {list_names(strange)}: {reason}")
-
-
-def _label_column(
-    table: TextTable, label: str | int | Sequence[str] | None, apart: Sequence[int | None], needs_labels: bool
-) -> int | None:
-    if isinstance(label, int):
-        return label if 0 <= label < table.columns else None
-    names = LABEL_NAMES if label is None else [label.casefold()] if isinstance(label, str) else label
-    found = table.find_only(names) if needs_labels else table.find(names)
-    if isinstance(label, str):
-        return found
-    others = [number for number in range(table.columns) if number not in apart]
-    return others[0] if found is None and len(others) == 1 else found

@@ -27,8 +27,8 @@ from pipeline.datasets.arrays import as_image_data
 from pipeline.datasets.assembly import assemble, hold_out_test
 from pipeline.datasets.files import existing_file
 from pipeline.datasets.grouping import group
-from pipeline.datasets.image_data import Dataset, ImageData, Parts
-from pipeline.datasets.relabelling import left_open, name_rows, relabel
+from pipeline.datasets.image_data import Dataset, ImageData
+from pipeline.datasets.relabelling import left_open, relabel
 from pipeline.datasets.streamed import Storage
 from pipeline.errors import PipelineError
 
@@ -151,9 +151,10 @@ def load_with(loader: Loader) -> Dataset:
     Raises:
         PipelineError: If the loader failed, or returned something that the contract does not allow.
     """
-    parts = _read(loader)
-    held_out = isinstance(parts, ImageData)
-    train, test = hold_out_test(parts) if isinstance(parts, ImageData) else parts
+    train, test = _read(loader)
+    held_out = test is None
+    if test is None:
+        train, test = hold_out_test(train)
     if loader.storage.streaming == "always" and not train.is_streamed:
         raise PipelineError(
             f"data.streaming: {loader.name} has its images in memory already, they cannot be streamed; give .npy files "
@@ -172,27 +173,35 @@ def load_labels(config: DataConfig) -> dict[str, str]:
     Raises:
         PipelineError: If the data set or its labels cannot be read.
     """
-    parts = _read(find_loader(config))
-    train = parts if isinstance(parts, ImageData) else parts[0]
+    train, test = _read(find_loader(config))
     pairs = zip(train.names or (), train.labels.tolist(), strict=True)
     labels = {name: train.class_names[code] for name, code in pairs if code >= 0}
     if config.labels:
-        labels |= dict.fromkeys(left_open(parts, existing_file(config.labels, "data.labels")), "")
+        names = [*(train.names or ()), *(test.names or () if test else ())]
+        labels |= dict.fromkeys(left_open(names, existing_file(config.labels, "data.labels")), "")
     return labels
 
 
-def _read(loader: Loader) -> Parts:
-    """Read what there is, with the labels and groups that the settings name."""
+def _read(loader: Loader) -> tuple[ImageData, ImageData | None]:
+    """Read the training images and the official test set, if any, with the labels and groups that the settings name."""
     loaded = as_image_data(loader(), loader.storage, loader.white)
-    is_pair = isinstance(loaded, tuple) and len(loaded) == 2 and all(isinstance(x, ImageData) for x in loaded)
-    if not (is_pair or isinstance(loaded, ImageData)):
+    parts = loaded if isinstance(loaded, tuple) and len(loaded) == 2 else (loaded,)
+    if not all(isinstance(part, ImageData) for part in parts):
         raise PipelineError(
             f"data.dataset: {loader.name} returned a {type(loaded).__name__}; "
             "expected ImageData or a pair of ImageData (train, test); or arrays: (X, y), or (X, y), (X_test, y_test)"
         )
-    parts = name_rows(loaded)
+    train = _with_names(parts[0], "")
+    test = _with_names(parts[1], "test ") if len(parts) == 2 else None
     if loader.labels:
-        parts = relabel(parts, existing_file(loader.labels, "data.labels"))
+        train, test = relabel(train, test, existing_file(loader.labels, "data.labels"))
     if loader.groups:
-        parts = group(parts, loader.groups)
-    return parts
+        train, test = group(train, test, loader.groups)
+    return train, test
+
+
+def _with_names(part: ImageData, prefix: str) -> ImageData:
+    """Name images that have no name by this prefix and their number, from 0."""
+    if part.names is not None:
+        return part
+    return replace(part, names=tuple(f"{prefix}{number}" for number in range(len(part))))

@@ -18,12 +18,12 @@ from pipeline.datasets.gallery import Gallery, all_broken_named, list_broken, no
 from pipeline.datasets.label_table import find_images, read_label_table, rows_by_image
 from pipeline.datasets.layout import Array, ArrayImages, find_layout, find_values
 from pipeline.datasets.readers import idx
-from pipeline.datasets.readers.csv_file import names_files
 from pipeline.datasets.readers.csv_pixels import read_pixel_rows
 from pipeline.datasets.readers.numpy_files import array_names, read_array
 from pipeline.datasets.readers.picture_tree import is_picture, read_tree, show_counts
 from pipeline.datasets.scale import BYTES, Scale, find_scale_like
 from pipeline.datasets.stacking import check_deep
+from pipeline.datasets.text_table import ENDINGS, TextTable, find_table
 from pipeline.errors import PipelineError
 from pipeline.store.regular_files import check_regular
 
@@ -34,7 +34,6 @@ Shape = tuple[int, int, int]  # channels, height, width
 
 WHITE, SKIP_BROKEN = "--white", "--skip-broken true"  # options of stage predict, as messages name them
 KINDS = "a folder of pictures, a picture, a .npy, .npz, CSV or IDX file"
-_TABLES = (".csv", ".tsv", ".txt")
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def open_images(path: Path, reading: Reading) -> NewImages:
     ending = Path(path.stem).suffix.lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
     if is_picture(path):
         return _open_pictures([path], [path.name], reading, [])
-    if ending in _TABLES:
+    if ending in ENDINGS:
         return _open_table(path, reading)
     array = _load_numpy(path) if ending in (".npy", ".npz") else _load_idx(path)
     return _open_array(path, array, reading)
@@ -224,9 +223,10 @@ def _load_idx(path: Path) -> Array:
 
 
 def _open_table(path: Path, reading: Reading) -> NewImages:
-    if names_files(path, None):
-        return _open_listed(path, reading)
-    rows = read_pixel_rows(path, None, math.prod(reading.shape), needs_labels=False)
+    table = find_table(path)
+    if table.lists_files():
+        return _open_listed(table, reading)
+    rows = read_pixel_rows(table, None, math.prod(reading.shape), needs_labels=False)
     images = find_layout(f"images: {path}", rows.images, reading.shape)
     read, notes = _reader(images, reading)
     if rows.labels is not None:
@@ -234,12 +234,13 @@ def _open_table(path: Path, reading: Reading) -> NewImages:
     return NewImages("index", rows.names, read, [*rows.notes, *notes])
 
 
-def _open_listed(path: Path, reading: Reading) -> NewImages:
+def _open_listed(table: TextTable, reading: Reading) -> NewImages:
     """Open the pictures that a table names."""
-    files = read_tree(path.parent).all_files()
-    known = [file.relative_to(path.parent).as_posix() for file in files]
-    table = read_label_table(path, needs_labels=False)
-    chosen = list(rows_by_image(table, find_images(table, known)))
+    folder = table.path.parent
+    files = read_tree(folder).all_files()
+    known = [file.relative_to(folder).as_posix() for file in files]
+    named = read_label_table(table, needs_labels=False)
+    chosen = list(rows_by_image(named, find_images(named, known)))
     return _open_pictures([files[n] for n in chosen], [known[n] for n in chosen], reading, [])
 
 

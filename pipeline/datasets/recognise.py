@@ -7,9 +7,9 @@ from pathlib import Path
 from pipeline.config import DataConfig, JsonObject
 from pipeline.datasets.files import existing
 from pipeline.datasets.loading import BUILT_IN
+from pipeline.datasets.text_table import ENDINGS
 from pipeline.errors import PipelineError
 
-TABLES = (".csv", ".tsv", ".txt")
 SIDES = (16, 32, 64, 96)  # that pictures of several sizes are resized to: the last that is not above the middle one
 SURVEYED = 500  # pictures whose sizes are looked at
 
@@ -47,7 +47,7 @@ def _reader_of_file(path: Path) -> str:
     endings = {ending.lower() for ending in path.suffixes[-2:]}
     if ".npz" in endings:
         return "numpy"
-    if endings & set(TABLES):
+    if endings & set(ENDINGS):
         return "csv"
     if path.suffix == ".npy" or "-ubyte" in path.name:
         raise PipelineError(f"path: {path} is one array; show the folder that holds the images and the labels")

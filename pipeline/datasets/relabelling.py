@@ -2,77 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.datasets.image_data import ImageData, Parts
+from pipeline.datasets.image_data import ImageData
 from pipeline.datasets.label_table import LabelTable, find_images, read_label_table, refuse_other_numbers, rows_by_image
-from pipeline.datasets.text_table import is_number
+from pipeline.datasets.text_table import find_table, is_number
 from pipeline.errors import PipelineError, list_names
 
 
-def name_rows(parts: Parts) -> Parts:
-    """Name images without a name by their number, from 0; images of an official test set are "test 0", "test 1", ..."""
-    if isinstance(parts, ImageData):
-        return _numbered(parts, "")
-    train, test = parts
-    return _numbered(train, ""), _numbered(test, "test ")
-
-
-def _numbered(part: ImageData, prefix: str) -> ImageData:
-    if part.names is not None:
-        return part
-    return replace(part, names=tuple(f"{prefix}{number}" for number in range(len(part))))
-
-
-def relabel(parts: Parts, path: Path) -> Parts:
+def relabel(train: ImageData, test: ImageData | None, path: Path) -> tuple[ImageData, ImageData | None]:
     """Replace the labels of all training images by those in a CSV file; an image that is not in the file has none.
 
     Images of an official test set keep their labels unless the file names them.
 
     Args:
-        parts: The training images and, if there is an official test set, the test images; all have names.
+        train: The training images, which have names.
+        test: The images of the official test set, which have names, too; None if there is none.
         path: A table of labels, as ``label_table`` reads it.
 
     Raises:
-        PipelineError: If the file cannot be read, names an image that does not exist, gives an image two labels, or
-            names a class that the official test set does not have. The message lists the lines.
+        PipelineError: If the file cannot be read, names an image that does not exist, gives an image two labels, says
+            which images are test images, or names a class that the official test set does not have. The message lists
+            the lines.
     """
     import torch
 
-    table = read_label_table(path)
-    train, test = (parts, None) if isinstance(parts, ImageData) else parts
+    table = read_label_table(find_table(path))
+    if table.part is not None:
+        raise PipelineError(
+            f"data.labels: {path} has the column {table.part.column}, which divides training and test images; labels "
+            "alone are taken from this file. Remove the column; or read the images by this file, which then divides "
+            f"them, with data.dataset csv and data.args.path {path}"
+        )
     known = list(train.names or ())
     if test is not None and not table.are_numbers:
         known += test.names or ()
     positions = find_images(table, known)
     refuse_other_numbers(table, positions)
     rows = rows_by_image(table, positions)
-    assert table.labels is not None
-    given = ["" if label in ("-1", "") else label for label in table.labels.astype(str).tolist()]
+    given = table.given()
     classes = _classes(table, given, train.class_names, is_fixed=test is not None and bool((test.labels >= 0).any()))
     codes = {name: code for code, name in enumerate(classes)} | {"": -1}
     labels = np.full(len(train), -1) if test is None else np.append(np.full(len(train), -1), test.labels.numpy())
     for position, row in rows.items():
         labels[position] = codes[given[row]]
     train = replace(train, labels=torch.from_numpy(labels[: len(train)]), class_names=classes)
-    if test is None:
-        return train
-    return train, replace(test, labels=torch.from_numpy(labels[len(train) :]), class_names=classes)
+    if test is not None:
+        test = replace(test, labels=torch.from_numpy(labels[len(train) :]), class_names=classes)
+    return train, test
 
 
-def left_open(parts: Parts, path: Path) -> list[str]:
-    """List the images that a labels file, which ``relabel`` takes for these images, names without a label.
+def left_open(names: Sequence[str], path: Path) -> list[str]:
+    """List the images, among those of these names, that a labels file names without a label.
 
-    A person has seen them, and could not tell.
+    A person has seen them, and could not tell. ``relabel`` takes this file for these images.
     """
-    table = read_label_table(path)
-    known = [name for part in ([parts] if isinstance(parts, ImageData) else parts) for name in part.names or ()]
-    rows = rows_by_image(table, find_images(table, known))
-    assert table.labels is not None
-    return [known[position] for position, row in rows.items() if str(table.labels[row]) in ("-1", "")]
+    table = read_label_table(find_table(path))
+    given = table.given()
+    return [
+        names[position] for position, row in rows_by_image(table, find_images(table, names)).items() if not given[row]
+    ]
 
 
 def _classes(table: LabelTable, given: list[str], source: tuple[str, ...], is_fixed: bool) -> tuple[str, ...]:

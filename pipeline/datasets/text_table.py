@@ -17,6 +17,8 @@ from typing import IO
 from pipeline.datasets.files import unpacked
 from pipeline.errors import PipelineError
 
+ENDINGS = (".csv", ".tsv", ".txt")  # of the names of such files
+
 _SAMPLE = 100  # the number of lines from which the layout of the table is found
 _DELIMITERS = ";\t|,"  # among equal counts the first wins, since a comma may be a decimal sign
 _BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -96,6 +98,10 @@ class TextTable:
             return named
         others = [number for number in range(self.columns) if number != self.find(LABEL_NAMES)]
         return next((number for number in others if _names_files(self.sample, number)), None)
+
+    def lists_files(self) -> bool:
+        """Whether the rows name picture files; pixels would be more columns than two."""
+        return self.file_column() is not None or (self.columns == 2 and self.find(INDEX_NAMES) is not None)
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """Yield each row that is not empty, with the number of its line, from 1.

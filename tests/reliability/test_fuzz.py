@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pipeline import cli, commands, parsers
 from pipeline.datasets.new_images import Reading, open_images
 from pipeline.datasets.readers import csv_file, csv_pixels, idx, numpy_files
+from pipeline.datasets.text_table import find_table
 from pipeline.errors import PipelineError
 from pipeline.store import disk, test_access
 from pipeline.store.artefact import Artefact
@@ -57,7 +58,7 @@ def parse_idx(path: Path, content: bytes) -> None:
 def parse_csv(path: Path, content: bytes) -> None:
     path = path.with_suffix(".csv")
     path.write_bytes(content)
-    rows = csv_pixels.read_pixel_rows(path, None, None)
+    rows = csv_pixels.read_pixel_rows(find_table(path), None, None)
     assert rows.labels is not None
     assert len(rows.images) == len(rows.labels) == len(rows.names) > 0
     assert rows.images.dtype == np.float32

@@ -6,8 +6,8 @@ import itertools
 import re
 from dataclasses import dataclass
 
+from pipeline.datasets.part_names import part_column
 from pipeline.datasets.readers.csv_one_hot import fits, refuse_one_hot
-from pipeline.datasets.readers.csv_parts import part_column
 from pipeline.datasets.text_table import INDEX_NAMES, LABEL_NAMES, TextTable, counts_up, is_number, open_text
 from pipeline.errors import PipelineError
 

@@ -6,7 +6,6 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,15 +13,15 @@ import numpy as np
 from pipeline.datasets.arrays import from_arrays
 from pipeline.datasets.files import check_room, existing, existing_file, unpacked_size
 from pipeline.datasets.image_data import Parts, describe
-from pipeline.datasets.label_table import find_images, image_column, read_label_table, rows_by_image
+from pipeline.datasets.label_table import find_images, read_label_table, rows_by_image
 from pipeline.datasets.readers.csv_columns import Label
-from pipeline.datasets.readers.csv_parts import Rows, divided, part_column, part_note, parts_meant
+from pipeline.datasets.readers.csv_images import CsvImages, divided
 from pipeline.datasets.readers.csv_pixels import read_pixel_rows
 from pipeline.datasets.readers.folder import read_pictures
 from pipeline.datasets.readers.picture_tree import read_tree
 from pipeline.datasets.stacking import PictureSettings
 from pipeline.datasets.streamed import Storage
-from pipeline.datasets.text_table import INDEX_NAMES, LABEL_NAMES, find_table
+from pipeline.datasets.text_table import TextTable, find_table
 from pipeline.errors import PipelineError
 
 
@@ -61,106 +60,93 @@ def load(
     Raises:
         PipelineError: If a file is missing, a line is not like the others, or it cannot be told what a column is.
     """
-    paths = {"path": path, "unlabelled": unlabelled, "test": test}
-    tables = {part: existing_file(given, f"data.args.{part}") for part, given in paths.items() if given is not None}
-    for table in tables.values():
-        _check_size(table)
-    if names_files(tables["path"], label):
+    given = {"path": path, "unlabelled": unlabelled, "test": test}
+    tables = {part: _find_table(file, f"data.args.{part}", label) for part, file in given.items() if file is not None}
+    if tables["path"].lists_files():
         settings = PictureSettings(size, background, white, skip_broken)
         return _load_files(tables, label, images, settings, storage)
     return _load_pixels(tables, label, shape, white)
 
 
-def _check_size(path: Path) -> None:
+def _find_table(given: str, setting: str, label: Label) -> TextTable:
+    path = existing_file(given, setting)
     try:
         check_room(str(path), 4 * unpacked_size(path))  # text of a pixel takes two bytes at least, a number four
     except (OSError, EOFError, zlib.error) as error:
         raise PipelineError(f"{path} cannot be read: {error}; get the file again") from error
+    return find_table(path, label if isinstance(label, str) else None)
 
 
-def names_files(path: Path, label: Label) -> bool:
-    """Whether a CSV file names picture files; pixels would be more columns than two."""
-    table = find_table(path, label if isinstance(label, str) else None)
-    return table.file_column() is not None or (table.columns == 2 and table.find(INDEX_NAMES) is not None)
-
-
-# --- rows of pixels -------------------------------------------------------------------------------------------
-
-
-def _load_pixels(tables: dict[str, Path], label: Label, shape: Sequence[int] | None, white: float | None) -> Parts:
+def _load_pixels(tables: dict[str, TextTable], label: Label, shape: Sequence[int] | None, white: float | None) -> Parts:
     size = None if shape is None else math.prod(shape)
     train = read_pixel_rows(tables["path"], label, size, needs_labels=label is not None)
-    rows = {"path": train}
-    for part in tables.keys() - {"path"}:
-        rows[part] = read_pixel_rows(tables[part], label, train.images.shape[1], needs_labels=part == "test")
-    notes = [note for part in tables for note in rows[part].notes]
-    train, test = divided(train, tables["path"], "test" in rows)
-    arrays: dict[str, Any] = {"images": train.images, "labels": train.labels}
-    names = [train.names, []]
-    if test is not None:
-        arrays |= {"test_images": test.images, "test_labels": test.labels}
-        names[1] = test.names
-    if "unlabelled" in rows:
-        arrays["unlabelled"] = rows["unlabelled"].images
-        names[0] = names[0] + [f"{tables['unlabelled'].name} {name}" for name in rows["unlabelled"].names]
-    if "test" in rows:
-        arrays |= {"test_images": rows["test"].images, "test_labels": rows["test"].labels}
-        names[1] = [f"{tables['test'].name} {name}" for name in rows["test"].names]
-    return describe(from_arrays(**arrays, shape=shape, white=white), names, notes)
-
-
-# --- names of files -------------------------------------------------------------------------------------------
+    listed = {"path": train}
+    for part, table in tables.items():
+        if part != "path":
+            own = read_pixel_rows(table, label, train.images.shape[1], needs_labels=part == "test")
+            listed[part] = replace(own, names=[f"{table.path.name} {name}" for name in own.names])
+    notes = [note for own in listed.values() for note in own.notes]
+    listed = divided(listed, tables["path"].path)
+    loaded = from_arrays(**_arrays(listed), shape=shape, white=white)
+    return describe(loaded, _names(listed), notes)
 
 
 def _load_files(
-    tables: dict[str, Path],
+    tables: dict[str, TextTable],
     label: Label,
     images: str | None,
     settings: PictureSettings,
     storage: Storage | None,
 ) -> Parts:
-    folder = tables["path"].parent if images is None else existing(images, "data.args.images")
+    table = tables["path"].path
+    folder = table.parent if images is None else existing(images, "data.args.images")
     files = read_tree(folder).all_files()
     known = [file.relative_to(folder).as_posix() for file in files]
-    listed = {part: _listed(path, label, known, needs_labels=part != "unlabelled") for part, path in tables.items()}
-    found, held_out = divided(listed["path"], tables["path"], "test" in listed)
-    if held_out is not None:
-        listed["test"] = held_out
-    further = listed["unlabelled"].images.tolist() if "unlabelled" in listed else []
-    train, test = found.images.tolist() + further, listed["test"].images.tolist() if "test" in listed else []
-    stacked = read_pictures([files[n] for n in train + test], [len(train), len(test)], settings, storage)
-    labels = found.labels
-    assert labels is not None
-    pool = np.full(len(further), "" if labels.dtype.kind == "U" else -1)
-    arrays: dict[str, Any] = {"images": stacked.parts[0], "labels": np.append(labels, pool)[stacked.kept[0]]}
-    if test:
-        test_labels = listed["test"].labels
-        assert test_labels is not None
-        arrays |= {"test_images": stacked.parts[1], "test_labels": test_labels[stacked.kept[1]]}
-    passed_over = len(files) - len({*train, *test})
-    notes = [f"{passed_over} pictures in {folder} are in no table and were ignored"] if passed_over else []
-    names = [[known[n] for n in part] for part in stacked.of_kept(train, test)]
-    parts_read = from_arrays(**arrays, white=stacked.white, storage=storage)
-    return describe(parts_read, names, [*listed["path"].notes, *notes, *stacked.notes], stacked.decoding)
+    listed = divided({part: _find_files(t, label, known, part != "unlabelled") for part, t in tables.items()}, table)
+    places = [int(place) for own in listed.values() for place in own.images]
+    counts = [len(own.names) for own in listed.values()]
+    stacked = read_pictures([files[place] for place in places], counts, settings, storage)
+    decoded = {}
+    for (part, own), pixels, kept in zip(listed.items(), stacked.parts, stacked.kept, strict=True):
+        decoded[part] = replace(own.only(np.array(kept)), images=pixels)
+    notes = list(listed["path"].notes)
+    if passed_over := len(files) - len(set(places)):
+        notes.append(f"{passed_over} pictures in {folder} are in no table and were ignored")
+    loaded = from_arrays(**_arrays(decoded), white=stacked.white, storage=storage)
+    return describe(loaded, _names(decoded), [*notes, *stacked.notes], stacked.decoding)
 
 
-def _listed(path: Path, label: Label, known: list[str], needs_labels: bool) -> Rows:
-    """Return which files a table names, each once, and what it says of them.
+def _find_files(table: TextTable, label: Label, known: list[str], needs_labels: bool) -> CsvImages:
+    """Find the picture files that a table names, each once, and what it says of them.
 
     Raises:
         PipelineError: If the table does not fit the files, or two of its rows contradict each other.
     """
-    layout = find_table(path, label if isinstance(label, str) else None)
-    named = label if isinstance(label, int) else layout.find([label.casefold()] if label else LABEL_NAMES)
-    part = part_column(layout, [image_column(layout), named])
-    table = read_label_table(path, label, needs_labels, apart=part)
-    positions = find_images(table, known)
-    rows = rows_by_image(table, positions)
-    files, chosen = np.array(list(rows), dtype=np.int64), list(rows.values())
-    names = [known[file] for file in rows]
-    labels = None if table.labels is None else table.labels[chosen]
-    if part is None:
-        return Rows(files, names, labels, None, [])
-    parts = parts_meant(layout, np.array([cells[part].strip() for _, cells in layout.rows()]), part)
-    rows_by_image(replace(table, labels=parts), positions)  # refuses an image that is in two parts
-    return Rows(files, names, labels, parts[chosen], [part_note(layout, part)])
+    named = read_label_table(table, label, needs_labels)
+    positions = find_images(named, known)
+    rows = rows_by_image(named, positions)
+    chosen = list(rows.values())
+    labels = None if named.labels is None else named.labels[chosen]
+    listed = CsvImages(np.array(list(rows)), [known[place] for place in rows], labels, None, [])
+    if named.part is None:
+        return listed
+    parts = named.part.parts()
+    rows_by_image(replace(named, labels=parts), positions)  # refuses an image that is in two parts
+    return replace(listed, parts=parts[chosen], notes=[named.part.note])
+
+
+def _arrays(listed: dict[str, CsvImages]) -> dict[str, Any]:
+    """Return the arguments of ``from_arrays`` for the images of each part."""
+    train, pool, test = listed["path"], listed.get("unlabelled"), listed.get("test")
+    arrays: dict[str, Any] = {"images": train.images, "labels": train.labels}
+    if pool is not None:
+        arrays["unlabelled"] = pool.images
+    if test is not None:
+        arrays |= {"test_images": test.images, "test_labels": test.labels}
+    return arrays
+
+
+def _names(listed: dict[str, CsvImages]) -> list[list[str]]:
+    """Return the names of the training images and of the test images."""
+    names = {part: own.names for part, own in listed.items()}
+    return [names["path"] + names.get("unlabelled", []), names.get("test", [])]

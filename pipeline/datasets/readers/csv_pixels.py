@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.datasets.label_table import as_labels
+from pipeline.datasets.part_names import PartCells
 from pipeline.datasets.readers.csv_columns import Columns, Label, find_columns
-from pipeline.datasets.readers.csv_parts import Rows, part_note, parts_meant
-from pipeline.datasets.text_table import TextTable, find_table, is_number, open_text
+from pipeline.datasets.readers.csv_images import CsvImages
+from pipeline.datasets.text_table import TextTable, is_number, open_text
 from pipeline.errors import PipelineError
 
 
-def read_pixel_rows(path: Path, label: Label, size: int | None, needs_labels: bool = True) -> Rows:
+def read_pixel_rows(table: TextTable, label: Label, size: int | None, needs_labels: bool = True) -> CsvImages:
     """Read images and labels; an image is called as its index column says, or by the number of its row, from 0.
 
     Args:
-        path: The file.
+        table: The file's table.
         label: The column of the labels, by name or by number from 0; None finds it.
         size: The number of pixels of an image; None takes images to be square.
         needs_labels: Whether a file without labels is refused.
@@ -28,31 +28,25 @@ def read_pixel_rows(path: Path, label: Label, size: int | None, needs_labels: bo
     Raises:
         PipelineError: If the file cannot be read, has no column of labels, or a row has other columns than the rest.
     """
-    table = find_table(path, label if isinstance(label, str) else None)
     columns = find_columns(table, label, size, needs_labels)
     pixels, texts = (_load_packed if columns.are_packed else _load_cells)(table, columns)
-    labels = parts = None
-    if columns.label is not None:
-        labels = as_labels(path, texts[columns.label])
-    if columns.part is not None:
-        parts = parts_meant(table, texts[columns.part], columns.part)
-    names = [str(number) for number in range(len(pixels))]
+    names, notes, labels, parts = [str(number) for number in range(len(pixels))], [], None, None
     if columns.index is not None:
         names = texts[columns.index].tolist()
-    return Rows(pixels, names, labels, parts, _notes(table, columns))
-
-
-def _notes(table: TextTable, columns: Columns) -> list[str]:
-    notes = []
-    if columns.index is not None:
         notes.append(f"{table.path}: column {table.name_of(columns.index)} counts the rows and is no pixel")
     if columns.part is not None:
-        notes.append(part_note(table, columns.part))
-    if columns.label not in (None, int(columns.index == 0)) and not table.has_words:
-        notes.append(f"{table.path}: the labels are taken from column {columns.label}; data.args.label names another")
+        column = PartCells(table.path, table.name_of(columns.part), texts[columns.part])
+        parts = column.parts()
+        notes.append(column.note)
+    if columns.label is not None:
+        labels = as_labels(table.path, texts[columns.label])
+        if columns.label != int(columns.index == 0) and not table.has_words:
+            notes.append(
+                f"{table.path}: the labels are taken from column {columns.label}; data.args.label names another"
+            )
     if columns.pixels != sorted(columns.pixels):
         notes.append(f"{table.path}: the columns of pixels were put in the order of the numbers in their names")
-    return notes
+    return CsvImages(pixels, names, labels, parts, notes)
 
 
 def _load_cells(table: TextTable, columns: Columns) -> tuple[npt.NDArray[np.float32], dict[int, npt.NDArray[np.str_]]]:

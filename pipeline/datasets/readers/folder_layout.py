@@ -6,21 +6,15 @@ A folder that holds pictures itself is a class, whatever its name: pictures of t
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pipeline.datasets.part_names import part_of, words_of
 from pipeline.datasets.readers.picture_tree import PictureTree, read_tree, show_counts
 from pipeline.errors import PipelineError
 
-WORDS = {
-    "train": {"train", "training", "trainset", "traindata"},
-    "test": {"test", "testing", "testset", "testdata"},
-    "validation": {"val", "valid", "validation", "valset"},
-    "unlabelled": {"unlabelled", "unlabeled", "unsupervised"},
-}
 _PICTURES = {"images", "image", "imgs", "img", "pictures", "photos"}
 _ABOUT_PICTURES = {"annotations", "annotation", "labels", "masks", "mask", "trimaps", "segmentations"}
 
@@ -82,21 +76,6 @@ def find_layout(base: Path, named: Mapping[str, str | None]) -> Layout:
     return _spelt_alike(layout)
 
 
-def part_of(name: str) -> str | None:
-    """Return the part that a folder's name means, such as "train" for seg_train and TrainingSet; None for others.
-
-    >>> [part_of(name) for name in ("seg_train", "TestSet", "VAL", "unlabeled", "training", "invalid", "strain")]
-    ['train', 'test', 'validation', 'unlabelled', 'train', None, None]
-    """
-    words = _words(name)
-    found = [part for part, meanings in WORDS.items() if words & meanings]
-    return found[0] if len(found) == 1 else None
-
-
-def _words(name: str) -> set[str]:
-    return {word.casefold() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)}
-
-
 # --- which folder is which part -------------------------------------------------------------------------------
 
 
@@ -112,13 +91,13 @@ def _unwrap(tree: PictureTree, part: str | None) -> PictureTree:
     if tree.files:
         return tree
     folders = tree.folders
-    if any(_words(folder.name) & _PICTURES for folder in folders):
-        folders = [folder for folder in folders if not _words(folder.name) & _ABOUT_PICTURES]
+    if any(words_of(folder.name) & _PICTURES for folder in folders):
+        folders = [folder for folder in folders if not words_of(folder.name) & _ABOUT_PICTURES]
     if len(folders) != 1:
         return tree
     [only] = folders
     is_wrapper = bool(only.folders) and part_of(only.name) == part
-    return _unwrap(only, part) if is_wrapper or _words(only.name) & _PICTURES else tree
+    return _unwrap(only, part) if is_wrapper or words_of(only.name) & _PICTURES else tree
 
 
 def _find_parts(root: PictureTree, given: Mapping[str, PictureTree]) -> dict[str, PictureTree]:
