@@ -25,7 +25,7 @@ from pipeline.datasets.relabelling import relabel
 from pipeline.errors import PipelineError
 from pipeline.labelling.page import write_page
 from pipeline.labelling.pictures import embed
-from pipeline.labelling.request import Item, LabelRequest, labels_so_far
+from pipeline.labelling.request import Item, LabelRequest
 from tests.browser import Browser, find_program
 from tests.conftest import Run
 
@@ -295,7 +295,7 @@ def load_named(images: Any, names: list[str], labels: Path) -> dict[str, str]:
     """The labels of images of these names, by ``data.labels``."""
     train = from_arrays(images, np.full(len(images), -1))
     assert isinstance(train, ImageData)
-    train, _ = relabel(replace(train, names=tuple(names)), None, labels)
+    train, _, _ = relabel(replace(train, names=tuple(names)), None, labels)
     pairs = zip(names, train.labels.tolist(), strict=True)
     return {name: train.class_names[label] for name, label in pairs if label >= 0}
 
@@ -308,7 +308,7 @@ def test_rows_of_a_source_come_back_by_their_number(opened: Browser, tmp_path: P
     path = page.download()
     assert path.read_text().startswith("id,label\n")
     dataset = load(DataConfig("numpy", args={"path": str(tmp_path)}, labels=str(path)))
-    assert labels_so_far(dataset) == page.answers
+    assert dataset.given.by_name() == page.answers
     assert (len(dataset.train), len(dataset.test)) == (20, 4)
 
 
@@ -363,7 +363,7 @@ def test_what_a_person_answers_is_what_is_trained_on(opened: Browser, tiny: Run,
     card = max(runs.glob("tiny/data-*/card.json"), key=lambda path: path.stat().st_mtime)
     assert sum(json.loads(card.read_text())["train_per_class"]) == 12
     found = load(DataConfig("numpy", args={"path": str(tmp_path / "x.npz")}, labels=str(tmp_path / "labels.csv")))
-    assert labels_so_far(found) == {name: str(truth[int(name)]) for name in page.answers}
+    assert found.given.by_name() == {name: str(truth[int(name)]) for name in page.answers}
     assert opened.said == []
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import warnings
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from pipeline.datasets.copies import find_copies
 from pipeline.datasets.grouping import Groups
-from pipeline.datasets.image_data import Dataset, GivenLabels, ImageData
+from pipeline.datasets.image_data import Dataset, ImageData
 from pipeline.datasets.streamed import Storage
 from pipeline.errors import PipelineError
 
@@ -76,7 +74,7 @@ def _fold_of_groups(classes: Groups, groups: Groups) -> Groups:
     return found
 
 
-def assemble(train: ImageData, test: ImageData, storage: Storage, held_out: bool = False) -> Dataset:
+def assemble(train: ImageData, test: ImageData, storage: Storage) -> Dataset:
     """Make a data set of its two parts, without the training images that the test set holds too.
 
     The storage remembers which streamed images are copies.
@@ -92,18 +90,12 @@ def assemble(train: ImageData, test: ImageData, storage: Storage, held_out: bool
     fresh[copies.in_test + copies.of_test_groups] = False
     if not fresh.any():
         raise PipelineError("every training image also lies in the test set, or belongs to a group that does")
-    given = _given_labels([train, test] if held_out else [train])
     if copies.repeated:
         repeated = torch.zeros(len(train), dtype=torch.bool)
         repeated[copies.repeated] = True
         train = replace(train, labels=train.labels.masked_fill(repeated, -1))
     kept = train if fresh.all() else train[fresh]
-    return Dataset(kept, test, copies, held_out, given)
-
-
-def _given_labels(parts: Sequence[ImageData]) -> GivenLabels:
-    names = [part.names or tuple(map(str, range(len(part)))) for part in parts]
-    return GivenLabels(tuple(itertools.chain(*names)), np.concatenate([part.labels.numpy() for part in parts]))
+    return Dataset(kept, test, copies)
 
 
 def _check_parts(train: ImageData, test: ImageData) -> None:

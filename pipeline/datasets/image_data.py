@@ -192,15 +192,27 @@ class Copies:
 
 @dataclass(frozen=True)
 class GivenLabels:
-    """Labels as a source, or ``data.labels``, gives them, those of copies included.
+    """Labels of training images as their source, or ``data.labels``, gives them, those of copies included.
 
     Attributes:
         names: The names of the images.
         codes: int64, shape (N,), numbers of classes; -1 means unlabelled.
+        class_names: The name of each class.
+        left_open: The names of the images that ``data.labels`` names without a label: a person could not tell.
     """
 
     names: tuple[str, ...] = ()
     codes: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    class_names: tuple[str, ...] = ()
+    left_open: tuple[str, ...] = ()
+
+    def by_name(self) -> dict[str, str]:
+        """Return the class of each labelled image by the image's name, and "" for one that was left open.
+
+        These are what a labels file has to keep, which stands in place of all labels of a source.
+        """
+        pairs = zip(self.names, self.codes.tolist(), strict=True)
+        return {name: self.class_names[code] for name, code in pairs if code >= 0} | dict.fromkeys(self.left_open, "")
 
 
 @dataclass(frozen=True)
@@ -212,8 +224,7 @@ class Dataset:
         test: Images that E_out is measured on; all of them have a label. There are none if no image has a label.
         copies: Checksums and copies of what was loaded, before copies were left out.
         held_out: Whether the test set was held out of the labelled images; else it is the official one.
-        given: The labels of all training images before copies were left out, and those of a test set that was held
-            out of them.
+        given: The labels of all training images before copies were left out and a test set was held out of them.
     """
 
     train: ImageData

@@ -27,8 +27,8 @@ from pipeline.datasets.arrays import as_image_data
 from pipeline.datasets.assembly import assemble, hold_out_test
 from pipeline.datasets.files import existing_file
 from pipeline.datasets.grouping import group
-from pipeline.datasets.image_data import Dataset, ImageData
-from pipeline.datasets.relabelling import left_open, relabel
+from pipeline.datasets.image_data import Dataset, GivenLabels, ImageData
+from pipeline.datasets.relabelling import relabel
 from pipeline.datasets.streamed import Storage
 from pipeline.errors import PipelineError
 
@@ -151,7 +151,7 @@ def load_with(loader: Loader) -> Dataset:
     Raises:
         PipelineError: If the loader failed, or returned something that the contract does not allow.
     """
-    train, test = _read(loader)
+    train, test, given = _read(loader)
     held_out = test is None
     if test is None:
         train, test = hold_out_test(train)
@@ -160,30 +160,20 @@ def load_with(loader: Loader) -> Dataset:
             f"data.streaming: {loader.name} has its images in memory already, they cannot be streamed; give .npy files "
             "or pictures in folders to a reader, return memory-mapped arrays, or leave data.streaming at auto"
         )
-    return assemble(train, test, loader.storage, held_out)
+    return replace(assemble(train, test, loader.storage), held_out=held_out, given=given)
 
 
-def load_labels(config: DataConfig) -> dict[str, str]:
-    """Load the class of each labelled training image, by the image's name, before any test set is held out of them.
-
-    Returns:
-        The names of the classes; "" for an image that ``data.labels`` names without a label, because a person could not
-        tell.
+def load_given(config: DataConfig) -> GivenLabels:
+    """Load the labels alone, of which there may be too few to hold a test set out of them.
 
     Raises:
         PipelineError: If the data set or its labels cannot be read.
     """
-    train, test = _read(find_loader(config))
-    pairs = zip(train.names or (), train.labels.tolist(), strict=True)
-    labels = {name: train.class_names[code] for name, code in pairs if code >= 0}
-    if config.labels:
-        names = [*(train.names or ()), *(test.names or () if test else ())]
-        labels |= dict.fromkeys(left_open(names, existing_file(config.labels, "data.labels")), "")
-    return labels
+    return _read(find_loader(config))[2]
 
 
-def _read(loader: Loader) -> tuple[ImageData, ImageData | None]:
-    """Read the training images and the official test set, if any, with the labels and groups that the settings name."""
+def _read(loader: Loader) -> tuple[ImageData, ImageData | None, GivenLabels]:
+    """Read training images and the official test set, if there is one, with the labels and groups of the settings."""
     loaded = as_image_data(loader(), loader.storage, loader.white)
     parts = loaded if isinstance(loaded, tuple) and len(loaded) == 2 else (loaded,)
     if not all(isinstance(part, ImageData) for part in parts):
@@ -193,11 +183,12 @@ def _read(loader: Loader) -> tuple[ImageData, ImageData | None]:
         )
     train = _with_names(parts[0], "")
     test = _with_names(parts[1], "test ") if len(parts) == 2 else None
+    left_open: tuple[str, ...] = ()
     if loader.labels:
-        train, test = relabel(train, test, existing_file(loader.labels, "data.labels"))
+        train, test, left_open = relabel(train, test, existing_file(loader.labels, "data.labels"))
     if loader.groups:
         train, test = group(train, test, loader.groups)
-    return train, test
+    return train, test, GivenLabels(train.names or (), train.labels.numpy(), train.class_names, left_open)
 
 
 def _with_names(part: ImageData, prefix: str) -> ImageData:

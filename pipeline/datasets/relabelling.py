@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,9 @@ from pipeline.datasets.text_table import find_table, is_number
 from pipeline.errors import PipelineError, list_names
 
 
-def relabel(train: ImageData, test: ImageData | None, path: Path) -> tuple[ImageData, ImageData | None]:
+def relabel(
+    train: ImageData, test: ImageData | None, path: Path
+) -> tuple[ImageData, ImageData | None, tuple[str, ...]]:
     """Replace the labels of all training images by those in a CSV file; an image that is not in the file has none.
 
     Images of an official test set keep their labels unless the file names them.
@@ -23,6 +24,10 @@ def relabel(train: ImageData, test: ImageData | None, path: Path) -> tuple[Image
         train: The training images, which have names.
         test: The images of the official test set, which have names, too; None if there is none.
         path: A table of labels, as ``label_table`` reads it.
+
+    Returns:
+        The training images, the test images, and the names of those that the file names without a label: a person has
+        seen them, and could not tell.
 
     Raises:
         PipelineError: If the file cannot be read, names an image that does not exist, gives an image two labels, says
@@ -53,19 +58,7 @@ def relabel(train: ImageData, test: ImageData | None, path: Path) -> tuple[Image
     train = replace(train, labels=torch.from_numpy(labels[: len(train)]), class_names=classes)
     if test is not None:
         test = replace(test, labels=torch.from_numpy(labels[len(train) :]), class_names=classes)
-    return train, test
-
-
-def left_open(names: Sequence[str], path: Path) -> list[str]:
-    """List the images, among those of these names, that a labels file names without a label.
-
-    A person has seen them, and could not tell. ``relabel`` takes this file for these images.
-    """
-    table = read_label_table(find_table(path))
-    given = table.given()
-    return [
-        names[position] for position, row in rows_by_image(table, find_images(table, names)).items() if not given[row]
-    ]
+    return train, test, tuple(known[position] for position, row in rows.items() if not given[row])
 
 
 def _classes(table: LabelTable, given: list[str], source: tuple[str, ...], is_fixed: bool) -> tuple[str, ...]:

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.datasets.image_data import Dataset
-
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -66,14 +64,3 @@ class LabelRequest:
 def as_picture(image: npt.ArrayLike) -> Pixels:
     """Turn an image of shape (C, H, W), as data sets hold it, into one of shape (H, W, C)."""
     return np.asarray(image, dtype=np.uint8).transpose(1, 2, 0)
-
-
-def labels_so_far(dataset: Dataset) -> dict[str, str]:
-    """Find the labels that a labels file in place of the source's own has to keep.
-
-    Returns:
-        The class of each labelled image, by the image's name: training images, and test images that were held out of
-        them. An official test set keeps its labels by itself.
-    """
-    pairs = zip(dataset.given.names, dataset.given.codes.tolist(), strict=True)
-    return {name: dataset.train.class_names[code] for name, code in pairs if code >= 0}

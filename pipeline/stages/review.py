@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypedDict
 from pipeline import labelling
 from pipeline.artefacts import data_card, data_source, encoder
 from pipeline.config import Experiment
-from pipeline.datasets import loading
 from pipeline.datasets.text_table import guarded
 from pipeline.errors import PipelineError
 from pipeline.store import disk, provenance
@@ -72,7 +71,7 @@ def run(config: Experiment, count: int) -> Path:
     made_from = {
         "stage": "review",
         "data": dataset.sha256,
-        "names": hashlib.sha256(repr(dataset.given.names).encode()).hexdigest(),
+        "names": hashlib.sha256(repr((dataset.given.names, dataset.given.left_open)).encode()).hexdigest(),
         "pretrained": encoder.artefact(config).fingerprint,
         "page": provenance.source_sha256(labelling.FOLDER),
         "count": count,
@@ -106,7 +105,7 @@ def _describe(outcome: Outcome, folder: Path) -> str:
 def _make(config: Experiment, dataset: Dataset, count: int, folder: Path) -> Outcome:
     from pipeline.artefacts.suspects import find_suspects
     from pipeline.labelling.page import write_page
-    from pipeline.labelling.request import LabelRequest, labels_so_far
+    from pipeline.labelling.request import LabelRequest
     from pipeline.training.device import threads
 
     with threads(config.runtime.threads):
@@ -120,8 +119,7 @@ def _make(config: Experiment, dataset: Dataset, count: int, folder: Path) -> Out
     if items:
         title = f"{len(items)} labels of {config.name} to review"
         classes, may_add = dataset.train.class_names, dataset.held_out
-        kept = loading.load_labels(config.data) if config.data.labels else labels_so_far(dataset)
-        write_page(folder, LabelRequest(title, classes, items, ADVICE, may_add, kept))
+        write_page(folder, LabelRequest(title, classes, items, ADVICE, may_add, dataset.given.by_name()))
     return {
         "labels": suspects.labels,
         "judged": suspects.judged,

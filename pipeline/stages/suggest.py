@@ -138,10 +138,9 @@ def run(config: Experiment, labels: int, round: int | None, strategy: str, seed:
 
 def _known(config: Experiment, dataset: Dataset) -> _Known:
     """Find the labels that there are."""
-    from pipeline.labelling.request import labels_so_far
-
     train = dataset.train
-    labels = loading.load_labels(config.data) if config.data.labels else labels_so_far(dataset)
+    given = loading.load_given(config.data) if config.data.labels else dataset.given
+    labels = given.by_name()
     names = train.names or ()
     index = np.array([place for place, name in enumerate(names) if labels.get(name)], dtype=np.int64)
     unknown = np.array([place for place, name in enumerate(names) if labels.get(name) == ""], dtype=np.int64)
