@@ -145,8 +145,8 @@ def test_the_study_of_methods_writes_every_cell_and_what_its_rules_lose(studied:
     for cell in cells:
         row = rows[cell["method"], cell["seed"]]
         assert cell["e_out"] == row[f"{cell['mode']}_{cell['labels']}_e_out"]
-    rules = json.loads((folder / "verdict.json").read_text())["findings"][-3:]
-    for finding, score in zip(rules, ("e_val", "probe", "rank"), strict=True):
+    rules = json.loads((folder / "verdict.json").read_text())["findings"][-4:]
+    for finding, score in zip(rules, ("e_val", "probe", "both", "rank"), strict=True):
         loss = _loss_of_rule(rows, score)
         assert f"{100 * loss:.2f} ±" in finding["measured"]
 
@@ -157,7 +157,8 @@ def _loss_of_rule(rows: dict[tuple[str, str], dict[str, str]], score: str) -> fl
     for mode, labels in itertools.product(("frozen", "propagate"), (50, 100)):
         errors = {key: float(row[f"{mode}_{labels}_e_out"]) for key, row in rows.items()}
         best = min(("autoencoder", "random"), key=lambda arm: errors[arm, "0"] + errors[arm, "1"])
-        names = {"e_val": f"{mode}_{labels}_e_val", "probe": f"probe_{labels}", "rank": "rank"}
+        names = {"e_val": f"{mode}_{labels}_e_val", "rank": "rank"}
+        names |= {score: f"{score}_{labels}" for score in ("probe", "both")}
         for seed in "01":
             scores = {arm: float(rows[arm, seed][names[score]]) for arm in ("autoencoder", "random")}
             pick = max if score == "rank" else min
