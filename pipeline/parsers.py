@@ -48,7 +48,13 @@ def stage_parser(name: str) -> ArgumentParser:
         formatter_class=_Help,
     )
     if stage.operands is not None:
-        parser.add_argument(stage.operands[0], nargs="+", type=str, help=stage.operands[1])
+        operand, explanation = stage.operands
+        parser.add_argument(operand, nargs="+", type=str, help=explanation)
+        taken = ", ".join([f"{operand.upper()} ({explanation})", *(f"--{option}" for option in stage.options)])
+        parser.hint = (
+            f"; {name} takes only {taken}; the settings of an experiment stand in its config, or follow a command that "
+            "takes --config"
+        )
     else:
         parser.add_argument("--config", action=_ConfigFile, help="YAML file with settings; options after it win")
         parser.add_class_arguments(Experiment)
@@ -58,11 +64,18 @@ def stage_parser(name: str) -> ArgumentParser:
 
 
 class _Parser(ArgumentParser):
-    """Says in plain words what is wrong with the settings."""
+    """Says in plain words what is wrong with the settings.
+
+    Attributes:
+        hint: What a command takes, as the end of the message on words that it does not take.
+    """
+
+    hint = ""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print the message and exit with status 2."""
-        super().error(settings_text.in_plain_words(message), ex)
+        hint = self.hint if message.startswith("unrecognized arguments") else ""
+        super().error(settings_text.in_plain_words(message) + hint, ex)
 
 
 class _ConfigFile(ActionConfigFile):

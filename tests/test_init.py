@@ -146,6 +146,15 @@ def test_what_cannot_be_read_is_said(
     assert not list(Path().glob("*.yaml"))
 
 
+def test_a_setting_is_refused_with_what_init_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["init", "--data.dataset", "mnist"])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert "--data.dataset; init takes only PATH (images in a folder or a file, or the name of a data set)" in said
+    assert "--name, --out, --args; the settings of an experiment stand in its config" in said
+
+
 def test_what_a_reader_cannot_know_is_told_to_it(digits: tuple[Array, Array]) -> None:
     np.savetxt("dark.csv", np.c_[digits[1], digits[0].reshape(-1, 64) // 15.9], fmt="%d", delimiter=",")
     assert init("dark.csv", "--args.white=16")[1]["data"]["args"] == {"path": "dark.csv", "white": 16}

@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -208,8 +209,6 @@ def test_the_report_tells_of_the_studies_on_the_same_images(tiny_runs_with_study
 
 @pytest.fixture
 def tiny_runs_with_study(runs: Path, tiny: object, studied: Path) -> Path:
-    import shutil
-
     assert callable(tiny)
     shutil.copytree(studied / "studies" / "clusters", runs / "studies" / "clusters")
     assert tiny("compare", "--grid.labels=[50]", "--grid.draws=1") == 0
@@ -289,6 +288,20 @@ def test_a_study_from_a_file_of_ones_own_touches_nothing_in_the_package(tiny: Ru
     assert tiny("compare", *options) == 0
     assert tiny("report", *options) == 0
     assert "Width &lt;of the latent&gt;: holds" in (runs / "tiny" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("harm", ["deleted", "cut"])
+def test_a_point_that_is_no_longer_whole_is_measured_again(harm: str, tiny: Run, runs: Path, own_study: str) -> None:
+    options = (f"--study.name={own_study}", "--grid.labels=[50]", "--grid.modes=[frozen]", "--grid.draws=1")
+    assert tiny("study", *options, "--grid.baselines=false") == 0
+    arrays = next((runs / "tiny" / "my_study_of_width.STUDY" / "points").glob("wide-0-*/arrays.npz"))
+    size = arrays.stat().st_size
+    if harm == "deleted":
+        shutil.rmtree(arrays.parent)
+    else:
+        arrays.write_bytes(arrays.read_bytes()[:10])
+    assert tiny("study", *options, "--grid.baselines=false") == 0
+    assert arrays.stat().st_size == size
 
 
 def test_other_source_measures_anew_and_trains_nothing_again(

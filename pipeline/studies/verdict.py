@@ -74,8 +74,12 @@ def record(folder: Path) -> Record[Verdict]:
 
 
 def find(config: Experiment, planned: Sequence[points.Point]) -> Verdict | None:
-    """The study's verdict on these points, if it is there and whole; else None."""
-    return record(study_folder(config)).find(_fingerprint(planned))
+    """Return the study's verdict on these points if it is whole, and so are the points; else None.
+
+    Of the points, only the manifests and the sizes of the files are read.
+    """
+    found = record(study_folder(config)).find(_fingerprint(planned))
+    return found if found is not None and all(point.artefact().is_finished for point in planned) else None
 
 
 def _fingerprint(planned: Sequence[points.Point]) -> str:
