@@ -57,7 +57,7 @@ CORNER = {
 }
 
 
-# two of the shipped methods, for two modes
+# two of the shipped methods, for two modes and the one that needs none
 FEW = {arm: find_study("methods").arms[arm] for arm in ("autoencoder", "random")}
 
 
@@ -65,7 +65,7 @@ def arguments(name: str, runs: Path) -> list[str]:
     labels = "[500]" if name == "generation" else "[50,100]"
     arms = [f"--study.arms={json.dumps(CORNER)}"] if name == "bottleneck" else []
     if name == "methods":
-        arms = ["--name=studies", f"--study.arms={json.dumps(FEW)}", "--grid.modes=[frozen,propagate]"]
+        arms = ["--name=studies", f"--study.arms={json.dumps(FEW)}", "--grid.modes=[frozen,propagate,scratch]"]
     if name == "choose":
         labels, arms = "[10,50]", ["--grid.modes=[frozen]"]
     if name == "identity":
@@ -139,14 +139,27 @@ def test_the_study_of_methods_writes_every_cell_and_what_its_rules_lose(studied:
     with (folder / "cells.csv").open() as file:
         cells = list(csv.DictReader(file))
     assert list(cells[0]) == ["dataset", "method", "mode", "labels", "seed", "e_out"]
-    assert len(cells) == 2 * 2 * 2 * 2  # methods, seeds, modes, budgets
+    assert len(cells) == 2 * 2 * 3 * 2  # methods, seeds, modes, budgets
     assert {cell["dataset"] for cell in cells} == {"digits"}
     with (folder / "results.csv").open() as file:
         rows = {(row["arm"], row["seed"]): row for row in csv.DictReader(file)}
     for cell in cells:
         row = rows[cell["method"], cell["seed"]]
         assert cell["e_out"] == row[f"{cell['mode']}_{cell['labels']}_e_out"]
-    rules = json.loads((folder / "verdict.json").read_text())["findings"][-4:]
+    findings = json.loads((folder / "verdict.json").read_text())["findings"]
+    assert [
+        finding["claim"] for finding in findings if "pretraining by autoencoder is worth it" in finding["claim"]
+    ] == [
+        f"{mode} with {labels} labels: pretraining by autoencoder is worth it."
+        for labels in (50, 100)
+        for mode in ("frozen", "propagate")
+    ]
+    gains = [
+        float(rows["autoencoder", seed]["scratch_50_e_out"]) - float(rows["autoencoder", seed]["frozen_50_e_out"])
+        for seed in "01"
+    ]
+    assert findings[0]["measured"].startswith(f"{100 * sum(gains) / 2:.2f} ±")
+    rules = findings[-4:]
     for finding, score in zip(rules, ("e_val", "probe", "both", "rank"), strict=True):
         loss = _loss_of_rule(rows, score)
         assert f"{100 * loss:.2f} ±" in finding["measured"]
