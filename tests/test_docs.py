@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import cost
+from benchmarks import cost, published
 from pipeline.cli import main
 from pipeline.config import DataConfig, NetworkConfig, TrainConfig, from_parsed
 from pipeline.datasets.loading import load
@@ -215,6 +215,14 @@ def test_the_commands_in_scaling_are_understood(monkeypatch: pytest.MonkeyPatch)
 def test_the_costs_in_scaling_are_those_of_the_benchmark() -> None:
     with (ROOT / "docs" / "label_efficiency.csv").open(newline="") as file:
         assert cost.table(list(csv.DictReader(file))) in scaling()
+
+
+def test_the_errors_on_label_efficiency_are_those_of_the_cells() -> None:
+    page = (ROOT / "docs" / "label_efficiency.md").read_text()
+    for name in ("label_efficiency", "label_efficiency_cpu", "label_efficiency_trials"):
+        for group, errors in published.read_errors(ROOT / "docs" / f"{name}.csv").items():
+            for (mode, labels), table in errors.items():
+                assert re.search(rf"\| (\*\*)?{table.mean():.2f}\b", page), (name, group, mode, labels)
 
 
 @pytest.mark.slow
