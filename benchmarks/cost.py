@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.modes import MODES
+from pipeline.modes import BASELINES
 
 
 class Fit(NamedTuple):
@@ -47,7 +47,7 @@ def fit(rows: list[dict[str, str]]) -> dict[str, Fit]:
         raise SystemExit("labels: there is one budget only; expected two or more, of which the largest is predicted")
     cells = defaultdict(list)
     for row in rows:
-        if row["mode"] in MODES:
+        if row["mode"] not in BASELINES:
             steps = float(row["last"]) if row["unit"] == "step" else 0.0
             cells[row["mode"]].append((int(row["labels"]), steps, float(row["seconds"])))
     return {mode: _fit(np.array(measured)) for mode, measured in sorted(cells.items())}

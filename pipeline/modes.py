@@ -15,12 +15,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import metadata
 
 from pipeline import plugins
-from pipeline.errors import PipelineError, require
+from pipeline.errors import require
 
 ENTRY_POINTS = "pipeline.modes"
 
@@ -150,27 +150,9 @@ BUILT_IN = {
 }
 
 
-class _Modes(Mapping[str, Mode]):
-    """The built-in modes, those of installed packages, and those at import paths, which are imported when used.
-
-    Iterating gives the first two kinds only, since import paths cannot be listed.
-    """
-
-    def __getitem__(self, name: str) -> Mode:
-        if name in BUILT_IN:
-            return BUILT_IN[name]
-        if name not in self:
-            raise KeyError(name)
-        return plugins.find_instance(Mode, "mode", name, {}, ENTRY_POINTS)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys([*BUILT_IN, *_added(tuple(sys.path))]))
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and (":" in name or name in BUILT_IN or name in _added(tuple(sys.path)))
+def names() -> list[str]:
+    """Return the names of the built-in modes and of those that installed packages add."""
+    return list(dict.fromkeys([*BUILT_IN, *_added(tuple(sys.path))]))
 
 
 @functools.cache
@@ -179,7 +161,15 @@ def _added(path: tuple[str, ...]) -> list[str]:
     return sorted(entry.name for entry in metadata.entry_points(group=ENTRY_POINTS))
 
 
-MODES = _Modes()
+def check_name(setting: str, name: str) -> None:
+    """Refuse what cannot be the name of a mode; one at an import path is imported, and checked, when it is used.
+
+    Raises:
+        PipelineError: If it is no name of a mode and no import path; the message begins with the setting.
+    """
+    require(
+        ":" in name or name in names(), setting, name, f"one of {', '.join(names())}, or the import path of your own"
+    )
 
 
 def find_mode(name: str) -> Mode:
@@ -188,18 +178,15 @@ def find_mode(name: str) -> Mode:
     Raises:
         PipelineError: If there is no such mode, or its module cannot be imported.
     """
-    if name not in MODES:
-        raise PipelineError(
-            f"mode: {name!r} is unknown; expected one of {', '.join(MODES)}, or the import path 'module:OBJECT' of "
-            "your own"
-        )
-    return MODES[name]
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    return plugins.find_instance(Mode, "mode", name, dict.fromkeys(BUILT_IN, ""), ENTRY_POINTS)
 
 
-def in_order(names: Iterable[str]) -> list[str]:
+def in_order(modes: Iterable[str]) -> list[str]:
     """Sort names of modes in the order of the table; those at import paths come last, in the given order."""
-    places = {name: place for place, name in enumerate(MODES)}
-    return sorted(names, key=lambda name: places.get(name, len(places)))
+    places = {name: place for place, name in enumerate(names())}
+    return sorted(modes, key=lambda mode: places.get(mode, len(places)))
 
 
 PCA_FEATURES = 50

@@ -186,7 +186,7 @@ def test_a_finished_stage_takes_under_two_seconds_beyond_start_up(runs: Path, ti
         ("train", ("--pretrain.seed=5",), "run `python -m pipeline pretrain`"),
         ("train", ("--train.modes.frozen.head_first=true",), "train.modes.frozen: head_first: True is not allowed"),
         ("compare", ("--grid.modes=[frozen,nope]",), "grid.modes: 'nope' is not allowed; expected one of frozen"),
-        ("compare", ("--train.trials={nope: []}",), "train.trials: 'nope' is not allowed; expected a mode: frozen"),
+        ("compare", ("--train.trials={nope: []}",), "train.trials: 'nope' is not allowed; expected one of frozen"),
         (
             "compare",
             ("--train.trials={scratch: [{clean_fraction: 0.5}]}",),

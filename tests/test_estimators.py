@@ -34,7 +34,7 @@ from pipeline.cli import main
 from pipeline.config import GraphConfig, NetworkConfig, PretrainConfig, RuntimeConfig, TrainConfig
 from pipeline.estimators import AutoencoderTransformer, SemiSupervisedClassifier, scorer
 from pipeline.estimators.partial_labels import UnlabelledWarning
-from pipeline.modes import MODES
+from pipeline.modes import BUILT_IN
 from tests.conftest import in_both_precisions
 
 Array = npt.NDArray[Any]
@@ -117,7 +117,7 @@ def command_line(digits: tuple[Array, Array], precision: str, tmp_path_factory: 
 
 
 @in_both_precisions
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", BUILT_IN)
 def test_an_estimator_has_the_bits_of_the_command_line(
     mode: str, precision: Any, digits: tuple[Array, Array], command_line: list[str]
 ) -> None:

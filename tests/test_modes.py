@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.config import TrainConfig
 from pipeline.errors import PipelineError
-from pipeline.modes import BUILT_IN, MODES, FitChanges, FitConfig, Mode
+from pipeline.modes import BUILT_IN, FitChanges, FitConfig, Mode, find_mode
 from pipeline.parsers import stage_parser
 from tests.conftest import Run, of_mode
 from tests.test_plugins import install
@@ -80,7 +80,7 @@ def test_a_config_can_change_every_setting_of_a_mode() -> None:
 
 @pytest.mark.parametrize("name", ["finetune", "quick", "own_modes:COUNTING"])
 def test_a_config_changes_the_settings_that_it_names_and_no_other(name: str, own: Path) -> None:
-    whole = MODES[name]
+    whole = find_mode(name)
     changed = TrainConfig(modes={name: FitChanges(head_lr=0.5)}).mode(name)
     assert changed == dataclasses.replace(whole, fit=dataclasses.replace(whole.fit, head_lr=0.5))
     assert whole.fit != FitConfig(head_lr=whole.fit.head_lr)  # there was something to lose

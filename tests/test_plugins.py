@@ -129,7 +129,7 @@ def test_an_installed_package_adds_a_mode(
     assert "mode: 'wrong' is a dict; expected a pipeline.modes.Mode" in capsys.readouterr().err
     assert tiny("train", "--mode=nope", "--labels=50") == 2
     assert (
-        f"expected one of {', '.join(BUILT_IN)}, smooth, wrong, or the import path 'module:OBJECT' of your own"
+        f"expected one of {', '.join(BUILT_IN)}, smooth, wrong, or the import path 'module:name' of your own"
         in capsys.readouterr().err
     )
 

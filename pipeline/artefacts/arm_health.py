@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.artefacts.cell_files import METRICS, PREDICTIONS
+from pipeline.artefacts.cell_files import METRICS, read_tested
 from pipeline.artefacts.results import FlagRow, ResultRow
 from pipeline.evaluation.health import Arm, Remedies, examine
 from pipeline.invocation import command
@@ -33,8 +33,7 @@ def examine_arms(experiment: Path, groups: Sequence[Sequence[ResultRow]]) -> lis
 def _arm(experiment: Path, group: Sequence[ResultRow], groups: Sequence[Sequence[ResultRow]]) -> Arm:
     first = group[0]
     curves = [disk.read_columns(experiment / row["cell"] / "history.csv") for row in group if row["unit"] == "step"]
-    with np.load(experiment / first["cell"] / PREDICTIONS, allow_pickle=False) as stored:
-        _, counts = np.unique(stored["test_label"], return_counts=True)
+    _, truth = read_tested(experiment / first["cell"])
     baselines = {}
     for other in groups:
         if other[0]["mode"] in BASELINES and other[0]["labels"] == first["labels"]:
@@ -46,7 +45,7 @@ def _arm(experiment: Path, group: Sequence[ResultRow], groups: Sequence[Sequence
         stopped_early=[_stopped_early(experiment / row["cell"]) for row in group],
         e_out=_mean_error(group),
         images=first["n_test"],
-        chance=1 - counts.max() / counts.sum(),
+        chance=1 - np.bincount(truth).max() / len(truth),
         baselines={} if find_mode(first["mode"]).pretrained else baselines,
     )
 

@@ -146,18 +146,10 @@ def source_names(images: ImageData, places: Iterable[int]) -> list[str]:
     return [str(names[place]).encode("utf-8", "backslashreplace").decode() for place in places]  # any bytes are a name
 
 
-def read_mistakes(folder: Path) -> npt.NDArray[np.bool_]:
-    """Return whether a trained cell, or a baseline, took each test image for a wrong class, shape (test images,)."""
+def read_tested(folder: Path) -> tuple[Classes, Classes]:
+    """Return the class that a cell or a baseline took each test image for, and its true one, each (test images,)."""
     with np.load(folder / PREDICTIONS, allow_pickle=False) as stored:
-        wrong: npt.NDArray[np.bool_] = stored["test_pred"] != stored["test_label"]
-    return wrong
-
-
-def read_truth(folder: Path) -> Classes:
-    """Return the class of each test image that a trained cell, or a baseline, was measured on, shape (test images,)."""
-    with np.load(folder / PREDICTIONS, allow_pickle=False) as stored:
-        truth: Classes = stored["test_label"].astype(np.int64)
-    return truth
+        return stored["test_pred"].astype(np.int64), stored["test_label"].astype(np.int64)
 
 
 def read_answers(folder: Path) -> CellAnswers:

@@ -28,9 +28,7 @@ from pipeline.config import Experiment
 from pipeline.evaluation.bought import PLAIN, purchases
 from pipeline.evaluation.per_class import balancing_weights
 from pipeline.evaluation.statistics import clopper_pearson, hoeffding, mean_interval, paired_difference
-from pipeline.modes import MODES, find_mode, in_order
-
-LEVEL = 0.95  # the level of all intervals
+from pipeline.modes import BASELINES, find_mode, in_order
 
 
 @dataclass(frozen=True)
@@ -75,10 +73,11 @@ def grouped(config: Experiment, grid: Sequence[Entry]) -> list[Group]:
 def _group(config: Experiment, own: Sequence[Entry]) -> Group:
     rows = [_row(config, entry) for entry in own]
     encoders = len(rows) // config.grid.draws
-    wrong = np.stack([cell_files.read_mistakes(config.folder / row["cell"]) for row in rows])
-    e_in = np.array([row["e_in"] for row in rows])
-    truth = cell_files.read_truth(config.folder / rows[0]["cell"])
-    return Group(rows, e_in.reshape(-1, encoders, 1), truth, wrong.reshape(config.grid.draws, encoders, wrong.shape[1]))
+    tested = [cell_files.read_tested(config.folder / row["cell"]) for row in rows]
+    _, truth = tested[0]
+    wrong = np.reshape([predicted != true for predicted, true in tested], (-1, encoders, len(truth)))
+    e_in = np.reshape([row["e_in"] for row in rows], (-1, encoders, 1))
+    return Group(rows, e_in, truth, wrong)
 
 
 def _row(config: Experiment, entry: Entry) -> ResultRow:
@@ -136,12 +135,12 @@ def summary(group: Group) -> SummaryRow:
 
 
 def _interval(values: npt.NDArray[Any]) -> IntervalRecord:
-    return interval_record(mean_interval(values, LEVEL))
+    return interval_record(mean_interval(values))
 
 
 def paired(groups: Sequence[Group], margin: float) -> list[PairedRow]:
     """Return the differences of every two modes at each budget; a share up to the margin counts as none."""
-    found = {(group.labels, group.mode): group for group in groups if group.mode in MODES}
+    found = {(group.labels, group.mode): group for group in groups if group.mode not in BASELINES}
     differences: list[PairedRow] = []
     for labels in sorted({budget for budget, _ in found}):
         for first, second in _pairs([mode for budget, mode in found if budget == labels]):
@@ -149,7 +148,7 @@ def paired(groups: Sequence[Group], margin: float) -> list[PairedRow]:
                 a, b = (found[labels, mode].errors(quantity) for mode in (first, second))
                 differences.append(
                     {
-                        **paired_figures(paired_difference(a, b, LEVEL, margin)),
+                        **paired_figures(paired_difference(a, b, margin)),
                         "labels": labels,
                         "first": first,
                         "second": second,
@@ -163,15 +162,16 @@ def bought(groups: Sequence[Group], without: Sequence[Group]) -> list[BoughtBudg
     """Estimate what images without labels and the invariances gain, at each budget where the grid allows it."""
     found: list[BoughtBudget] = []
     for labels in sorted({group.labels for group in groups}):
-        tables = {group.mode: group.wrong for group in groups if group.labels == labels}
+        own = [group for group in groups if group.labels == labels]
+        tables = {group.mode: group.wrong for group in own}
         tables |= {group.mode + PLAIN: group.wrong for group in without if group.labels == labels}
-        during = [mode for mode in tables if mode in MODES and find_mode(mode).spreads_labels]
+        during = [group.mode for group in own if group.mode not in BASELINES and find_mode(group.mode).spreads_labels]
         gains: list[GainRow] = [
             {
                 "what": each.what,
                 "without": each.without,
                 "having": each.having,
-                "gain": interval_record(each.gain.interval(LEVEL)),
+                "gain": interval_record(each.gain.interval()),
             }
             for each in purchases(tables, during)
         ]

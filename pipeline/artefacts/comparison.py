@@ -106,6 +106,7 @@ def write(config: Experiment) -> Comparison:
     """
     from pipeline.artefacts import cell_groups
     from pipeline.artefacts.arm_health import examine_arms
+    from pipeline.evaluation.crossed import LEVEL
     from pipeline.evaluation.per_class import unevenness
 
     groups = cell_groups.grouped(config, entries(config))
@@ -113,7 +114,7 @@ def write(config: Experiment) -> Comparison:
     comparison: Comparison = {
         "dataset": config.data.dataset,
         "pretraining": encoder.describe(config),
-        "level": cell_groups.LEVEL,
+        "level": LEVEL,
         "draws": config.grid.draws,
         "encoders": config.grid.encoders,
         "margin": config.grid.margin / 100,

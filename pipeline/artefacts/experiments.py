@@ -269,7 +269,7 @@ def _table(quantity: Quantity, cells: Sequence[ComparedCell]) -> npt.NDArray[Any
     if quantity == "e_in":
         values = np.array([[float(cell.row["e_in"])] for cell in cells])
     else:
-        values = np.stack([cell_files.read_mistakes(cell.folder) for cell in cells])
+        values = np.stack([np.not_equal(*cell_files.read_tested(cell.folder)) for cell in cells])
     return values.reshape(draws, -1, values.shape[1])
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from pipeline.config.checks import check_folder_name
 from pipeline.config.plain import JsonObject
 from pipeline.errors import require
-from pipeline.modes import MODES
+from pipeline.modes import check_name
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class GridConfig:
         require(len(self.modes) > 0, "grid.modes", self.modes, "at least one mode")
         require(len(set(self.modes)) == len(self.modes), "grid.modes", self.modes, "each mode once")
         for mode in self.modes:
-            require(mode in MODES, "grid.modes", mode, f"one of {', '.join(MODES)}, or the import path of your own")
+            check_name("grid.modes", mode)
         require(len(self.labels) > 0, "grid.labels", self.labels, "at least one budget")
         require(all(n > 0 for n in self.labels), "grid.labels", self.labels, "positive budgets")
         require(len(set(self.labels)) == len(self.labels), "grid.labels", self.labels, "each budget once")

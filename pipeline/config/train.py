@@ -10,7 +10,7 @@ from typing import Literal
 from pipeline.config.plain import JsonObject, as_dict, merged, parse_section
 from pipeline.config.unlabelled import GraphConfig, SelfTrainingConfig
 from pipeline.errors import PipelineError, require
-from pipeline.modes import MODES, FitChanges, Mode, find_mode
+from pipeline.modes import FitChanges, Mode, check_name, find_mode
 
 # settings of train that no trial of a cell may change
 SHARED = ("validation", "refit", "val_fraction", "folds", "trials")
@@ -123,7 +123,7 @@ class TrainConfig:
             expected = "none where train.validation is none, which leaves no label to choose by"
             require(self.validation != "none", "train.trials", list(self.trials), expected)
         for name in self.trials:
-            require(name in MODES, "train.trials", name, f"a mode: {', '.join(MODES)}")
+            check_name("train.trials", name)
             self.candidates(name)
 
     def mode(self, name: str) -> Mode:

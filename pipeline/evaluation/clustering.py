@@ -11,7 +11,6 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.mixture import GaussianMixture
-from threadpoolctl import threadpool_limits
 
 Labels = npt.NDArray[np.int64]
 
@@ -36,10 +35,9 @@ def cluster(features: npt.NDArray[Any], labels: Labels, classes: int, seed: int)
         ``kmeans_accuracy``, ``kmeans_nmi``, ``mixture_accuracy`` and ``mixture_nmi``, each 0 to 1.
     """
     found = {}
-    with threadpool_limits(1):
-        kmeans = KMeans(classes, n_init=5, random_state=seed).fit(features)
-        mixture = GaussianMixture(classes, reg_covar=1e-4, means_init=kmeans.cluster_centers_, random_state=seed)
-        for name, clusters in (("kmeans", kmeans.labels_), ("mixture", mixture.fit_predict(features))):
-            found[f"{name}_accuracy"] = clustering_accuracy(clusters.astype(np.int64), labels)
-            found[f"{name}_nmi"] = float(normalized_mutual_info_score(labels, clusters))
+    kmeans = KMeans(classes, n_init=5, random_state=seed).fit(features)
+    mixture = GaussianMixture(classes, reg_covar=1e-4, means_init=kmeans.cluster_centers_, random_state=seed)
+    for name, clusters in (("kmeans", kmeans.labels_), ("mixture", mixture.fit_predict(features))):
+        found[f"{name}_accuracy"] = clustering_accuracy(clusters.astype(np.int64), labels)
+        found[f"{name}_nmi"] = float(normalized_mutual_info_score(labels, clusters))
     return found

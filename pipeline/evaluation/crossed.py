@@ -21,6 +21,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+LEVEL = 0.95  # the confidence level of all intervals
+POWER = 0.8  # the chance with which a difference that is called detectable is found
+
 Floats = npt.NDArray[np.float64]
 Direction = tuple[int, ...]  # axes of the table that a contribution varies along
 
@@ -48,11 +51,11 @@ class Estimate:
     error: float
     freedom: float
 
-    def interval(self, level: float = 0.95) -> Interval:
-        """Return the t interval with this confidence level."""
+    def interval(self) -> Interval:
+        """Return the t interval."""
         if math.isnan(self.error):
             return Interval(self.mean, None, None)
-        half = self.error * float(stats.t.ppf((1 + level) / 2, self.freedom))
+        half = self.error * float(stats.t.ppf((1 + LEVEL) / 2, self.freedom))
         return Interval(self.mean, self.mean - half, self.mean + half)
 
     def probability_below(self, limit: float) -> float:
@@ -65,9 +68,9 @@ class Estimate:
             return float(self.mean < limit)
         return float(stats.t.cdf((limit - self.mean) / self.error, self.freedom))
 
-    def detectable(self, level: float = 0.95, power: float = 0.8) -> float:
-        """Return the smallest true difference that an interval of this level would exclude 0 for, with this power."""
-        quantiles = stats.t.ppf([(1 + level) / 2, power], self.freedom)
+    def detectable(self) -> float:
+        """Return the smallest true difference whose interval would exclude 0 with a chance of ``POWER``."""
+        quantiles = stats.t.ppf([(1 + LEVEL) / 2, POWER], self.freedom)
         return self.error * float(quantiles.sum())
 
 

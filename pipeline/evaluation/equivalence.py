@@ -9,14 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from pipeline.evaluation.crossed import Crossed, Floats, Interval
+from pipeline.evaluation.crossed import LEVEL, Crossed, Floats, Interval
 
 _STEPS = 2000  # along the logarithm of the budgets; one step is far below what any number of draws can tell
 
 
-def equivalent_labels(
-    budgets: Sequence[int], reference: Sequence[npt.ArrayLike], errors: npt.ArrayLike, level: float = 0.95
-) -> Interval:
+def equivalent_labels(budgets: Sequence[int], reference: Sequence[npt.ArrayLike], errors: npt.ArrayLike) -> Interval:
     """Return the number of labels with which a reference errs as little as a mode did, in the mean.
 
     Between two budgets the reference's errors are interpolated, linearly in the logarithm of the number of labels;
@@ -27,7 +25,6 @@ def equivalent_labels(
         budgets: The reference's budgets, rising; at least two.
         reference: Its errors, a table of draws x encoders x test images for each budget; see ``Crossed``.
         errors: The mode's errors at its own budget, a table with the same draws.
-        level: Confidence level.
 
     Returns:
         Labels: 0 stands for fewer than the smallest budget, infinity for more than the largest. The limits of a single
@@ -46,7 +43,7 @@ def equivalent_labels(
     labels = float(budgets[0]) if mean[0] == 0 else _first(mean <= 0, points)
     if draws < 2:
         return Interval(labels, None, None)
-    half = error * stats.t.ppf((1 + level) / 2, freedom)
+    half = error * stats.t.ppf((1 + LEVEL) / 2, freedom)
     # the reference may still err more where the interval begins, and must not err less before it ends
     low = _first(mean <= half, points)
     high = _last(mean >= -half, points)

@@ -21,20 +21,26 @@ class SplitErrors:
     """Errors on one split, with exact counts.
 
     Attributes:
-        n: The number of examples.
-        logits: What the classifier said of each, shape (n, classes).
-        errors: How many of them are wrongly classified.
+        logits: What the classifier said of each example, shape (n, classes).
         losses: Cross-entropy of each example, in nats, shape (n,).
         confusion: Counts, shape (classes, classes): true class by row, predicted by column.
         predictions: Predicted class of each example, shape (n,), int64, in the order handed in.
     """
 
-    n: int
     logits: Tensor
-    errors: int
     losses: Tensor
     confusion: Tensor
     predictions: Tensor
+
+    @property
+    def n(self) -> int:
+        """The number of examples."""
+        return len(self.predictions)
+
+    @property
+    def errors(self) -> int:
+        """The number of wrongly classified examples."""
+        return self.n - int(self.confusion.trace())
 
     @property
     def error(self) -> float:
@@ -72,13 +78,10 @@ def evaluate(model: nn.Module, inputs: Images, labels: Tensor, classes: int) -> 
     model.train(was_training)
     labels = labels.cpu()
     predictions = logits.argmax(1)
-    confusion = multiclass_confusion_matrix(predictions, labels, classes, validate_args=False)
     return SplitErrors(
-        n=len(labels),
         logits=logits,
-        errors=len(labels) - int(confusion.trace()),
         losses=F.cross_entropy(logits, labels, reduction="none"),
-        confusion=confusion,
+        confusion=multiclass_confusion_matrix(predictions, labels, classes, validate_args=False),
         predictions=predictions,
     )
 
@@ -90,9 +93,7 @@ def pooled(parts: Sequence[SplitErrors], order: npt.NDArray[np.int64]) -> SplitE
     """
     places = torch.from_numpy(order)
     return SplitErrors(
-        n=sum(part.n for part in parts),
         logits=torch.cat([part.logits for part in parts])[places],
-        errors=sum(part.errors for part in parts),
         losses=torch.cat([part.losses for part in parts])[places],
         confusion=torch.stack([part.confusion for part in parts]).sum(0),
         predictions=torch.cat([part.predictions for part in parts])[places],

@@ -10,23 +10,21 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from pipeline.evaluation.crossed import Crossed, Floats, Interval
+from pipeline.evaluation.crossed import LEVEL, Crossed, Floats, Interval
 
 EXACT_DRAWS = 16  # 2**16 sign flips are enumerated in a moment; beyond that they are sampled
 DECIMALS = 12  # of a mean difference: sign flips that are equally extreme differ by rounding in the 17th
 MARGIN = 0.001  # a difference of a tenth of a percentage point makes no difference to anybody
-POWER = 0.8  # with which a difference is called detectable
 
 
-def mean_interval(values: npt.ArrayLike, level: float = 0.95) -> Interval:
+def mean_interval(values: npt.ArrayLike) -> Interval:
     """Return the mean with a t interval that counts all that varies.
 
     Args:
         values: One value a draw, shape (draws,), or a table of draws x encoders x test images; see ``Crossed``. With
             values by draw alone it is Student's interval.
-        level: Confidence level.
     """
-    return Crossed([_as_table(values)]).estimate([1.0]).interval(level)
+    return Crossed([_as_table(values)]).estimate([1.0]).interval()
 
 
 def _as_table(values: npt.ArrayLike) -> Floats:
@@ -62,9 +60,7 @@ class PairedDifference:
     detectable: float | None
 
 
-def paired_difference(
-    first: npt.ArrayLike, second: npt.ArrayLike, level: float = 0.95, margin: float = MARGIN
-) -> PairedDifference:
+def paired_difference(first: npt.ArrayLike, second: npt.ArrayLike, margin: float = MARGIN) -> PairedDifference:
     """Compare the errors of two modes on the same draws, encoders and test images.
 
     The sign-flip (permutation) test asks how often a mean difference at least as large would come about if each
@@ -75,7 +71,6 @@ def paired_difference(
     Args:
         first: One error a draw, shape (draws,), or a table of draws x encoders x test images; see ``Crossed``.
         second: The same for the other mode, in the same order of draws.
-        level: Confidence level of the interval.
         margin: Difference up to which two modes count as equally good, as a share.
 
     Raises:
@@ -95,13 +90,13 @@ def paired_difference(
     below, above = estimate.probability_below(-margin), 1 - estimate.probability_below(margin)
     return PairedDifference(
         draws=len(by_draw),
-        difference=estimate.interval(level),
+        difference=estimate.interval(),
         p_value=_sign_flip_p(by_draw),
         exact=len(by_draw) <= EXACT_DRAWS,
         first_better=None if alone else below,
         equal=None if alone else 1 - below - above,
         second_better=None if alone else above,
-        detectable=None if alone else estimate.detectable(level, POWER),
+        detectable=None if alone else estimate.detectable(),
     )
 
 
@@ -119,18 +114,18 @@ def _sign_flip_p(differences: Floats) -> float:
     return float(result.pvalue)
 
 
-def clopper_pearson(errors: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the exact binomial interval for the rate of errors in n examples (Clopper and Pearson 1934)."""
-    interval = stats.binomtest(errors, n).proportion_ci(level, method="exact")
+def clopper_pearson(errors: int, n: int) -> tuple[float, float]:
+    """Return the exact binomial 95 % interval for the rate of errors in n examples (Clopper and Pearson 1934)."""
+    interval = stats.binomtest(errors, n).proportion_ci(LEVEL, method="exact")
     return float(interval.low), float(interval.high)
 
 
-def hoeffding(errors: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Return a distribution-free interval for the rate of so many errors in n examples (Hoeffding 1963).
+def hoeffding(errors: int, n: int) -> tuple[float, float]:
+    """Return a distribution-free 95 % interval for the rate of so many errors in n examples (Hoeffding 1963).
 
-    Its half is sqrt(ln(2 / (1 - level)) / 2n). It holds for one hypothesis fixed before the test set was opened.
+    Its half is sqrt(ln(2 / 0.05) / 2n). It holds for one hypothesis fixed before the test set was opened.
     """
-    half = math.sqrt(math.log(2 / (1 - level)) / (2 * n))
+    half = math.sqrt(math.log(2 / (1 - LEVEL)) / (2 * n))
     return max(0.0, errors / n - half), min(1.0, errors / n + half)
 
 

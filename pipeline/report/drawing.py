@@ -22,7 +22,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.modes import MODES
+from pipeline import modes
 
 # Okabe and Ito's palette, which the colour-blind can tell apart; without its yellow, too pale for points on white
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -115,7 +115,7 @@ def displayable(image: Floats) -> Floats:
 
 def mode_look(mode: str) -> tuple[str, str]:
     """Return a mode's colour and marker, the same in every picture and every report."""
-    names = list(MODES)
+    names = modes.names()
     place = names.index(mode) if mode in names else zlib.crc32(mode.encode())  # the user's own, by import path
     return PALETTE[place % len(PALETTE)], MARKERS[place % len(MARKERS)]
 

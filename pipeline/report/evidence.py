@@ -11,16 +11,16 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import confusion_matrix
 
+from pipeline.artefacts.cell_files import read_tested
 from pipeline.artefacts.metrics import CalibrationMetrics, Metrics
 from pipeline.artefacts.results import Comparison, SummaryRow
 from pipeline.config import Experiment, JsonObject
 from pipeline.datasets.facts import Facts
 from pipeline.invocation import command
-from pipeline.modes import MODES
+from pipeline.modes import BASELINES
 from pipeline.store import disk, test_access
 from pipeline.store.manifest import Manifest, open_artefact
 from pipeline.store.test_access import AccessCounts
-from pipeline.studies import verdict
 from pipeline.studies.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Evidence:
     manifest: Manifest[Metrics]
     pretrained: Manifest[JsonObject] | None
     losses: dict[str, list[float]]
-    verdicts: list[tuple[Path, Verdict]]
+    verdicts: Sequence[tuple[Path, Verdict]]
     test_access: AccessCounts
 
     @property
@@ -151,17 +151,17 @@ def read(
     card: Facts,
     comparison: Comparison,
     pretrained: Path | None,
-    verdicts: Sequence[Path],
+    verdicts: Sequence[tuple[Path, Verdict]],
 ) -> Evidence:
     """Read what lies in an experiment's folder; the arguments are those of ``Evidence`` that were read already.
 
-    The pretrained encoder is given by its folder, if the grid uses one, each study by its verdict.json.
+    The pretrained encoder is given by its folder, if the grid uses one.
 
     Raises:
         PipelineError: If a file is missing or is not the one that its stage wrote.
     """
     rows = disk.read_rows(config.folder / "results.csv")
-    of_modes = [row for row in rows if row["mode"] in MODES]
+    of_modes = [row for row in rows if row["mode"] not in BASELINES]
     manifests = [_manifest(config.folder / row["cell"], "compare") for row in of_modes]
     outcomes = [manifest["outcome"] for manifest in manifests]
     return Evidence(
@@ -174,7 +174,7 @@ def read(
         manifest=manifests[0],
         pretrained=_manifest(pretrained, "pretrain") if pretrained else None,
         losses=_losses(pretrained),
-        verdicts=[(path.parent, verdict.record(path.parent).read()) for path in verdicts],
+        verdicts=verdicts,
         test_access=test_access.count(config.folder, card["sha256"]),
     )
 
@@ -193,8 +193,7 @@ def _manifest(folder: Path, stage: str) -> Manifest[Any]:
 
 def _cell(folder: Path, row: dict[str, str], outcome: Metrics) -> MeasuredCell:
     history, unit = disk.read_columns(folder / row["cell"] / "history.csv"), row["unit"]
-    with np.load(folder / row["cell"] / "predictions.npz", allow_pickle=False) as stored:
-        predictions = stored["test_pred"].astype(np.int64)
+    predictions, _ = read_tested(folder / row["cell"])
     return MeasuredCell(
         labels=int(row["labels"]),
         mode=row["mode"],

@@ -7,12 +7,11 @@ from pipeline.artefacts.metrics import SplitMetrics
 from pipeline.artefacts.results import SummaryRow
 from pipeline.datasets.scale import Scale
 from pipeline.evaluation.statistics import clopper_pearson
-from pipeline.modes import MODES
+from pipeline.modes import find_mode
 from pipeline.report import page
 from pipeline.report.formats import percent
 
 TEMPLATE = "model_card.md.jinja"
-LEVEL = 0.95
 
 
 def write(description: Description, summary: SummaryRow | None, onnx: str | None) -> str:
@@ -29,7 +28,7 @@ def write(description: Description, summary: SummaryRow | None, onnx: str | None
         TEMPLATE,
         **description,
         scale_text=Scale.from_dict(description["input"]["scale"]).text,
-        mode=MODES[trained["mode"]],
+        mode=find_mode(trained["mode"]),
         errors=[_row(name, errors) for name, errors in measured.items() if errors is not None],
         summary=summary,
         onnx=onnx,
@@ -38,7 +37,7 @@ def write(description: Description, summary: SummaryRow | None, onnx: str | None
 
 def _row(name: str, measured: SplitMetrics) -> dict[str, str]:
     """Errors on one split, in %; only those on the test set make an interval that holds for new images."""
-    limits = [percent(limit) for limit in clopper_pearson(measured["errors"], measured["n"], LEVEL)]
+    limits = [percent(limit) for limit in clopper_pearson(measured["errors"], measured["n"])]
     return {
         "name": name,
         "errors": f"{measured['errors']} of {measured['n']}",

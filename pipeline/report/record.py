@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,14 +11,17 @@ from pipeline.artefacts import comparison, data_card, encoder, grid
 from pipeline.artefacts.results import Comparison
 from pipeline.config import Experiment, as_dict
 from pipeline.invocation import command
-from pipeline.modes import MODES
+from pipeline.modes import find_mode
 from pipeline.store import disk, provenance, test_access
 from pipeline.store.fingerprints import Inputs, fingerprint
 from pipeline.store.manifest import MANIFEST
 from pipeline.store.records import Record
 from pipeline.studies import STUDIES, VERDICT, verdict
+from pipeline.studies.verdict import Verdict
 
 HTML, MARKDOWN, RECORD = "report.html", "report.md", "report.json"
+
+Verdicts = Sequence[tuple[Path, Verdict]]  # each with its folder
 
 
 def write(config: Experiment) -> Path:
@@ -27,7 +31,7 @@ def write(config: Experiment) -> Path:
         PipelineError: If an earlier stage has not run with these settings, or a file of it was changed.
     """
     compared = comparison.load(config)
-    pretrains = any(MODES[mode].pretrained for mode in config.grid.modes)
+    pretrains = any(find_mode(mode).pretrained for mode in config.grid.modes)
     pretrained = encoder.artefact(config).check() if pretrains else None
     verdicts = _verdicts(config)
     wanted = fingerprint(_inputs(config, pretrained, verdicts))
@@ -36,7 +40,7 @@ def write(config: Experiment) -> Path:
     return config.folder / HTML
 
 
-def _inputs(config: Experiment, pretrained: Path | None, verdicts: list[Path]) -> Inputs:
+def _inputs(config: Experiment, pretrained: Path | None, verdicts: Verdicts) -> Inputs:
     """Return all that the pages are made from: settings, data, results, cells, encoder, studies, and the source.
 
     A manifest's checksum stands for all files of its folder.
@@ -53,28 +57,23 @@ def _inputs(config: Experiment, pretrained: Path | None, verdicts: list[Path]) -
         "cells": [disk.sha256_file(path) if path.exists() else None for path in manifests],
         "pretrained": disk.sha256_file(pretrained / MANIFEST) if pretrained else None,
         "test_access": asdict(test_access.count(config.folder, data_card.load(config)["sha256"])),
-        "studies": {str(path): disk.sha256_file(path) for path in verdicts},
+        "studies": {str(folder / VERDICT): disk.sha256_file(folder / VERDICT) for folder, _ in verdicts},
     }
 
 
-def _verdicts(config: Experiment) -> list[Path]:
-    """verdict.json of each study that was made of the same images, in any experiment below the same runs folder."""
-    images = data_card.load(config)["sha256"]
-    found = []
-    for path in Path(config.runs).glob(f"*/*/{VERDICT}"):
-        read = verdict.record(path.parent).read()
-        if read["data_sha256"] == images:
-            found.append((_rank(read["study"]), path))
-    return [path for _, path in sorted(found)]
+def _verdicts(config: Experiment) -> Verdicts:
+    """Read the verdicts on the same images in all experiments below the same runs folder.
+
+    The studies of the package come first, in their order, then the user's own by name.
+    """
+    images, places = data_card.load(config)["sha256"], {study: place for place, study in enumerate(STUDIES)}
+    folders = sorted(path.parent for path in Path(config.runs).glob(f"*/*/{VERDICT}"))
+    found = [(folder, verdict.record(folder).read()) for folder in folders]
+    same = [(folder, read) for folder, read in found if read["data_sha256"] == images]
+    return sorted(same, key=lambda each: (places.get(each[1]["study"], len(places)), each[1]["study"]))
 
 
-def _rank(study: str) -> tuple[int, str]:
-    """Return a study's place on the page: those of the package in their order, then the user's own by name."""
-    own = list(STUDIES)
-    return (own.index(study), "") if study in own else (len(own), study)
-
-
-def _make(config: Experiment, compared: Comparison, pretrained: Path | None, verdicts: list[Path], wanted: str) -> None:
+def _make(config: Experiment, compared: Comparison, pretrained: Path | None, verdicts: Verdicts, wanted: str) -> None:
     from pipeline.report import evidence, page
     from pipeline.report.sections import write_sections
     from pipeline.report.sections.opening import opening

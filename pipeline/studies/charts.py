@@ -15,6 +15,8 @@ from matplotlib.ticker import MaxNLocator
 from pipeline.evaluation.crossed import Interval
 from pipeline.report.drawing import GREY, PALETTE, Floats, Picture, displayable, png, scatter_classes, styled
 
+TILES = 8  # images in a row
+
 
 def _in_rows(
     panels: int, columns: int, size: tuple[float, float], sharey: bool = False
@@ -69,15 +71,11 @@ def bars(panels: Mapping[str, Mapping[str, Interval]]) -> Picture:
         halves = [scale * ((interval.high or interval.mean) - interval.mean) for interval in arms.values()]
         colors = [PALETTE[place % len(PALETTE)] for place in range(len(arms))]
         axes.bar(range(len(arms)), means, yerr=halves, color=colors, capsize=3, ecolor="black")
-        _name_ticks(axes, list(arms))
+        axes.grid(visible=False, axis="x")
+        axes.set_xticks(range(len(arms)), list(arms), rotation=30, ha="right", fontsize=8)
         axes.set_title(title, fontsize=9)
         told.append(f"{title}: " + ", ".join(f"{arm} {mean:.3g}" for arm, mean in zip(arms, means, strict=True)))
     return png(figure, "; ".join(told) + ".")
-
-
-def _name_ticks(axes: Axes, names: Sequence[str]) -> None:
-    axes.grid(visible=False, axis="x")
-    axes.set_xticks(range(len(names)), list(names), rotation=30, ha="right", fontsize=8)
 
 
 @styled
@@ -108,18 +106,18 @@ def maps(panels: Mapping[str, tuple[Floats, npt.NDArray[np.int64]]], x_title: st
 
 
 @styled
-def image_grids(panels: Mapping[str, Floats], columns: int, alt: str) -> Picture:
-    """Images of shape (N, C, H, W) in a square of tiles, one panel an arm."""
+def image_grids(panels: Mapping[str, Floats], alt: str) -> Picture:
+    """Images of shape (N, C, H, W) in rows of ``TILES``, one panel an arm."""
     figure, grid = _in_rows(len(panels), len(panels), (3.0, 3.2))
     for axes, (name, images) in zip(grid, panels.items(), strict=True):
-        axes.imshow(_tiled(images, columns), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.imshow(_tiled(images), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_axis_off()
         axes.set_title(name, fontsize=10)
     return png(figure, f"{alt} From left to right: {', '.join(panels)}.")
 
 
-def _tiled(images: Floats, columns: int) -> Any:
-    lines = [images[start : start + columns] for start in range(0, len(images) // columns * columns, columns)]
+def _tiled(images: Floats) -> Any:
+    lines = [images[start : start + TILES] for start in range(0, len(images) // TILES * TILES, TILES)]
     return np.concatenate([np.concatenate([displayable(image) for image in line], axis=1) for line in lines])
 
 

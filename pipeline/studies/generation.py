@@ -153,7 +153,7 @@ def _draw(points: Points) -> dict[str, Picture]:
     histograms["test images"] = first["vae"]["shares_real"]
     return {
         "samples": charts.image_grids(
-            {name: first[name][f"images_{way}"] for name, (_, way) in drawn.items()}, 8, "Decoded samples."
+            {name: first[name][f"images_{way}"] for name, (_, way) in drawn.items()}, "Decoded samples."
         ),
         "judgement": charts.bars(
             {

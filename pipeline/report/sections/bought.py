@@ -43,7 +43,7 @@ def bought(evidence: Evidence) -> Section | None:
                 "grid.ablation trains two modes without them, at the smallest budget."
             )
         )
-    blocks.append(_gains_table(found, evidence.comparison["level"]))
+    blocks.append(_gains_table(found))
     return Section("bought", "What bought what", "What bought what", blocks)
 
 
@@ -73,7 +73,7 @@ def _four_arms(evidence: Evidence, found: Sequence[BoughtBudget]) -> Table:
     )
 
 
-def _gains_table(found: Sequence[BoughtBudget], level: float) -> Table:
+def _gains_table(found: Sequence[BoughtBudget]) -> Table:
     columns = (
         Column("Labels", "number"),
         Column("What", "words"),
@@ -87,7 +87,7 @@ def _gains_table(found: Sequence[BoughtBudget], level: float) -> Table:
         for row in budget["gains"]
     ]
     return Table(
-        f"E_out without it minus E_out with it, in percentage points ± half of the {100 * level:.0f} % interval, which "
+        "E_out without it minus E_out with it, in percentage points ± half of the 95 % interval, which "
         "counts all that was repeated. Above 0, it helps.",
         columns,
         rows,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.artefacts.results import Comparison, SummaryRow, flags_of
-from pipeline.modes import BASELINES, MODES
+from pipeline.modes import BASELINES, find_mode
 from pipeline.report.anchors import cell_anchor, mode_anchor
 from pipeline.report.blocks import Column, Section, Table, Terms, Text, numbers
 from pipeline.report.evidence import Evidence
@@ -34,11 +34,10 @@ def comparison(evidence: Evidence) -> Section:
 
 def describe_mode(name: str) -> str:
     """Return a few words on a mode or a classical baseline."""
-    return MODES[name].summary if name in MODES else f"classical baseline: {BASELINES[name]}"
+    return f"classical baseline: {BASELINES[name]}" if name in BASELINES else find_mode(name).summary
 
 
 def _table(comparison: Comparison) -> Table:
-    level = f"{100 * comparison['level']:.0f} %"
     columns = (
         Column("Labels", "number"),
         Column("Mode", "link"),
@@ -63,12 +62,12 @@ def _table(comparison: Comparison) -> Table:
         for row in comparison["summary"]
     ]
     return Table(
-        f"Errors in %: mean over the draws ± half of the {level} interval (none for a single draw), which counts all "
+        "Errors in %: mean over the draws ± half of the 95 % interval (none for a single draw), which counts all "
         "that was repeated: draws of the labels, test images, pretrained encoders. Gap: E_out - E_in, in percentage "
         "points. To be trusted: no, where what was measured of the training gives reason to doubt that it was long or "
-        "good enough. A cell is one training of one classifier. The last columns are about one cell "
-        f"alone, the first draw: the true error of that very classifier lies within either pair of bounds with {level} "
-        "confidence; Hoeffding's holds whatever the images are, and is wider.",
+        "good enough. A cell is one training of one classifier. The last columns are about one cell alone, the first "
+        "draw: the true error of that very classifier lies within either pair of bounds with 95 % confidence; "
+        "Hoeffding's holds whatever the images are, and is wider.",
         columns,
         rows,
         links=[_link(row) for row in comparison["summary"]],
@@ -78,7 +77,7 @@ def _table(comparison: Comparison) -> Table:
 
 def _trust(comparison: Comparison, row: SummaryRow) -> str:
     """Say "yes", or why not; nothing for a classical baseline, which is not examined."""
-    if row["mode"] not in MODES:
+    if row["mode"] in BASELINES:
         return ""
     flags = flags_of(comparison, row["labels"], row["mode"])
     return f"no: {', '.join(flag['kind'] for flag in flags)}" if flags else "yes"
@@ -90,6 +89,6 @@ def _limits(limits: Sequence[float]) -> str:
 
 def _link(row: SummaryRow) -> str:
     """Return where the row's name leads: to the mode's card, or, for a baseline, to its row among all cells."""
-    if row["mode"] in MODES:
-        return mode_anchor(row["labels"], row["mode"])
-    return cell_anchor(row["labels"], row["mode"], 0)
+    if row["mode"] in BASELINES:
+        return cell_anchor(row["labels"], row["mode"], 0)
+    return mode_anchor(row["labels"], row["mode"])

@@ -124,8 +124,8 @@ def _paired_table(comparison: Comparison) -> Table:
         for row in comparison["paired"]
     ]
     return Table(
-        "Paired differences over the same draws, in percentage points: mean ± half of the "
-        f"{100 * comparison['level']:.0f} % interval, and the p value of the two-sided sign-flip test over the draws. "
+        "Paired differences over the same draws, in percentage points: mean ± half of the 95 % interval, and the p "
+        "value of the two-sided sign-flip test over the draws. "
         "Below 0, the first mode errs less. These p values are not corrected for looking at several differences.",
         columns,
         rows,

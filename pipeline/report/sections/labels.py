@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.artefacts.results import Comparison, SummaryRow
-from pipeline.modes import BASELINES, MODES
+from pipeline.modes import BASELINES
 from pipeline.report.blocks import Bullets, Column, Section, Table, numbers
 from pipeline.report.evidence import Evidence
 from pipeline.store.test_access import AccessCounts
@@ -22,7 +22,7 @@ def labels_spent(evidence: Evidence) -> Section:
 def _budget_table(comparison: Comparison) -> Table:
     budgets: dict[int, SummaryRow] = {}
     for row in comparison["summary"]:
-        if row["mode"] in MODES:
+        if row["mode"] not in BASELINES:
             budgets.setdefault(row["labels"], row)
     columns = (
         *numbers("Labels", "Trained on", "Validation"),

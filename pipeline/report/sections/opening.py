@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from pipeline.artefacts.results import Comparison, PairedRow, Quantity, SummaryRow
-from pipeline.modes import BASELINES, MODES, in_order
+from pipeline.modes import BASELINES, in_order
 from pipeline.report.blocks import Figure, Opening
 from pipeline.report.claims import (
     SIGNIFICANCE,
@@ -74,7 +74,7 @@ def findings(comparison: Comparison) -> list[str]:
 
 def _best_and_rivals(comparison: Comparison) -> tuple[SummaryRow, list[SummaryRow]]:
     labels = min(row["labels"] for row in comparison["summary"])
-    rows = [row for row in comparison["summary"] if row["labels"] == labels and row["mode"] in MODES]
+    rows = [row for row in comparison["summary"] if row["labels"] == labels and row["mode"] not in BASELINES]
     rows.sort(key=lambda row: row["e_out"]["mean"])
     return rows[0], rows[1:]
 
@@ -90,7 +90,7 @@ def _against(comparison: Comparison, best: SummaryRow, rival: SummaryRow) -> str
     low, high, better = difference["low"], difference["high"], paired["second_better"]
     if low is None or high is None or better is None:
         return f"{rate}, {points}, and a single draw cannot tell that from chance."
-    interval = f"{100 * comparison['level']:.0f} % interval {percent(low)} to {percent(high)}"
+    interval = f"95 % interval {percent(low)} to {percent(high)}"
     return (
         f"{rate}, {points} ({interval}, p = {paired['p_value']:.4f}): {_verdict(paired)}. That {best['mode']} is "
         f"better by more than {100 * comparison['margin']:g} points has a probability of {probability(better)}."
@@ -174,7 +174,7 @@ def _chart(summary: Sequence[SummaryRow]) -> Picture:
     """E_in and E_out against the number of labels, with intervals over the draws; baselines' E_out in grey."""
     drawing = Drawing(figsize=(5.4, 4.2), layout="constrained")
     axes = drawing.add_subplot()
-    modes = in_order(dict.fromkeys(row["mode"] for row in summary if row["mode"] in MODES))
+    modes = in_order(dict.fromkeys(row["mode"] for row in summary if row["mode"] not in BASELINES))
     baselines = [name for name in BASELINES if any(row["mode"] == name for row in summary)]
     for name, marker in zip(baselines, _BASELINE_MARKERS, strict=False):
         x, y, _ = _series(summary, name, "e_out")

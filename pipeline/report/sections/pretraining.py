@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure as Drawing
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     import torch
 
     from pipeline.datasets.image_data import ImageData
+    from pipeline.models.generation import LatentGaussian
+    from pipeline.models.pretraining import Reconstructing
 
 RECONSTRUCTED = 10  # images, one a class
 SAMPLED = 64  # images drawn from a prior
@@ -36,10 +37,11 @@ def pretraining(evidence: Evidence) -> Section | None:
     if "train_loss" in evidence.losses:
         figures.append(Figure(_losses(evidence.losses), "Loss by epoch."))
     if find_method(config.pretrain.method).decodes:
-        images = image_rows(_reconstruct(config, train), "Training images in columns;", svg)
+        backbone, model = encoder.restore_decoding(config, train.shape)
+        images = image_rows(_reconstruct(config, model, train), "Training images in columns;", svg)
         caption = "Training images, left out of pretraining where any are, and what the pretrained model makes of them."
         figures.append(Figure(images, caption))
-        generated = _generated(config, train.shape)
+        generated = _generated(config, model, encoder.latent_gaussian(config, backbone))
     if figures:
         blocks.append(Beside(figures))
     if generated:
@@ -99,13 +101,12 @@ def _losses(losses: dict[str, list[float]]) -> Picture:
     return svg(drawing, f"Loss by epoch of pretraining; it ends at {ends}.")
 
 
-def _reconstruct(config: Experiment, train: ImageData) -> dict[str, Floats]:
+def _reconstruct(config: Experiment, model: Reconstructing, train: ImageData) -> dict[str, Floats]:
     """Draw an image of each class, if possible a held-out one: as it is, corrupted, and reconstructed from that."""
     import torch
 
     from pipeline.models.inputs import as_input
 
-    _, model = encoder.restore_decoding(config, train.shape)
     held_out, seen = encoder.split_holdout(config, len(train))
     candidates = held_out if len(held_out) else seen
     shown = train.examples(candidates, RECONSTRUCTED)
@@ -119,56 +120,37 @@ def _reconstruct(config: Experiment, train: ImageData) -> dict[str, Floats]:
     return {name: images.numpy() for name, images in rows.items()}
 
 
-@dataclass(frozen=True)
-class Manifold:
-    """Images that a decoder draws of latents all over the plane.
-
-    Attributes:
-        sheet: An image a latent, row after row, the second dimension falling and the first rising.
-        x: Values of the first dimension, rising.
-        y: Values of the second dimension, falling.
-    """
-
-    sheet: Atlas
-    x: list[float]
-    y: list[float]
-
-
-def _generated(config: Experiment, shape: tuple[int, int, int]) -> list[Block]:
+def _generated(config: Experiment, model: Reconstructing, latent: LatentGaussian) -> list[Block]:
     """Return images of latents that no image was encoded to: drawn from the prior, and all over the plane."""
     blocks: list[Block] = []
     if find_method(config.pretrain.method).has_prior:
         alt = f"{SAMPLED} images that the decoder makes of latents drawn from the prior."
-        picture = Picture(_draw_samples(config, shape).png, "image/png", alt)
+        picture = Picture(_draw_samples(model, latent).png, "image/png", alt)
         blocks.append(Figure(picture, "What the decoder makes of latents drawn from the prior, N(0, 1)."))
     if config.pretrain.latent == 2:
-        manifold = _draw_manifold(config, shape)
-        blocks.append(Custom("manifold.html.jinja", {"sheet": manifold.sheet, "x": manifold.x, "y": manifold.y}))
+        blocks.append(_manifold(model, latent))
     return blocks
 
 
-def _draw_samples(config: Experiment, shape: tuple[int, int, int]) -> Atlas:
-    """Return images of latents drawn from the prior."""
+def _draw_samples(model: Reconstructing, latent: LatentGaussian) -> Atlas:
     import torch
 
     from pipeline.models import generation
 
-    backbone, model = encoder.restore_decoding(config, shape)
-    images = generation.sample(model, encoder.latent_gaussian(config, backbone), SAMPLED)
+    images = generation.sample(model, latent, SAMPLED)
     return _sheet(torch.nn.functional.pad(images, (1, 1, 1, 1), value=0.5))  # a grey frame keeps them apart
 
 
-def _draw_manifold(config: Experiment, shape: tuple[int, int, int]) -> Manifold:
+def _manifold(model: Reconstructing, latent: LatentGaussian) -> Custom:
+    """Images of latents all over the plane: along a row the first dimension rises, down the rows the second falls."""
     import torch
 
     from pipeline.models import generation
 
-    backbone, model = encoder.restore_decoding(config, shape)
-    latent = encoder.latent_gaussian(config, backbone)
     sheet = _sheet(generation.manifold(model, latent, generation.SIDE))
     quantiles = torch.special.ndtri((torch.arange(generation.SIDE) + 0.5) / generation.SIDE)
     x, y = latent.place(torch.stack([quantiles, quantiles], 1)).T.tolist()
-    return Manifold(sheet, x, y[::-1])
+    return Custom("manifold.html.jinja", {"sheet": sheet, "x": x, "y": y[::-1]})
 
 
 def _sheet(images: torch.Tensor) -> Atlas:
