@@ -44,7 +44,7 @@ def main(settings: list[str]) -> None:
         relabelled = replace(config, data=replace(config.data, labels=str(table)))
         data.run(relabelled)
         pretrain.run(relabelled)
-        page = review.run(relabelled, SHOWN)
+        page = review.run(relabelled, review.Options(SHOWN))
         found = _shown(page.with_name(review.SUSPECTS)) & set(names[chosen[flipped]].tolist())
         print(f"draw {draw}: {len(found)} of the {SHOWN} labels shown first are flipped ones")
 

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     name: str = commands_parser().parse_args(words[:1]).stage
     try:
-        subject, options = _settings(name, words[1:])
-        result = COMMANDS[name].run(subject, *options)
+        result = COMMANDS[name].run(*_arguments(name, words[1:]))
     except PipelineError as error:
         return _refuse(str(error), error.status)
     except OSError as error:  # names the path; nothing of ours is half-written, whichever it is
@@ -58,8 +58,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     return 0
 
 
-def _settings(name: str, words: Sequence[str]) -> tuple[Any, list[Any]]:
-    """Read the experiment or the operands of a command, and the values of its own options.
+def _arguments(name: str, words: Sequence[str]) -> list[Any]:
+    """Read what a command's function is called with: the experiment or the operands, and its own options if it has any.
 
     Raises:
         PipelineError: If a setting is not allowed, or the config cannot be read.
@@ -76,13 +76,16 @@ def _settings(name: str, words: Sequence[str]) -> tuple[Any, list[Any]]:
         raise PipelineError(
             f"the settings cannot be read ({reason}); correct the file that --config names, or the options"
         ) from error
-    values = {name: chosen[name] for name in (option.replace("-", "_") for option in stage.options)}
-    options = list(values.values()) if stage.takes is None else [stage.takes(**values)]
+    arguments = []
     if stage.operands is not None:
-        return chosen[stage.operands[0]], options
-    experiment = from_parsed(chosen)
-    methods.own_settings(experiment.pretrain)  # which only the method can check
-    return with_fixed_precision(experiment), options
+        arguments.append(chosen[stage.operands[0]])
+    else:
+        experiment = from_parsed(chosen)
+        methods.own_settings(experiment.pretrain)  # which only the method can check
+        arguments.append(with_fixed_precision(experiment))
+    if stage.options is not None:
+        arguments.append(stage.options(**{field.name: chosen[field.name] for field in fields(stage.options)}))
+    return arguments
 
 
 def _at_home(word: str) -> str:

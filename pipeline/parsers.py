@@ -34,8 +34,9 @@ def commands_parser() -> argparse.ArgumentParser:
 def stage_parser(name: str) -> ArgumentParser:
     """Make the parser of what follows the name of a command: every setting of the experiment is an option."""
     stage = COMMANDS[name]
+    options = stage.explain_options()
     # a usage line that lists every setting would bury the message below it
-    own = "".join(f" [--{option} {option.upper()}]" for option in stage.options)
+    own = "".join(f" [--{option} {option.upper()}]" for option in options)
     subject = f"[--config FILE]{own} [--section.field value ...]"
     if stage.operands is not None:
         subject = f"{stage.operands[0].upper()} ...{own}"
@@ -50,7 +51,7 @@ def stage_parser(name: str) -> ArgumentParser:
     if stage.operands is not None:
         operand, explanation = stage.operands
         parser.add_argument(operand, nargs="+", type=str, help=explanation)
-        taken = ", ".join([f"{operand.upper()} ({explanation})", *(f"--{option}" for option in stage.options)])
+        taken = ", ".join([f"{operand.upper()} ({explanation})", *(f"--{option}" for option in options)])
         parser.hint = (
             f"; {name} takes only {taken}; the settings of an experiment stand in its config, or follow a command that "
             "takes --config"
@@ -58,7 +59,7 @@ def stage_parser(name: str) -> ArgumentParser:
     else:
         parser.add_argument("--config", action=_ConfigFile, help="YAML file with settings; options after it win")
         parser.add_class_arguments(Experiment)
-    for option, (kind, default, explanation) in stage.options.items():
+    for option, (kind, default, explanation) in options.items():
         parser.add_argument(f"--{option}", type=kind, default=default, help=explanation)
     return parser
 

@@ -17,7 +17,6 @@ from pipeline.artefacts.metrics import Metrics, SplitMetrics
 from pipeline.config import Experiment
 from pipeline.datasets.splits import LabelSplit, union
 from pipeline.invocation import command
-from pipeline.learning.plan import split_budget
 from pipeline.store import disk, test_access
 from pipeline.store.artefact import Artefact
 from pipeline.store.fingerprints import Inputs
@@ -79,15 +78,12 @@ def _make(baseline: Baseline, shared: CellInputs, folder: Path) -> Metrics:
     from pipeline.models.inputs import chunks
 
     started = time.monotonic()
-    config, train, test = baseline.config, shared.dataset.train, shared.dataset.test
-    budget, seed = baseline.labels, baseline.seed
-    draw = choice.draw(config, budget, seed)
-    splits = split_budget(config.train, train.labels.numpy(), len(train.class_names), draw, train.groups)
-    split = union(splits)
+    train, test = shared.dataset.train, shared.dataset.test
+    split = union(shared.splits(baseline.labels, baseline.seed))
     index = np.union1d(split.train, split.val)  # nothing is selected, so all labels are trained on
     check_disjoint(shared.dataset, {"the labelled part": index})
     labels = train.labels.numpy()[index]
-    test_access.log(config.folder, baseline.name, baseline.artefact().fingerprint, baseline.inputs["data"])
+    test_access.log(baseline.config.folder, baseline.name, baseline.artefact().fingerprint, baseline.inputs["data"])
     tested = map(pixels, chunks(test.images, CHUNK))
     predictions = predict(baseline.mode, shared.pca, pixels(train.images[index]), labels, tested)
     predicted = {"train": predictions.train, "val": np.empty(0, dtype=np.int64), "test": predictions.test}
@@ -95,8 +91,8 @@ def _make(baseline: Baseline, shared: CellInputs, folder: Path) -> Metrics:
     save_mistakes(folder, predictions.test, test)
     metrics: Metrics = {
         "mode": baseline.mode,
-        "labels": budget,
-        "seed": seed,
+        "labels": baseline.labels,
+        "seed": baseline.seed,
         "e_in": _count(predictions.train, labels),
         "e_val": None,
         "e_out": _count(predictions.test, test.labels.numpy()),

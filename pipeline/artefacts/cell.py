@@ -24,7 +24,7 @@ from pipeline.config import Experiment, check_seed
 from pipeline.datasets.splits import LabelSplit, union
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
-from pipeline.learning.plan import Plan, split_budget
+from pipeline.learning.plan import Plan
 from pipeline.store import disk, test_access
 from pipeline.store.artefact import Artefact
 from pipeline.store.fingerprints import Inputs
@@ -142,20 +142,12 @@ def train_cell(cell: Cell, shared: CellInputs) -> Trained:
     return train_classifier(cell.plan, _examples(cell, shared), pretrained, neighbours, cell.artefact().checkpoint)
 
 
-def _splits(cell: Cell, shared: CellInputs) -> list[LabelSplit]:
-    """Split the cell's labels into training and validation parts, one split or one a fold."""
-    train = shared.dataset.train
-    labels, classes = train.labels.numpy(), len(train.class_names)
-    draw = choice.draw(cell.config, cell.labels, cell.seed)
-    return split_budget(cell.config.train, labels, classes, draw, train.groups)
-
-
 def _examples(cell: Cell, shared: CellInputs) -> Examples:
     """Gather the images and labels that the cell learns from, and check that no image is in two parts."""
     from pipeline.datasets.leakage import check_disjoint
     from pipeline.learning.examples import Examples
 
-    train, splits = shared.dataset.train, _splits(cell, shared)
+    train, splits = shared.dataset.train, shared.splits(cell.labels, cell.seed)
     unseen_index = unseen(cell.config, train.labels, union(splits)) if cell.track_unseen_error else None
     for split in splits:
         parts = {"the labelled part": split.train, "the validation part": split.val}
@@ -196,7 +188,9 @@ def _measure_and_save(cell: Cell, shared: CellInputs, trained: Trained, seconds:
         test_access.log(cell.config.folder, cell.name, cell.artefact().fingerprint, cell.inputs["data"])
         errors = _measure(cell, trained, shared)
         sample = training_sample(cell.plan.definition, trained, shared, cell.seed)
-    result = trained.result
+    seconds += time.monotonic() - started
+    answers = _answers(trained, errors, shared)
+    result, test = trained.result, shared.dataset.test
     unit = next(iter(result.row))
     metrics: Metrics = {
         "mode": cell.mode,
@@ -207,26 +201,23 @@ def _measure_and_save(cell: Cell, shared: CellInputs, trained: Trained, seconds:
         "e_in": _split_metrics(errors["train"]),
         "e_val": _split_metrics(errors["val"]) if "val" in errors else None,
         "e_out": _split_metrics(errors["test"]),
-        "classes": measure_classes(
-            shared.dataset.test.labels.numpy(), errors["test"].predictions.numpy(), len(shared.dataset.test.class_names)
-        ),
+        "classes": measure_classes(test.labels.numpy(), errors["test"].predictions.numpy(), len(test.class_names)),
         "confusion": errors["test"].confusion.tolist(),
+        "temperature": trained.temperature,
+        "calibration_error": {
+            "before": answers.tested_before.calibration_error,
+            "after": answers.tested.calibration_error,
+        },
         "unit": unit,
         "kept": result.row[unit],
         "last": result.history[-1][unit],
         "stopped_early": result.stopped_early,
-        "seconds": round(seconds + time.monotonic() - started, 3),
+        "seconds": round(seconds, 3),
         "encoder_sha256": trained.digests,
     }
     if len(trained.trials) > 1:
         metrics["trials"] = [{"e_val": t.e_val, "loss_val": t.loss_val} for t in trained.trials]
         metrics["chosen"] = trained.chosen
-    answers = _answers(trained, errors, shared)
-    metrics["temperature"] = trained.temperature
-    metrics["calibration_error"] = {
-        "before": answers.tested_before.calibration_error,
-        "after": answers.tested.calibration_error,
-    }
     wrong = np.flatnonzero(~answers.tested.right)
     nearest = nearest_labelled(cell.plan.definition, trained, shared, wrong)
     disk.write_tensors(folder / cell_files.SAMPLE, sample.as_tensors())

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.artefacts import data_card, encoder, graph
+from pipeline.artefacts import choice, data_card, encoder, graph
 from pipeline.config import Experiment
+from pipeline.datasets.splits import LabelSplit
+from pipeline.learning.plan import Pretrained, split_budget
 
 PCA_VALUES = 2**28  # the number of pixel values that PCA is fitted to at most; as floats, they take a gigabyte
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
     from pipeline.datasets.image_data import Dataset
     from pipeline.evaluation.baselines import Pixels
-    from pipeline.learning.plan import Pretrained
 
 
 class CellInputs:
@@ -62,6 +63,15 @@ class CellInputs:
         if len(images) <= most:
             return fit_pca(pixels(images[:]))
         return fit_pca(pixels(images[np.sort(np.random.default_rng(0).permutation(len(images))[:most])]))
+
+    def splits(self, labels: int, seed: int) -> list[LabelSplit]:
+        """Split the labels of a draw into training and validation parts: one split, or one a fold.
+
+        Raises:
+            PipelineError: If the budget cannot be drawn or divided so.
+        """
+        train, draw = self.dataset.train, choice.draw(self.config, labels, seed)
+        return split_budget(self.config.train, train.labels.numpy(), len(train.class_names), draw, train.groups)
 
 
 def pixels(images: torch.Tensor) -> Pixels:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from pipeline import methods
 from pipeline.artefacts import cell_files, comparison, data_card, encoder, grid
@@ -12,6 +12,7 @@ from pipeline.artefacts.cell import CELLS, Cell
 from pipeline.artefacts.description import Description, check, input_shape
 from pipeline.artefacts.metrics import Metrics
 from pipeline.config import ENCODERS, Experiment
+from pipeline.datasets.new_images import Reading
 from pipeline.errors import PipelineError
 from pipeline.modes import BUILT_IN
 from pipeline.plugins import check_trusted
@@ -23,36 +24,21 @@ if TYPE_CHECKING:
     from pipeline.evaluation.novelty import TrainingSample
     from pipeline.models.deployed import Deployed
 
-WEIGHTS, DESCRIPTION = "weights.safetensors", "description.json"
-
-OPTIONS: dict[str, tuple[Any, Any, str]] = {
-    "cell": (str, "", "folder of a trained cell or of an export; empty: choose by mode, labels and seed"),
-    "mode": (str | None, None, f"one of {', '.join(BUILT_IN)}, or a mode of your own; null: any"),
-    "labels": (int | None, None, "label budget; null: the largest"),
-    "seed": (
-        int | None,
-        None,
-        "number of the draw; null: any. Of all cells that fit, the best by validation is taken, or the first "
-        "draw where no label was left for that",
-    ),
-}
+DESCRIPTION = "description.json"
 
 
 @dataclass(frozen=True)
 class ClassifierChoice:
-    """The options by which a user names a classifier, or chooses one among the cells of the experiment.
+    """The options by which a user names a classifier, or chooses one among the cells of the experiment."""
 
-    Attributes:
-        cell: The folder of a trained cell or of an export; "" to choose by the other three.
-        mode: The mode of the cell; None for any.
-        labels: The label budget of the cell; None for the largest.
-        seed: The number of the cell's draw; None for any.
-    """
-
-    cell: str
-    mode: str | None
-    labels: int | None
-    seed: int | None
+    cell: Annotated[str, "folder of a trained cell or of an export; empty: choose by mode, labels and seed"] = ""
+    mode: Annotated[str | None, f"one of {', '.join(BUILT_IN)}, or a mode of your own; null: any"] = None
+    labels: Annotated[int | None, "label budget; null: the largest"] = None
+    seed: Annotated[
+        int | None,
+        "number of the draw; null: any. Of all cells that fit, the best by validation is taken, or the first draw "
+        "where no label was left for that",
+    ] = None
 
     @property
     def is_made(self) -> bool:
@@ -62,6 +48,21 @@ class ClassifierChoice:
     def fits(self, cell: Cell) -> bool:
         """Whether a cell has the mode, the budget and the draw that are named."""
         return self.mode in (None, cell.mode) and self.labels in (None, cell.labels) and self.seed in (None, cell.seed)
+
+
+@dataclass(frozen=True)
+class ReadingOptions(ClassifierChoice):
+    """The options by which a user says how images are read, beside those by which a classifier is chosen."""
+
+    resize: Annotated[bool, "scale images of another size, and convert grey and colour; else they are refused"] = False
+    white: Annotated[
+        float | None, "value of a white pixel; null: as in the training, if the numbers agree with that"
+    ] = None
+    skip_broken: Annotated[bool, "leave out pictures that cannot be read, and say which"] = False
+
+    def applied_to(self, reading: Reading) -> Reading:
+        """Return the way in which a classifier's images are read, with these options."""
+        return replace(reading, resize=self.resize, white=self.white, skip_broken=self.skip_broken)
 
 
 def find(config: Experiment, choice: ClassifierChoice) -> Path:
@@ -149,6 +150,9 @@ def _described(folder: Path, manifest: Manifest[Any]) -> Description:
     experiment, metrics = home(folder), cast(Metrics, manifest["outcome"])
     card = data_card.find(experiment, made_from["data"])["outcome"]
     judged = cell_files.read_answers(folder).judged
+    architecture = made_from.get("encoder")
+    if architecture is None:
+        architecture = encoder.find_manifest(experiment, made_from["pretrained"])["outcome"]["architecture"]
     return {
         "format": FORMAT,
         "fingerprint": manifest["fingerprint"],
@@ -163,7 +167,7 @@ def _described(folder: Path, manifest: Manifest[Any]) -> Description:
             "brightness": card["brightness"],
         },
         "classes": card["classes"],
-        "encoder": made_from.get("encoder") or encoder.find_architecture(experiment, made_from["pretrained"]),
+        "encoder": architecture,
         "head_widths": (made_from["graph"] if "graph" in made_from else made_from["train"])["head_widths"],
         "data": {
             "dataset": card["dataset"],
@@ -206,14 +210,14 @@ def restore(config: Experiment, folder: Path, description: Description) -> Deplo
     check_trusted(folder, name, (config.pretrain.encoder.name,), f"--pretrain.encoder.name {name}")
     check_trusted(folder, settings.method, (config.pretrain.method,), f"--pretrain.method {settings.method}")
     try:
-        weights = load_file(folder / WEIGHTS)
+        weights = load_file(folder / cell_files.WEIGHTS)
         if name in ENCODERS:  # however large the description says it is, no memory is taken before the weights are
             with torch.device("meta"):
                 _build(description).load_state_dict(weights, assign=True)
         model = _build(description)
         model.load_state_dict(weights)
     except (RuntimeError, SafetensorError) as error:
-        raise PipelineError(f"{folder / WEIGHTS} does not fit the encoder {name!r}: {error}") from error
+        raise PipelineError(f"{folder / cell_files.WEIGHTS} does not fit the encoder {name!r}: {error}") from error
     return model.eval()
 
 

@@ -159,18 +159,6 @@ def find_manifest(experiment: Path, fingerprint: str) -> Manifest[Outcome]:
     return open_artefact(artefact_folder(experiment, _NAME, fingerprint), _REMEDY)
 
 
-def find_architecture(experiment: Path, fingerprint: str) -> JsonObject:
-    """Return the settings that the encoder with this fingerprint is built from, as ``methods.architecture`` gives them.
-
-    Only the experiment's folder is read.
-
-    Raises:
-        PipelineError: If the folder does not hold it, or a file of it was changed.
-    """
-    found: JsonObject = find_manifest(experiment, fingerprint)["outcome"]["architecture"]
-    return found
-
-
 def split_holdout(config: Experiment, images: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the indices of the training images that are held out of pretraining, and of those that it sees.
 

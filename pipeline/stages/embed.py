@@ -7,17 +7,17 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.artefacts import classifier, data_card, data_source, encoder
 from pipeline.artefacts.cell_files import source_names
-from pipeline.artefacts.classifier import ClassifierChoice
+from pipeline.artefacts.classifier import ClassifierChoice, ReadingOptions
 from pipeline.artefacts.description import reading
 from pipeline.config import Experiment
-from pipeline.datasets.new_images import NewImages, Reading, open_images
+from pipeline.datasets.new_images import KINDS, NewImages, Reading, open_images
 from pipeline.errors import PipelineError
 from pipeline.store import disk, test_access
 from pipeline.store.outputs import check_target
@@ -35,24 +35,12 @@ Latents = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Options(ClassifierChoice):
-    """The options of the command, beside those by which a classifier is chosen.
+class Options(ReadingOptions):
+    """The options of the command, beside those that say how images are read and which classifier is meant."""
 
-    Attributes:
-        images: "train" or "test" for the experiment's own images, or the path of others.
-        like: The path of a picture whose nearest neighbours are shown; "" for none.
-        resize: Whether images of another size are scaled, and grey and colour are converted.
-        white: The value of white; None as in the training.
-        skip_broken: Whether pictures that cannot be read are left out.
-        out: The folder to write to; "" for one inside the experiment's.
-    """
-
-    images: str
-    like: str
-    resize: bool
-    white: float | None
-    skip_broken: bool
-    out: str
+    images: Annotated[str, f"{TRAIN} or {TEST}, the experiment's own; or {KINDS}"] = TRAIN
+    like: Annotated[str, "a picture whose nearest neighbours among the images are shown as a page"] = ""
+    out: Annotated[str, "folder to write to; empty: runs/<name>/embeddings/<images>-<encoder>/"] = ""
 
 
 def run(config: Experiment, options: Options) -> Path:
@@ -71,7 +59,7 @@ def run(config: Experiment, options: Options) -> Path:
         for name in (LATENTS, TABLE, *([PAGE] if like else [])):
             check_target(Path(options.out, name), inputs, _is_own, "a file of latents")
     used = _find_encoder(config, options)
-    how = replace(used.reading, resize=options.resize, white=options.white, skip_broken=options.skip_broken)
+    how = options.applied_to(used.reading)
     picture = _read_like(like, how) if like else None
     source = _open(config, images, how, used)
     default = used.home / "embeddings" / f"{Path(images).resolve().name}-{used.name}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Annotated, TypedDict
 
 from pipeline import extras
 from pipeline.artefacts import cell_files, classifier, comparison
@@ -28,15 +28,10 @@ class Outcome(TypedDict):
 
 @dataclass(frozen=True)
 class Options(ClassifierChoice):
-    """The options of the command, beside those by which a classifier is chosen.
+    """The options of the command, beside those by which a classifier is chosen."""
 
-    Attributes:
-        onnx: Whether an ONNX file and a program of PyTorch are written, too.
-        out: The folder of a copy of the export; "" for none.
-    """
-
-    onnx: bool
-    out: str
+    onnx: Annotated[bool, "write ONNX and a program of PyTorch, too, and compare both with the original"] = True
+    out: Annotated[str, "folder to make, which must not exist yet; empty: runs/<name>/export-<cell>-*/"] = ""
 
 
 def run(config: Experiment, options: Options) -> Path:
@@ -95,7 +90,7 @@ def _make(
             "temperature": description["temperature"],
         }
         deviation = onnx_file.save(model, input_shape(description), metadata, folder / ONNX)
-    for name in (classifier.WEIGHTS, cell_files.SAMPLE):
+    for name in (cell_files.WEIGHTS, cell_files.SAMPLE):
         shutil.copyfile(source / name, folder / name)
     disk.write_json(folder / classifier.DESCRIPTION, description)
     disk.write_atomic(folder / CARD, model_card.write(description, summary, ONNX if onnx else None))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pipeline.config import DataConfig, GridConfig, JsonObject
 from pipeline.datasets.facts import Facts
@@ -49,26 +49,35 @@ BUDGETS = "labels: {}  # budgets: labels in all, those for early stopping includ
 NO_BUDGET = "# labels: [40]  # no image has a label yet; when some have, in data.labels, name how many to train with"
 
 
-def run(paths: list[str], name: str, out: str, args: JsonObject) -> Path:
+@dataclass(frozen=True)
+class Options:
+    """The options of the command."""
+
+    name: Annotated[str, "the experiment's name; empty: the path's"] = ""
+    out: Annotated[str, "file to write, which must not exist yet; empty: <name>.yaml in the working directory"] = ""
+    args: Annotated[JsonObject, "arguments of the reader that the files do not tell, such as --args.white 16"] = field(
+        default_factory=dict
+    )
+
+
+def run(paths: list[str], options: Options) -> Path:
     """Load the data set, describe it, and write a config that fits it; return the config's path.
 
     Args:
         paths: One path of images, or one name that ``data.dataset`` takes.
-        name: The experiment's name; "" takes the path's.
-        out: The file to write, which must not exist; "" takes the name, in the working directory.
-        args: Arguments of the reader, beside those that can be found out.
+        options: The options of the command.
 
     Raises:
         PipelineError: If it cannot be told which reader is meant, the data set breaks the contract, or the file exists.
     """
     if len(paths) != 1:
         raise PipelineError(f"path: {' '.join(paths)!r} is not allowed; expected one path, or one name of a data set")
-    name = name or suggested_name(paths[0])
-    target = Path(out or f"{name}.yaml")
+    name = options.name or suggested_name(paths[0])
+    target = Path(options.out or f"{name}.yaml")
     if target.exists():
         raise PipelineError(f"out: {target} exists already; name another file with --out, or remove it")
     config = recognise(paths[0])
-    config = replace(config, args=config.args | args)
+    config = replace(config, args=config.args | options.args)
     card = _examine(config)
     for remark in card.remarks:
         print(f"remark: {remark}")

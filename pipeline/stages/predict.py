@@ -6,16 +6,16 @@ import contextlib
 import csv
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pipeline.artefacts import classifier, data_source
-from pipeline.artefacts.classifier import ClassifierChoice
+from pipeline.artefacts.classifier import ReadingOptions
 from pipeline.artefacts.description import Description, Judged, reading
 from pipeline.config import Experiment
 from pipeline.datasets.brightness import Brightness, BrightnessMeter, compare_brightness
-from pipeline.datasets.new_images import WHITE, NewImages, open_images
+from pipeline.datasets.new_images import KINDS, WHITE, NewImages, open_images
 from pipeline.datasets.submission import Submission, read_submission
 from pipeline.errors import PipelineError, require
 from pipeline.invocation import command
@@ -35,28 +35,18 @@ CLASSIFIER, PERSON = "classifier", "person"
 
 
 @dataclass(frozen=True)
-class Options(ClassifierChoice):
-    """The options of the command, beside those by which a classifier is chosen.
+class Options(ReadingOptions):
+    """The options of the command, beside those that say how images are read and which classifier is meant."""
 
-    Attributes:
-        images: The path of the images.
-        coverage: The share of the images that the classifier decides; None for all.
-        max_error: The share of wrong answers that is promised among those that it decides; None promises nothing.
-        resize: Whether images of another size are scaled, and grey and colour are converted.
-        white: The value of white; None as in the training.
-        skip_broken: Whether pictures that cannot be read are left out.
-        submission: A competition's sample submission, whose columns and rows are written; "" for none.
-        out: The CSV file to write; "" for one inside the experiment's folder.
-    """
-
-    images: str
-    coverage: float | None
-    max_error: float | None
-    resize: bool
-    white: float | None
-    skip_broken: bool
-    submission: str
-    out: str
+    images: Annotated[str, f"{KINDS}; gzipped or not"] = ""
+    coverage: Annotated[
+        float | None, "share of the images that it decides; the least certain ones are left to a person"
+    ] = None
+    max_error: Annotated[
+        float | None, "largest share of wrong answers among the images that it decides; others are left to a person"
+    ] = None
+    submission: Annotated[str, "a competition's sample submission, whose columns and rows are written"] = ""
+    out: Annotated[str, "CSV file to write; empty: runs/<name>/predictions/<images>-<cell>.csv"] = ""
 
 
 def run(config: Experiment, options: Options) -> Path:
@@ -80,8 +70,7 @@ def run(config: Experiment, options: Options) -> Path:
     description = classifier.describe(folder)
     columns = _columns(description["classes"])
     threshold = None if max_error is None else _promised_threshold(description["judged"], max_error)
-    how = replace(reading(description["input"]), resize=options.resize, white=options.white)
-    how = replace(how, skip_broken=options.skip_broken)
+    how = options.applied_to(reading(description["input"]))
     sample = read_submission(submission, list(columns)) if submission else None
     if options.out:
         inputs = [Path(images), *([Path(submission)] if submission else []), *data_source.named(config)]

@@ -9,7 +9,7 @@ from pipeline import extras, methods
 from pipeline.artefacts import data_card, data_source, encoder, grid
 from pipeline.config import Experiment
 from pipeline.errors import PipelineError
-from pipeline.parallel import Task, check, fan_out
+from pipeline.parallel import Task, fan_out
 
 
 def run(config: Experiment) -> Path:
@@ -35,7 +35,6 @@ def run(config: Experiment) -> Path:
         grid.check_settings(config)
     missing = [own for own in needed if not encoder.artefact(own).is_finished]
     if len(missing) > 1 and config.grid.jobs != 1:
-        check(config)
         tasks = [
             Task(methods.title(own.pretrain, own.invariances), functools.partial(encoder.build, own)) for own in missing
         ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -33,22 +34,31 @@ class MismatchError(PipelineError):
     status = 1
 
 
-def run(config: Experiment, cell: str, tolerance: float) -> Path:
+@dataclass(frozen=True)
+class Options:
+    """The options of the command."""
+
+    cell: Annotated[str, "folder of a trained cell"] = ""
+    tolerance: Annotated[
+        float, "share of the test images that may be classified otherwise; on the same machine, none should be"
+    ] = 0.01
+
+
+def run(config: Experiment, options: Options) -> Path:
     """Train a cell and its encoder again, say whether the new cell equals the first, and return the first one's folder.
 
     Args:
         config: The experiment; it names the data, and all code of the user's own that the cell was made with.
-        cell: The folder of the cell.
-        tolerance: The share of the test images, 0 to 1, that may be classified differently.
+        options: The options of the command.
 
     Raises:
         PipelineError: If the folder is no cell or was changed, or its manifest names code that the settings do not
             name.
         MismatchError: If more test images than the tolerance allows are classified differently.
     """
+    tolerance, folder = options.tolerance, Path(options.cell)
     if not 0 <= tolerance <= 1:
         raise PipelineError(f"tolerance: {tolerance} is not allowed; expected a share of the test images, 0 to 1")
-    folder = Path(cell)
     manifest = open_artefact(folder, f"name the folder of a trained cell: `{command('reproduce', cell='FOLDER')}`")
     made_from = manifest["inputs"]
     if made_from.get("stage") != "train":

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 from pipeline import labelling
 from pipeline.artefacts import data_card, data_source, encoder
@@ -51,11 +52,18 @@ class Outcome(TypedDict):
     shown: int
 
 
-def run(config: Experiment, count: int) -> Path:
+@dataclass(frozen=True)
+class Options:
+    """The options of the command."""
+
+    count: Annotated[int, "largest number of labels to show, the most doubtful first"] = 50
+
+
+def run(config: Experiment, options: Options) -> Path:
     """Find the labels that are probably wrong, and write them as a CSV file and as a page to correct them on.
 
-    Labels of training images alone are looked at; those of a test set are not, and stay as they are. At most ``count``
-    are shown, the most doubtful ones.
+    Labels of training images alone are looked at; those of a test set are not, and stay as they are. At most
+    ``options.count`` are shown, the most doubtful ones.
 
     Returns:
         The page's path, or that of the CSV file if no label is doubted.
@@ -63,6 +71,7 @@ def run(config: Experiment, count: int) -> Path:
     Raises:
         PipelineError: If the count is out of range, stage data or pretrain has not run, or there are too few labels.
     """
+    count = options.count
     if not 1 <= count <= MOST:
         raise PipelineError(f"count: {count} is not allowed; expected 1 to {MOST} labels to show")
     encoder.check(config)

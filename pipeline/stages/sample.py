@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Annotated, NotRequired, TypedDict
 
 from pipeline import methods
 from pipeline.artefacts import data_card, data_source, encoder
@@ -38,13 +39,22 @@ class Outcome(TypedDict):
     test: NotRequired[dict[str, float]]
 
 
-def run(config: Experiment, count: int, seed: int) -> Path:
+@dataclass(frozen=True)
+class Options:
+    """The options of the command."""
+
+    count: Annotated[int, "number of images to sample"] = 100
+    seed: Annotated[int, "seed of the sampled latents"] = 0
+
+
+def run(config: Experiment, options: Options) -> Path:
     """Make the pictures unless they are there, print what they show, and return their folder.
 
     Raises:
         PipelineError: If the number of samples or the seed is out of range, the method draws no images, or stage
             pretrain has not run.
     """
+    count, seed = options.count, options.seed
     if not 1 <= count <= MOST:
         raise PipelineError(f"count: {count} is not allowed; expected 1 to {MOST} samples")
     check_seed("seed", seed)

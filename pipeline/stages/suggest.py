@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import numpy as np
 
@@ -37,6 +37,23 @@ ADVICE = (
 )
 
 
+_STRATEGIES = "; ".join(f"{name}: {choosing.find_strategy(name).summary}" for name in choosing.NAMES)
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of the command."""
+
+    labels: Annotated[int, "number of images to choose"] = 40
+    round: Annotated[
+        int | None,
+        "number of the round, from 1; from the second on, it learns from the labels so far, which data.labels names; "
+        "null: 2 where some images have a label, else 1",
+    ] = None
+    strategy: Annotated[str, f"{_STRATEGIES}; or the import path 'module:OBJECT' of your own"] = choosing.NAMES[0]
+    seed: Annotated[int, "seed of the choice"] = 0
+
+
 class Outcome(TypedDict):
     """Counts of a suggestion.
 
@@ -53,14 +70,7 @@ class Outcome(TypedDict):
 
 @dataclass(frozen=True)
 class _Request:
-    """The request of the user.
-
-    Attributes:
-        labels: How many images to choose.
-        round: Which round of labelling it is, from 1.
-        strategy: Name of the strategy.
-        seed: Seed of all that is random in the choice.
-    """
+    """The options of the command, with the number of the round where they leave it open."""
 
     labels: int
     round: int
@@ -88,7 +98,7 @@ class _Known:
     codes: Indices
 
 
-def run(config: Experiment, labels: int, round: int | None, strategy: str, seed: int) -> Path:
+def run(config: Experiment, options: Options) -> Path:
     """Choose the images that are worth a label most, and write them as a CSV file and as a page to label them on.
 
     Images and encoder are those of the experiment without ``data.labels``: few labels are not enough to hold a test set
@@ -98,11 +108,7 @@ def run(config: Experiment, labels: int, round: int | None, strategy: str, seed:
 
     Args:
         config: The experiment; ``data.labels`` names the labels of earlier rounds.
-        labels: How many images to choose, from 2 to the number of images without a label.
-        round: Which round of labelling it is, from 1. None is the second one where some images have a label, of which
-            it learns, and the first one where none has, or all have.
-        strategy: A strategy by name, see ``pipeline.choosing``.
-        seed: Seed of all that is random in the choice.
+        options: The options of the command.
 
     Returns:
         The page's path.
@@ -111,10 +117,11 @@ def run(config: Experiment, labels: int, round: int | None, strategy: str, seed:
         PipelineError: If an argument is out of range, a later round has no labels to go on from, the strategy is
             unknown, or the data cannot be loaded.
     """
+    labels, round = options.labels, options.round
     require(2 <= labels <= MOST, "labels", labels, f"2 to {MOST} images; take further ones in another round")
     require(round is None or round >= 1, "round", round, "a number from 1")
-    check_seed("seed", seed)
-    choosing.find_strategy(strategy)
+    check_seed("seed", options.seed)
+    choosing.find_strategy(options.strategy)
     base = replace(config, data=replace(config.data, labels=""))
     loading.prepare(base.data)
     data_card.build(base)
@@ -122,7 +129,7 @@ def run(config: Experiment, labels: int, round: int | None, strategy: str, seed:
     known = _known(config, dataset)
     if round is None:
         round = 2 if 0 < len(known.index) < len(dataset.train) else 1
-    request = _Request(labels, round, strategy, seed)
+    request = _Request(labels, round, options.strategy, options.seed)
     known = _gone_on_from(known, dataset, request)
     encoder.build(base)
     artefact = _artefact(base, dataset, known, request)

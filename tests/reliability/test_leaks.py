@@ -217,7 +217,7 @@ def test_a_look_that_is_too_early_would_be_seen(runs: Path, tiny: Run, monkeypat
 
     def measured_too_early(cell: cells.Cell, cell_inputs: CellInputs, *rest: object) -> object:
         object.__setattr__(cell_inputs.dataset, "test", Closed())
-        split = union(cells._splits(cell, cell_inputs))
+        split = union(cell_inputs.splits(cell.labels, cell.seed))
         untrained: Any = SimpleNamespace(model=None, held_back=None, split=split)
         return measure(cell, untrained, cell_inputs)
 
