@@ -40,8 +40,8 @@ class Task:
     """One task.
 
     Attributes:
-        name: What it is called if it fails.
-        run: Does it; has to survive the way to another process, and being begun again where a worker died.
+        name: The name of the task in the message if it fails.
+        run: The function that does it. It is pickled for another process, and begun again where a worker died.
     """
 
     name: str
@@ -51,8 +51,8 @@ class Task:
 def fan_out(config: Experiment, tasks: Sequence[Task], description: str, unit: str) -> None:
     """Do all tasks, as many at a time as the grid's jobs say, or the cluster's workers.
 
-    Tasks begin in their order; long ones first leave no core idle at the end. The description stands beside the bar,
-    the unit is what a task is called there.
+    Tasks begin in their order; long ones first leave no core idle at the end. The progress bar begins with the
+    description and counts in the unit, such as "cell".
 
     Raises:
         PipelineError: If the backend cannot be used, and nothing was begun; or if tasks failed, after all others are
@@ -170,12 +170,12 @@ def _on_processes(config: Experiment, tasks: Sequence[Task]) -> Iterator[str | N
 
 
 class Cluster(NamedTuple):
-    """A cluster, by the three things that are asked of it; a call whose worker died begins again on another.
+    """The functions by which a cluster is used. It begins a call whose worker died again, on another worker.
 
     Attributes:
-        submit: Hands it a call; returns a future.
-        wait: Returns some futures that are done, of those in a list.
-        result: Gives the result of a call that is done; raises the cluster's error where it gave up.
+        submit: Hands a call to the cluster and returns its future.
+        wait: Returns those of some futures that are done, once there is one.
+        result: Returns the result of a future that is done; raises the cluster's error where it gave the call up.
     """
 
     submit: Callable[..., Any]

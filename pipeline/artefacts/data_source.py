@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypedDict
 
-from pipeline.artefacts import own_code
 from pipeline.config import Experiment, as_dict
 from pipeline.datasets import loading
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
+from pipeline.plugins import source_of
 from pipeline.store.file_states import FileStates, describe_changes, file_states, files_below
 from pipeline.store.fingerprints import fingerprint
 from pipeline.store.records import Record
@@ -158,7 +158,7 @@ def _key(config: Experiment) -> str:
 
 
 def _code(config: Experiment) -> dict[str, str]:
-    return own_code.of_data(config.data).get("data.dataset", {})
+    return source_of("data.dataset", config.data.dataset, loading.BUILT_IN, loading.ENTRY_POINTS)
 
 
 def _named_files(config: Experiment) -> Iterator[Path]:

@@ -102,7 +102,7 @@ def _make(config: Experiment, test: ImageData, images: int, folder: Path) -> Map
 
 
 def _place(embeddings: npt.NDArray[np.float64], plane: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    """By t-SNE, from a start in that plane."""
+    """Place embeddings, shape (N, features), in the plane by t-SNE, which starts from the plane given, shape (N, 2)."""
     from sklearn.manifold import TSNE
 
     if len(embeddings) < 5:  # too few to have neighbours

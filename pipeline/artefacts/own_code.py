@@ -6,17 +6,11 @@ Each function gives, by setting, the SHA-256 of each source file (see ``source_c
 from __future__ import annotations
 
 from pipeline import methods, modes
-from pipeline.config import DECODERS, ENCODERS, DataConfig, PretrainConfig
-from pipeline.datasets import loading
+from pipeline.config import DECODERS, ENCODERS, PretrainConfig
 from pipeline.modes import Mode
 from pipeline.plugins import source_of
 
 Sources = dict[str, dict[str, str]]
-
-
-def of_data(config: DataConfig) -> Sources:
-    """Return the source of the data set's function."""
-    return _named("data.dataset", source_of("data.dataset", config.dataset, loading.BUILT_IN, loading.ENTRY_POINTS))
 
 
 def of_encoder(config: PretrainConfig) -> Sources:

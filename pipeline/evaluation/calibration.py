@@ -86,8 +86,7 @@ class Answers:
 
     def reliability(self) -> tuple[Floats, Floats]:
         """Return, for each bin of the probability that holds answers, their mean probability and the share right."""
-        place = np.minimum((self.probability * BINS).astype(np.int64), BINS - 1)
-        count = np.bincount(place, minlength=BINS)
-        there = count > 0
-        said, came = (np.bincount(place, weights=w, minlength=BINS)[there] for w in (self.probability, self.right))
-        return said / count[there], came / count[there]
+        from sklearn.calibration import calibration_curve
+
+        came, said = calibration_curve(self.right, self.probability, n_bins=BINS)
+        return said, came
