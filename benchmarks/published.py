@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from pipeline.evaluation.crossed import Interval
 from pipeline.evaluation.statistics import mean_interval, paired_difference
-from pipeline.modes import MODES
+from pipeline.modes import BASELINES, in_order
 
 Errors = dict[tuple[str, int], npt.NDArray[np.float64]]  # by mode and budget: % of draws x encoders x 1
 
@@ -31,7 +31,7 @@ def read_errors(path: Path) -> dict[str, Errors]:
     cells: dict[tuple[str, str, int], dict[tuple[int, str], float]] = defaultdict(dict)
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            if row["mode"] in MODES:
+            if row["mode"] not in BASELINES:
                 group = f"{row['dataset']}, {row['sampling']} draws"
                 cells[group, row["mode"], int(row["labels"])][int(row["seed"]), row["encoder"]] = float(row["e_out"])
     found: dict[str, Errors] = defaultdict(dict)
@@ -45,7 +45,7 @@ def read_errors(path: Path) -> dict[str, Errors]:
 def lines(errors: Errors) -> list[str]:
     """Return the errors and differences of one data set as rows of Markdown."""
     budgets = sorted({labels for _, labels in errors})
-    modes = [mode for mode in MODES if any(mode == found for found, _ in errors)]
+    modes = in_order({mode for mode, _ in errors})
     rows = [f"| | {' | '.join(map(str, budgets))} |", f"|---|{'---:|' * len(budgets)}"]
     for mode in modes:
         texts = [_error(errors[mode, labels]) if (mode, labels) in errors else "" for labels in budgets]
