@@ -250,7 +250,7 @@ def _measure(cell: Cell, trained: Trained, shared: CellInputs) -> dict[str, Spli
 
 
 def _answers(trained: Trained, errors: dict[str, SplitErrors], shared: CellInputs) -> CellAnswers:
-    """How sure the classifier was, and how often right, before and after its temperature was taken into account."""
+    """Return how sure and how right the classifier was, on labels that it did not learn from and on test images."""
     from pipeline.evaluation.calibration import Answers
 
     tested, test_labels = errors["test"].logits, shared.dataset.test.labels

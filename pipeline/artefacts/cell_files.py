@@ -166,7 +166,7 @@ def read_answers(folder: Path) -> CellAnswers:
 
 
 def describe_split(split: LabelSplit, images: ImageData) -> dict[str, SeenLabels]:
-    """Which labels were seen to train on ("train") and to choose the epoch by ("val")."""
+    """Return which labels were trained on ("train"), and which ones chose the measurement to keep ("val")."""
     return {
         name: {
             "index": index.tolist(),

@@ -31,7 +31,7 @@ def load(config: Experiment) -> Comparison:
     path, again = config.folder / COMPARISON, f"run `{command('compare')}` with the same settings"
     if not path.exists():
         raise PipelineError(f"{path} does not exist; {again} first")
-    comparison, _ = read(config.folder)
+    comparison = _record(config.folder).read()
     cells, source = _cells(config), provenance.source_sha256()
     if comparison["fingerprint"] == _fingerprint(config, cells, source):
         return comparison

@@ -117,7 +117,7 @@ def compare(model: Deployed, shape: tuple[int, int, int], path: Path) -> float:
 
 @torch.no_grad()
 def _run_program(path: Path, images: torch.Tensor) -> list[npt.NDArray[np.float32]]:
-    """Return the same outputs as of ``run``, by PyTorch."""
+    """Return the same outputs as ``run``, computed by PyTorch."""
     try:
         return [output.numpy() for output in torch.export.load(path).module()(images)]
     except (RuntimeError, AssertionError) as error:  # such as a guard on the size of the batch
@@ -131,7 +131,7 @@ def _refusal(path: Path, images: npt.NDArray[np.uint8], error: Exception) -> Pip
 
 
 def run(path: Path, images: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
-    """Logits and probabilities, each (N, classes), and features, (N, features), by onnxruntime.
+    """Return logits and probabilities, each (N, classes), and features, (N, features), computed by onnxruntime.
 
     Raises:
         PipelineError: If the file does not take these images.

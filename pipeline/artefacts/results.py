@@ -24,7 +24,7 @@ class IntervalRecord(TypedDict):
 
 
 def interval_record(found: Interval) -> IntervalRecord:
-    """The interval as JSON takes it."""
+    """Return an interval as comparison.json holds it."""
     return cast(IntervalRecord, asdict(found))
 
 
@@ -90,7 +90,7 @@ class PairedFigures(TypedDict):
 
 
 def paired_figures(found: PairedDifference) -> PairedFigures:
-    """The paired difference as JSON takes it."""
+    """Return a paired difference as comparison.json holds it."""
     return cast(PairedFigures, asdict(found))
 
 

@@ -34,7 +34,7 @@ class BaselinePredictions:
 
 
 def fit_pca(pool: Pixels) -> PCA:
-    """PCA of all training images, shape (N, pixels)."""
+    """Fit PCA to training images, shape (N, pixels)."""
     # exact where that is cheap; the covariance of 3 x 96 x 96 pixels would fill gigabytes
     solver = "covariance_eigh" if pool.shape[1] <= EXACT_PCA else "randomized"
     with threadpool_limits(1):

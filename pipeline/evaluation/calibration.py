@@ -64,13 +64,13 @@ class Answers:
 
     @classmethod
     def of(cls, logits: Tensor, labels: Tensor, temperature: float = 1.0) -> Self:
-        """The answers that logits of shape (n, classes) give, divided by a temperature, to labels of shape (n,)."""
+        """Return the answers of logits, shape (n, classes), divided by a temperature; labels have the shape (n,)."""
         probability = (logits.double() / temperature).softmax(1).amax(1)
         return cls(probability.numpy(), (logits.argmax(1) == labels).numpy())
 
     @classmethod
     def none(cls) -> Self:
-        """No answers, where there was no label that the classifier did not learn from."""
+        """Return no answers, for a classifier that learnt from every label."""
         return cls(np.empty(0), np.empty(0, dtype=np.bool_))
 
     @property

@@ -16,7 +16,7 @@ Labels = npt.NDArray[np.int64]
 
 
 def clustering_accuracy(clusters: Labels, labels: Labels) -> float:
-    """Share of examples whose cluster is the one matched with their class, by the best one-to-one matching.
+    """Return the share of examples whose cluster is matched with their class, by the best one-to-one matching.
 
     Clusters and labels are numbers from 0, shape (N,).
     """

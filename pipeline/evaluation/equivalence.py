@@ -51,7 +51,7 @@ def equivalent_labels(budgets: Sequence[int], reference: Sequence[npt.ArrayLike]
 
 
 def _interpolation(points: Floats, logs: Floats) -> Floats:
-    """Weights that make of the tables the interpolated reference minus the mode, shape (points, budgets + 1)."""
+    """Return weights that make the interpolated reference minus the mode, shape (points, budgets + 1)."""
     each = np.stack([np.interp(points, logs, own) for own in np.eye(len(logs))], axis=1)
     return np.hstack([each, -np.ones((len(points), 1))])
 

@@ -49,12 +49,12 @@ def measure_classes(truth: Integers, predictions: Integers, classes: int) -> Cla
 
 
 def balancing_weights(truth: Integers) -> npt.NDArray[np.float64]:
-    """Weights of images under which their mean error is the balanced error, shape (n,)."""
+    """Return weights of images under which their mean error is the balanced error, shape (n,)."""
     weights: npt.NDArray[np.float64] = compute_sample_weight("balanced", truth)
     return weights
 
 
 def unevenness(truth: Integers) -> float:
-    """How many times as many images the largest class has as the smallest that has any."""
+    """Return how many times as many images the largest class has as the smallest one that has any."""
     count = np.unique(truth, return_counts=True)[1]
     return float(count.max() / count.min())

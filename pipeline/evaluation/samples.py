@@ -51,7 +51,7 @@ def judge(classifier: Deployed, images: Images) -> Judgement:
 
 
 def frechet_distance(first: Features, second: Features) -> float:
-    """Squared Frechet (2-Wasserstein) distance between Gaussians fitted to two sets of features (Heusel et al. 2017).
+    """Return the squared Fréchet distance of Gaussians fitted to two sets of features (Heusel et al. 2017).
 
     |m1 - m2|^2 + Tr(C1 + C2 - 2 (C1 C2)^(1/2)); the trace of the root is the sum of the roots of C1 C2's eigenvalues,
     which are those of a product of positive semi-definite matrices and so real and at least 0. The sets have the shapes

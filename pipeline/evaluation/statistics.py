@@ -28,7 +28,7 @@ def mean_interval(values: npt.ArrayLike) -> Interval:
 
 
 def _as_table(values: npt.ArrayLike) -> Floats:
-    """Values as a table of draws x encoders x test images; values by draw alone become one of shape (draws, 1, 1)."""
+    """Return values as a table of draws x encoders x test images; values by draw alone get the shape (draws, 1, 1)."""
     table = np.asarray(values, dtype=np.float64)
     return table[:, None, None] if table.ndim == 1 else table
 

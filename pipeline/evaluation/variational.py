@@ -67,7 +67,7 @@ class LatentUse:
         return self.spread.square() > ACTIVE
 
     def rows(self) -> list[dict[str, float]]:
-        """One row a dimension, as they stand in latents.csv."""
+        """Return the rows of latents.csv, one for each dimension."""
         columns = {"kl": self.kl, "mean_sigma": self.sigma, "spread": self.spread, "active": self.active.int()}
         return [
             {"dimension": place, **{name: values[place].item() for name, values in columns.items()}}

@@ -61,6 +61,6 @@ class LabelRequest:
     kept: dict[str, str] = field(default_factory=dict)
 
 
-def as_picture(image: npt.ArrayLike) -> Pixels:
-    """Turn an image of shape (C, H, W), as data sets hold it, into one of shape (H, W, C)."""
-    return np.asarray(image, dtype=np.uint8).transpose(1, 2, 0)
+def as_pictures(images: Pixels) -> list[Pixels]:
+    """Return images of shape (N, C, H, W), as data sets hold them, one by one, each of shape (H, W, C)."""
+    return list(images.transpose(0, 2, 3, 1))

@@ -106,7 +106,7 @@ def styled(draw: Callable[P, Drawn]) -> Callable[P, Drawn]:
 
 
 def displayable(image: Floats) -> Floats:
-    """(H, W) for grey, (H, W, 3) for colour; of other channel counts, their mean."""
+    """Return an image, (C, H, W), as matplotlib takes it: (H, W, 3) in colour, else the channels' mean, (H, W)."""
     channels = len(image)
     if channels == 3:
         return np.moveaxis(image, 0, -1).clip(0, 1)
@@ -121,12 +121,12 @@ def mode_look(mode: str) -> tuple[str, str]:
 
 
 def class_look(number: int) -> tuple[str, str]:
-    """Colour and shape of a class; both repeat after 30 classes, its number in the picture does not."""
+    """Return colour and shape of a class; both repeat after 30 classes, its number in the picture does not."""
     return CLASS_PALETTE[number % len(CLASS_PALETTE)], SHAPES[number // len(CLASS_PALETTE) % len(SHAPES)]
 
 
 def scatter_classes(axes: Axes, points: Floats, labels: npt.NDArray[np.int64]) -> None:
-    """Points of shape (N, 2), coloured by class, and numbered unless that are many; unlabelled ones, -1, in grey.
+    """Draw points of shape (N, 2), coloured and, if classes are few, numbered by class; unlabelled ones, -1, are grey.
 
     In lines they are elements of their own, class after class, in groups of the style sheet's class ``points``.
     """

@@ -138,7 +138,7 @@ class Evidence:
         return next(row for row in self.comparison["summary"] if (row["labels"], row["mode"]) == (labels, mode))
 
     def confusion(self, labels: int, mode: str) -> Counts:
-        """Counts over all draws, shape (classes, classes): true class by row, predicted class by column."""
+        """Return counts over all draws, shape (classes, classes): true class by row, predicted class by column."""
         classes = np.arange(len(self.card["classes"]))
         draws = [confusion_matrix(self.truth, cell.predictions, labels=classes) for cell in self.draws(labels, mode)]
         counts: Counts = np.sum(draws, axis=0)

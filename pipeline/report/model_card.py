@@ -36,7 +36,7 @@ def write(description: Description, summary: SummaryRow | None, onnx: str | None
 
 
 def _row(name: str, measured: SplitMetrics) -> dict[str, str]:
-    """Errors on one split, in %; only those on the test set make an interval that holds for new images."""
+    """Return the errors on one split, in %; only those on the test set make an interval that holds for new images."""
     limits = [percent(limit) for limit in clopper_pearson(measured["errors"], measured["n"])]
     return {
         "name": name,

@@ -14,15 +14,15 @@ _KIND = {"grid": "other grid", "protocol": "not paired", "treatment": "compared"
 
 
 def comparison_table(comparison: Comparison) -> str:
-    """Mean E_in, E_out and gap by budget and mode, then the paired differences."""
+    """Return mean E_in, E_out and gap by budget and mode, then the paired differences."""
     uneven = comparison["unevenness"] >= UNEVEN
     counted = "draws and test images" if comparison["encoders"] == 1 else "draws, test images and encoders"
-    last = "balanced E_out" if uneven else "one cell's E_out, 95 %"
+    heading = "balanced E_out" if uneven else "one cell's E_out, 95 %"
     lines = [
         f"{comparison['dataset']}, {comparison['pretraining']}: error in %, mean over {say_repetitions(comparison)}",
         f"± half of the 95 % interval, which counts {counted}",
         "",
-        f"{'labels':>6}  {'mode':<14} {'E_in':>14} {'E_out':>14} {'gap':>14}   {last}",
+        f"{'labels':>6}  {'mode':<14} {'E_in':>14} {'E_out':>14} {'gap':>14}   {heading}",
     ]
     previous = None
     for row in comparison["summary"]:
@@ -56,7 +56,7 @@ def comparison_table(comparison: Comparison) -> str:
 
 
 def _bought(comparison: Comparison) -> list[str]:
-    """How many points of E_out images without labels and the invariances bought, where an ablation tells them apart."""
+    """Say how much images without labels and the invariances bought, where an ablation tells them apart."""
     lines = []
     for budget in comparison["bought"]:
         if budget["plain"]:
@@ -66,7 +66,7 @@ def _bought(comparison: Comparison) -> list[str]:
 
 
 def _warnings(comparison: Comparison) -> list[str]:
-    """Why the results marked with "!" are not to be trusted, and which setting to change."""
+    """Say why the results marked with "!" are not to be trusted, and which setting to change."""
     if not comparison["flags"]:
         return []
     lines = ["", "! not to be trusted as they stand:"]
@@ -77,7 +77,7 @@ def _warnings(comparison: Comparison) -> list[str]:
 
 
 def _better(pair: PairedRow) -> str:
-    """The likelihood that the mode with fewer errors on the test images is better by more than the margin."""
+    """Name the mode with fewer errors on the test images, and how likely it is better by more than the margin."""
     first, second = pair["first_better"], pair["second_better"]
     if pair["quantity"] == "e_in" or first is None or second is None:
         return ""
@@ -113,5 +113,5 @@ def runs_table(compared: Compared) -> str:
 
 
 def _cut(lines: list[str]) -> str:
-    """The lines as one text, none longer than the table may be."""
+    """Return the lines as one text, each cut to the width of a table."""
     return "\n".join(line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..." for line in lines)

@@ -33,7 +33,7 @@ def run(config: Experiment) -> Path:
 
 
 def _remark_on_memory(config: Experiment, card: Facts) -> str:
-    """A remark if pretraining on these images would take much memory, with the remedy; else ""."""
+    """Return a remark, with the remedy, if pretraining on these images would take much memory; else ""."""
     channels, height, width = card["shape"]
     if height * width <= SMALL * SMALL:
         return ""

@@ -148,7 +148,7 @@ def _next_stage(facts: Facts) -> str:
 
 
 def suggested_epochs(images: int) -> int:
-    """Epochs of pretraining: 16 for 60,000 images, and more for fewer, though not as many steps in all."""
+    """Return the epochs of pretraining: 16 for 60,000 images, and more for fewer, though not as many steps in all."""
     known, epochs = STEPS_OF
     wanted: float = epochs * (known / images) ** 0.3
     return min(MOST_EPOCHS, max(epochs, round(wanted)))

@@ -153,7 +153,7 @@ def _row(item: Item, suspect: Suspect) -> dict[str, object]:
 
 def _items(dataset: Dataset, suspects: list[Suspect], embeddings: torch.Tensor) -> list[Item]:
     """Describe each doubted label for the page, with the images that lie nearest to it."""
-    from pipeline.labelling.request import Item, as_picture
+    from pipeline.labelling.request import Item, as_pictures
     from pipeline.models.neighbours import look_alikes
 
     train, names = dataset.train, dataset.train.names or ()
@@ -162,16 +162,16 @@ def _items(dataset: Dataset, suspects: list[Suspect], embeddings: torch.Tensor) 
     for rank, (suspect, nearest) in enumerate(zip(suspects, alike, strict=True), 1):
         beside = [suspect.copy] if suspect.copy is not None else []
         beside += [image for image in nearest if image != suspect.copy]
-        pictures = train.images[[suspect.image, *beside[:BESIDE]]].numpy()
+        image, *pictures = as_pictures(train.images[[suspect.image, *beside[:BESIDE]]].numpy())
         items.append(
             Item(
                 name=names[suspect.image],
-                image=as_picture(pictures[0]),
+                image=image,
                 rank=rank,
                 reason=_reason(suspect, names),
                 label=train.class_names[suspect.label],
                 proposal=train.class_names[suspect.proposal],
-                look_alikes=[as_picture(picture) for picture in pictures[1:]],
+                look_alikes=pictures,
             )
         )
     return items

@@ -236,22 +236,22 @@ def _spread(config: Experiment, known: _Known) -> Floats:
 
 def _items(train: ImageData, choice: Choice, embeddings: torch.Tensor, proposals: Sequence[str]) -> list[Item]:
     """Describe each chosen image for the page, with the images that lie nearest to it."""
-    from pipeline.labelling.request import Item, as_picture
+    from pipeline.labelling.request import Item, as_pictures
     from pipeline.models.neighbours import look_alikes
 
     names = train.names or ()
     chosen, items = choice.index.tolist(), []
-    for place, (image, beside) in enumerate(zip(chosen, look_alikes(embeddings, chosen, BESIDE), strict=True)):
-        pictures = train.images[[image, *beside]].numpy()
+    for place, (index, beside) in enumerate(zip(chosen, look_alikes(embeddings, chosen, BESIDE), strict=True)):
+        image, *pictures = as_pictures(train.images[[index, *beside]].numpy())
         items.append(
             Item(
-                name=names[image],
-                image=as_picture(pictures[0]),
+                name=names[index],
+                image=image,
                 rank=place + 1,
                 cluster=int(choice.cluster[place]),
                 reason=choice.reasons[place],
                 proposal=proposals[place],
-                look_alikes=[as_picture(picture) for picture in pictures[1:]],
+                look_alikes=pictures,
             )
         )
     return items

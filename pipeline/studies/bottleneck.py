@@ -28,7 +28,7 @@ CLAIM = (
 
 
 def _arms() -> dict[str, JsonObject]:
-    """Three depths by four widths of the latent, each named after what it is."""
+    """Return three depths by four widths of the latent, each arm named after both."""
     arms = {}
     for depth in (1, 2, 3):
         for latent in (2, 8, 32, 128):
@@ -63,7 +63,7 @@ class _Map:
         return means
 
     def grid(self, name: str) -> np.ndarray:
-        """Means over the seeds, shape (depths, widths); NaN where there is no such arm."""
+        """Return means over the seeds, shape (depths, widths); NaN where there is no such arm."""
         values = np.full((len(self.depths), len(self.widths)), np.nan)
         for arm, (depth, width) in self.place.items():
             values[self.depths.index(depth), self.widths.index(width)] = self.points.mean(arm, name)

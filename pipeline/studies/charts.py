@@ -34,7 +34,7 @@ def _in_rows(
 def heatmaps(
     panels: Mapping[str, tuple[Floats, int]], y_title: str, ys: Sequence[int], x_title: str, xs: Sequence[int]
 ) -> Picture:
-    """A number over two settings, one panel a number.
+    """Draw numbers over two settings, one panel for each number.
 
     Args:
         panels: By title: values of shape (len(ys), len(xs)), and how many digits of them are shown.
@@ -62,7 +62,7 @@ def heatmaps(
 
 @styled
 def bars(panels: Mapping[str, Mapping[str, Interval]]) -> Picture:
-    """Numbers of arms with their intervals; a panel whose title ends with % shows shares as percentages."""
+    """Draw numbers of arms with their intervals; a panel whose title ends with % shows shares as percentages."""
     figure, grid = _in_rows(len(panels), min(3, len(panels)), (2.4, 2.6))
     told = []
     for axes, (title, arms) in zip(grid, panels.items(), strict=True):
@@ -80,7 +80,7 @@ def bars(panels: Mapping[str, Mapping[str, Interval]]) -> Picture:
 
 @styled
 def histograms(shares: Mapping[str, Floats]) -> Picture:
-    """Share of each class, one panel an arm; each of shape (classes,)."""
+    """Draw the share of each class, shape (classes,), one panel for each arm."""
     figure, grid = _in_rows(len(shares), len(shares), (2.5, 2.2), sharey=True)
     for place, (axes, (name, values)) in enumerate(zip(grid, shares.items(), strict=True)):
         axes.bar(range(len(values)), 100 * values, color=PALETTE[place % len(PALETTE)])
@@ -95,7 +95,7 @@ def histograms(shares: Mapping[str, Floats]) -> Picture:
 
 @styled
 def maps(panels: Mapping[str, tuple[Floats, npt.NDArray[np.int64]]], x_title: str, y_title: str) -> Picture:
-    """Points of shape (N, 2) coloured by class, one panel an arm."""
+    """Draw points of shape (N, 2), coloured by class, one panel for each arm."""
     figure, grid = _in_rows(len(panels), len(panels), (3.4, 3.4))
     for axes, (name, (points, labels)) in zip(grid, panels.items(), strict=True):
         scatter_classes(axes, points, labels)
@@ -107,7 +107,7 @@ def maps(panels: Mapping[str, tuple[Floats, npt.NDArray[np.int64]]], x_title: st
 
 @styled
 def image_grids(panels: Mapping[str, Floats], alt: str) -> Picture:
-    """Images of shape (N, C, H, W) in rows of ``TILES``, one panel an arm."""
+    """Draw images of shape (N, C, H, W) in rows of ``TILES``, one panel for each arm."""
     figure, grid = _in_rows(len(panels), len(panels), (3.0, 3.2))
     for axes, (name, images) in zip(grid, panels.items(), strict=True):
         axes.imshow(_tiled(images), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
@@ -136,7 +136,7 @@ class Curves:
 
 @styled
 def curves(panels: Mapping[str, Mapping[str, Curves]], title: str) -> Picture:
-    """Errors at each measurement, mean over the draws: a row an arm, a column a mode."""
+    """Draw the errors at each measurement, mean over the draws: a row for each arm, a column for each mode."""
     columns = len(next(iter(panels.values())))
     figure = Figure(figsize=(3.4 * columns, 0.6 + 2.1 * len(panels)), layout="constrained")
     grid = figure.subplots(len(panels), columns, sharey="row", squeeze=False)

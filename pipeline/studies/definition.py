@@ -123,23 +123,23 @@ class Points:
         return tuple(self.settings)
 
     def of(self, arm: str) -> list[MeasuredPoint]:
-        """An arm's points, by seed."""
+        """Return an arm's points, by seed."""
         return [point for point in self.points if point.arm == arm]
 
     def values(self, arm: str, name: str) -> list[float]:
-        """One number of an arm, by seed."""
+        """Return a number of an arm, by seed."""
         return [point.values[name] for point in self.of(arm)]
 
     def interval(self, arm: str, name: str) -> Interval:
-        """Its mean over the seeds, with a 95 % t interval."""
+        """Return the mean of an arm's number over the seeds, with a 95 % t interval."""
         return mean_interval(self.values(arm, name))
 
     def mean(self, arm: str, name: str) -> float:
-        """Its mean over the seeds."""
+        """Return the mean of an arm's number over the seeds."""
         return self.interval(arm, name).mean
 
     def difference(self, first: str, second: str, name: str) -> Interval:
-        """The same number of two arms, see ``difference``."""
+        """Return the mean of a number of the first arm minus that of the second, with a 95 % t interval."""
         return difference(self.values(first, name), self.values(second, name))
 
     def first(self, arm: str) -> Arrays:
@@ -235,7 +235,7 @@ def cell_rows(points: Points, column: str) -> Table:
 
 
 def difference(first: Sequence[float], second: Sequence[float]) -> Interval:
-    """Mean of first minus second over the same seeds, with a 95 % t interval."""
+    """Return the mean of first minus second over the same seeds, with a 95 % t interval."""
     return mean_interval(np.subtract(first, second))
 
 
@@ -250,7 +250,7 @@ def above(interval: Interval) -> bool:
 
 
 def show(interval: Interval, unit: str = "", scale: float = 1.0, digits: int = 2) -> str:
-    """Such as "2.31 ± 0.20 %": the mean and half of the interval, without the latter for a single seed."""
+    """Write "2.31 ± 0.20 %": the mean and half of the interval, which a single seed does not have."""
     text = f"{scale * interval.mean:.{digits}f}"
     if interval.high is not None:
         text += f" ± {scale * (interval.high - interval.mean):.{digits}f}"
@@ -258,5 +258,5 @@ def show(interval: Interval, unit: str = "", scale: float = 1.0, digits: int = 2
 
 
 def points_of(interval: Interval) -> str:
-    """An interval of error rates in percentage points."""
+    """Write an interval of error rates in percentage points."""
     return show(interval, "points", 100)

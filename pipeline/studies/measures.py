@@ -15,7 +15,7 @@ def budgets(points: Points) -> tuple[int, int]:
 
 
 def squared_error(subject: Subject) -> float:
-    """Squared error of the reconstruction of clean images held out of pretraining: summed over pixels, mean."""
+    """Return the squared error of reconstructed held-out images, summed over the pixels, the mean over the images."""
     from pipeline.models.generation import reconstruct
     from pipeline.models.inputs import as_input
 

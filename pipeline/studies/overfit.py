@@ -53,7 +53,7 @@ def _measure(subject: Subject) -> Measured:
 
 
 def kept_measurement(history: Mapping[str, Sequence[float]]) -> int:
-    """Number of the measurement that a cell with this history keeps, from 0."""
+    """Return the number, from 0, of the measurement that a cell with this history keeps."""
     losses = history["loss_val"]
     if "l2" in history:
         return losses.index(min(losses))

@@ -88,7 +88,7 @@ class Point:
         }
 
     def artefact(self) -> Artefact[dict[str, float]]:
-        """The measured point; its outcome are all numbers that there are of it."""
+        """Return the artefact of the measured point, whose outcome is all numbers that there are of it."""
         return Artefact(
             self.base.folder, self.place, self.inputs, lambda folder: _measure(self, folder), "run the study again"
         )
@@ -106,7 +106,7 @@ class Point:
 
 
 def _source(study: str) -> dict[str, str]:
-    """Digests of the code that measures: of the package, and of the study's own file where that lies outside of it."""
+    """Return digests of the code that measures: the package, and the study's own file where that lies outside of it."""
     own = inspect.getsourcefile(find_study(study).measure)
     if own is None or Path(own).is_relative_to(provenance.PACKAGE):
         return {"package": provenance.source_sha256()}
@@ -170,7 +170,7 @@ def arm_settings(config: Experiment, arm: str, changes: dict[str, Any]) -> Exper
 
 
 def _settle(config: Experiment) -> Experiment:
-    """Without the study, and on one thread: points are trained side by side."""
+    """Return the settings without the study, and for one thread, since points are trained side by side."""
     return replace(config, study=StudyConfig(), runtime=replace(config.runtime.alone, threads=1, progress=False))
 
 
@@ -269,7 +269,7 @@ def _restore(judge: Cell) -> Deployed:
 
 
 def _errors(metrics: dict[str, Metrics]) -> dict[str, float]:
-    """Such as frozen_100_e_out; what a classifier has not measured is left out."""
+    """Return errors by names such as frozen_100_e_out; what a classifier has not measured is left out."""
     errors = {}
     for name, found in metrics.items():
         for quantity, split in (("e_in", found["e_in"]), ("e_val", found["e_val"]), ("e_out", found["e_out"])):

@@ -69,7 +69,7 @@ class Verdict(TypedDict):
 
 
 def record(folder: Path) -> Record[Verdict]:
-    """The verdict in a study's folder."""
+    """Return the record of the verdict in a study's folder."""
     return Record(folder / VERDICT, f"run `{command('study')}` again")
 
 
@@ -129,7 +129,7 @@ def _open(planned: Sequence[points.Point]) -> definition.Points:
 
 
 def _rows(measured: definition.Points) -> list[dict[str, object]]:
-    """One row a point; arms of different methods have different numbers, and a blank where others have one."""
+    """Return a row for each point, with a blank for a number that only arms of other methods have."""
     columns = list(dict.fromkeys(name for point in measured.points for name in point.values))
     return [
         {"arm": point.arm, "seed": point.seed, **{name: point.values.get(name, "") for name in columns}}

@@ -98,7 +98,7 @@ def _classes_table(evidence: Evidence) -> Table:
 
 
 def _in_words(shares: Sequence[tuple[Floats, Floats]], number: int) -> list[str]:
-    """Recall and precision of a class in each mode."""
+    """Return recall and precision of a class in each mode, in words."""
     return [
         f"{percent(recall[number], 1)} / {percent(precision[number], 1)}" if np.isfinite(recall[number]) else "none"
         for recall, precision in shares
@@ -106,7 +106,7 @@ def _in_words(shares: Sequence[tuple[Floats, Floats]], number: int) -> list[str]
 
 
 def _shares(confusion: Counts) -> tuple[Floats, Floats]:
-    """Recall, NaN of a class without images, and precision, each of shape (classes,)."""
+    """Return recall, NaN for a class without images, and precision, each of shape (classes,)."""
     right = confusion.diagonal()
     with np.errstate(invalid="ignore"):
         recall = right / confusion.sum(1)

@@ -89,7 +89,7 @@ def _rules(evidence: Evidence) -> list[str]:
 
 
 def _trials(evidence: Evidence) -> list[str]:
-    """Among how many settings cells chose, and how often each was chosen."""
+    """Say among how many settings cells chose, and how often each was chosen."""
     chosen: dict[str, list[int]] = {}
     for cell in evidence.cells:
         if cell.chosen is not None:

@@ -172,7 +172,7 @@ def _matrix(counts: Counts, names: Sequence[str]) -> list[list[Shade]]:
 
 @styled
 def _learning_curve(cell: MeasuredCell) -> Picture:
-    """E_in at each measurement, and E_val if there is one; the kept one is marked, what came after it is shaded."""
+    """Draw E_in and, if there is one, E_val at each measurement; the kept one is marked, those after it are shaded."""
     drawing = Drawing(figsize=(3.6, 2.7), layout="constrained")
     axes = drawing.add_subplot()
     color, marker = mode_look(cell.mode)

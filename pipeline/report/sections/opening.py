@@ -171,7 +171,7 @@ def _caption(comparison: Comparison) -> str:
 
 @styled
 def _chart(summary: Sequence[SummaryRow]) -> Picture:
-    """E_in and E_out against the number of labels, with intervals over the draws; baselines' E_out in grey."""
+    """Draw E_in and E_out against the number of labels, with their intervals; E_out of the baselines is grey."""
     drawing = Drawing(figsize=(5.4, 4.2), layout="constrained")
     axes = drawing.add_subplot()
     modes = in_order(dict.fromkeys(row["mode"] for row in summary if row["mode"] not in BASELINES))
@@ -217,7 +217,7 @@ def _plot_mode(axes: Axes, summary: Sequence[SummaryRow], mode: str, shift: floa
 
 
 def _series(summary: Sequence[SummaryRow], mode: str, quantity: Quantity) -> tuple[Floats, Floats, Floats | None]:
-    """Budgets, means and half widths, in percent; no half widths for a single draw."""
+    """Return budgets, means and half widths, in percent; a single draw has no half widths."""
     rows = sorted((row for row in summary if row["mode"] == mode), key=lambda row: int(row["labels"]))
     intervals = [row[quantity] for row in rows]
     means = np.array([100 * interval["mean"] for interval in intervals])

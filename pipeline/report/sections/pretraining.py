@@ -86,7 +86,7 @@ def _sentences(evidence: Evidence) -> list[str]:
 
 @styled
 def _losses(losses: dict[str, list[float]]) -> Picture:
-    """Loss by epoch."""
+    """Draw the loss by epoch."""
     drawing = Drawing(figsize=(5.4, 2.9), layout="constrained")
     axes = drawing.add_subplot()
     names = {"train_loss": "training batches, as they came", "holdout_loss": "left-out training images"}
@@ -142,7 +142,7 @@ def _draw_samples(model: Reconstructing, latent: LatentGaussian) -> Atlas:
 
 
 def _manifold(model: Reconstructing, latent: LatentGaussian) -> Custom:
-    """Images of latents all over the plane: along a row the first dimension rises, down the rows the second falls."""
+    """Draw latents all over the plane: along a row the first dimension rises, down the rows the second one falls."""
     import torch
 
     from pipeline.models import generation
