@@ -68,7 +68,7 @@ class _Parser(ArgumentParser):
     """Says in plain words what is wrong with the settings.
 
     Attributes:
-        hint: What a command takes, as the end of the message on words that it does not take.
+        hint: The end of the message on words that the command does not take: a list of what it takes.
     """
 
     hint = ""

@@ -103,8 +103,8 @@ def check_trusted(made: Path, name: str, named: Collection[str], option: str) ->
 
     Args:
         made: The folder whose files name the code.
-        name: What the files name.
-        named: What the settings name.
+        name: The name in the files.
+        named: The names in the settings.
         option: The command-line option that would name it, such as "--pretrain.encoder.name nets:Net".
 
     Raises:

@@ -33,7 +33,7 @@ class SeenLabels(TypedDict):
 
     Attributes:
         index: Their places among the training images.
-        name: Where each comes from: the name of its file, or its row in the source.
+        name: The name of each image's file, or its row in the source.
         sha256: The digest of their pixels.
     """
 

@@ -52,7 +52,7 @@ def training_sample(mode: Mode, trained: Trained, shared: CellInputs, seed: int)
 
     Args:
         mode: The cell's mode.
-        trained: Its classifier.
+        trained: The cell's classifier.
         shared: The images and the pretrained encoder.
         seed: The seed of the draw.
     """

@@ -28,8 +28,8 @@ class Plane:
 
     Attributes:
         shown: Their numbers in the test set, shape (N,), class after class.
-        pca: In the plane of their first two principal components, shape (N, 2).
-        tsne: Placed by t-SNE, shape (N, 2).
+        pca: Their places in the plane of the first two principal components, shape (N, 2).
+        tsne: Their places by t-SNE, shape (N, 2).
         explained: Share of the variance along each of the two components; NaN where all images lie in one point.
     """
 

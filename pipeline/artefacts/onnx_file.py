@@ -37,7 +37,7 @@ def save(model: Deployed, shape: tuple[int, int, int], metadata: Mapping[str, An
     Args:
         model: The classifier, in eval mode.
         shape: (C, H, W) of an image.
-        metadata: What the file says of itself, as JSON by name.
+        metadata: The properties that are written into the ONNX file, as JSON, by name.
         path: The ONNX file to write; the program is written beside it.
 
     Returns:

@@ -32,7 +32,7 @@ class OneRun(TypedDict):
     """The error on the test images of the first cell alone, with bounds.
 
     Attributes:
-        cell: Its folder, relative to the experiment's.
+        cell: The cell's folder, relative to the experiment's.
         errors: Number of wrongly classified test images.
         n: Number of test images.
         clopper_pearson: 95 % interval of the error rate, exact.
@@ -60,7 +60,7 @@ class SummaryRow(TypedDict):
         e_out: Error on the test images, 0 to 1.
         gap: E_out minus E_in.
         balanced: The balanced error on the test images, in which every class counts the same.
-        one_run: What the first draw alone says.
+        one_run: The error of the first cell alone, with its bounds.
     """
 
     labels: int
@@ -101,7 +101,7 @@ class PairedRow(PairedFigures):
         labels: Label budget.
         first: The mode that is subtracted from.
         second: The mode that is subtracted.
-        quantity: Which error.
+        quantity: The error: "e_in" or "e_out".
     """
 
     labels: int
@@ -133,7 +133,7 @@ class BoughtBudget(TypedDict):
 
     Attributes:
         labels: Label budget.
-        gains: What each of them bought.
+        gains: The gain by each of them.
         plain: E_out of the modes that were trained once more as if no invariances were known; empty without ablation.
     """
 
@@ -146,8 +146,8 @@ class Comparison(TypedDict):
     """The content of comparison.json.
 
     Attributes:
-        dataset: What the config calls the data set.
-        pretraining: What the pretraining is called in tables.
+        dataset: The name of the data set in the config.
+        pretraining: The name of the pretraining in tables.
         level: Confidence level of all intervals.
         draws: Number of draws of each mode.
         encoders: Number of pretrained encoders.
@@ -156,7 +156,7 @@ class Comparison(TypedDict):
         summary: A row a budget and mode, in the order of results.csv.
         paired: A row a budget, pair of modes and error.
         flags: Reasons not to trust single results.
-        bought: What images without labels and the invariances bought, by budget.
+        bought: The gains by images without labels and by the invariances, at each budget.
         source: SHA-256 of the code that it was made by.
         fingerprint: The fingerprint of all that it was made from, once it is written.
         files: SHA-256 of results.csv, once it is written.
@@ -250,8 +250,8 @@ class SettingDifference(TypedDict):
     Attributes:
         run: The letter of the second experiment.
         kind: "grid", "protocol" (differences are not paired) or "treatment" (what is compared).
-        setting: Its name.
-        values: Its value by the experiments' letters.
+        setting: The name of the setting, or of another fact about the two.
+        values: The value in each experiment, by the experiment's letter.
     """
 
     run: str

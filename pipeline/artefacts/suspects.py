@@ -47,8 +47,8 @@ class Suspects:
 
     Attributes:
         found: The labels, those that a copy contradicts first, then the least probable ones first.
-        labels: How many labels of training images there are.
-        judged: How many of them the classifier could judge.
+        labels: The number of labels of training images.
+        judged: The number of those that the classifier could judge.
     """
 
     found: list[Suspect]

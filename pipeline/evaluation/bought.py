@@ -34,7 +34,7 @@ class Purchase:
     """How much less a classifier errs because it has something.
 
     Attributes:
-        what: What it has.
+        what: The thing that is had or not, in words.
         without: The arm without it.
         having: The arm with it.
         gain: The error on the test images without it minus that with it; above 0, it helps.

@@ -21,7 +21,7 @@ class SplitErrors:
     """Errors on one split, with exact counts.
 
     Attributes:
-        logits: What the classifier said of each example, shape (n, classes).
+        logits: The logits of each example, shape (n, classes).
         losses: Cross-entropy of each example, in nats, shape (n,).
         confusion: Counts, shape (classes, classes): true class by row, predicted by column.
         predictions: Predicted class of each example, shape (n,), int64, in the order handed in.

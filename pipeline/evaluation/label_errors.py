@@ -51,7 +51,7 @@ class Doubts:
 
     Attributes:
         found: The labels, the most doubtful first.
-        judged: How many labels were judged: that of a class with a single label cannot be.
+        judged: The number of labels that were judged: that of a class with a single label cannot be.
     """
 
     found: list[Doubt]

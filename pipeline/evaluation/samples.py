@@ -19,7 +19,7 @@ class Judgement:
     """The features and the classes that a classifier sees in images.
 
     Attributes:
-        features: What its head gets, shape (N, features).
+        features: The features that the classifier's head gets, shape (N, features).
         probabilities: The probability of each class, shape (N, classes).
     """
 

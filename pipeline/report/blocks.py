@@ -118,7 +118,7 @@ class Custom:
     Attributes:
         template: A file beside the sections with a Jinja block ``body`` and, if it needs them, ``style`` (CSS) and
             ``script`` (JavaScript), which the page puts where they belong.
-        values: What the template refers to, by name.
+        values: The values that the template refers to, by name.
     """
 
     kind: ClassVar = "custom"
@@ -168,12 +168,12 @@ class Opening:
     """The report's first screen.
 
     Attributes:
-        title: What was compared.
-        question: What the experiment asks.
-        answer: What it found at the smallest budget, in a sentence.
+        title: The title, which names what was compared.
+        question: The question of the experiment.
+        answer: The finding at the smallest budget, in a sentence.
         warnings: Results that are not to be trusted as they stand, each with the setting to change.
-        findings: How the other modes compare with the best one, a sentence or two each.
-        remarks: What a reader has to know to take the answer for no more than it is.
+        findings: A sentence or two about each other mode, compared with the best one.
+        remarks: Sentences that keep a reader from taking the answer for more than it is.
         figure: E_in and E_out against the number of labels.
     """
 

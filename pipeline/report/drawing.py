@@ -65,7 +65,7 @@ class Picture:
     Attributes:
         content: The file.
         media_type: The kind of file.
-        alt: What can be seen, for those who cannot.
+        alt: A description for those who cannot see the image.
     """
 
     content: bytes
@@ -177,7 +177,7 @@ def image_rows(rows: Mapping[str, Floats], alt: str, draw: Callable[[Figure, str
 
     Args:
         rows: Intensities in [0, 1], shape (N, C, H, W), by the name of the row.
-        alt: What the images are; the text alternative goes on with the names of the rows.
+        alt: The beginning of the text alternative, which goes on with the names of the rows.
         draw: Either ``png`` or, for a page, ``svg``, with text in the page's font.
     """
     return draw(_draw_rows(rows), f"{alt} rows from top to bottom: {', '.join(rows)}.")

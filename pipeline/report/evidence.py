@@ -36,17 +36,17 @@ class MeasuredCell:
     Attributes:
         labels: Label budget.
         mode: Name of the mode.
-        seed: Which draw of the labels.
+        seed: The number of the draw of the labels.
         encoder: Seed of the pretraining that it started from; None where it started from none.
-        folder: Its folder, relative to the experiment's.
-        unit: What its measurements are counted in: "step", or "l2" for a head that was fitted to convergence.
-        places: Where the measurements lie, in that unit.
+        folder: The cell's folder, relative to the experiment's.
+        unit: The unit of ``places``: "step", or "l2" for a head that was fitted to convergence.
+        places: The step or the strength of the penalty at each measurement.
         kept: Number of the measurement that was kept, from 0.
         stopped_early: Whether training ended before its time.
         e_in: Error on the training labels at each measurement, between 0 and 1.
         e_val: Error on the validation labels at each measurement; empty where no label was left for validation.
         predictions: The class that each test image was taken for, shape (test images,).
-        temperature: What its logits are divided by before they become probabilities.
+        temperature: The number that logits are divided by before they become probabilities.
         calibration_error: The error of its probabilities on the test images, "before" and "after" that.
         chosen: The number of the settings that it kept, from 0; None where there was nothing to choose among.
     """
@@ -74,9 +74,9 @@ class Evidence:
 
     Attributes:
         config: The experiment.
-        dataset: Its images.
-        card: What stage data found.
-        comparison: What stage compare found.
+        dataset: The images.
+        card: The facts that stage data found.
+        comparison: The comparison that stage compare wrote.
         rows: results.csv, one row a cell or baseline; every value is the text that stands there.
         cells: All cells of modes, in the order of results.csv; the classical baselines are in ``rows`` alone.
         manifest: Manifest of the grid's first cell.

@@ -19,7 +19,7 @@ def write(description: Description, summary: SummaryRow | None, onnx: str | None
 
     Args:
         description: The classifier, as an export describes it.
-        summary: What the comparison says of its mode and budget over all draws, where there is one.
+        summary: The errors of its mode and budget over all draws, where there is a comparison.
         onnx: Name of the ONNX file beside the card, if there is one.
     """
     trained = description["trained"]

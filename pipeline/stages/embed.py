@@ -82,7 +82,7 @@ class _Encoder:
 
     Attributes:
         backbone: Images to standardised latents, in eval mode.
-        reading: How its training's images were read.
+        reading: The way in which the images of its training were read.
         fingerprint: The fingerprint of the cell or of the pretraining that it comes from.
         name: The name of the cell's folder, or "pretrained".
         home: The folder of the experiment that it belongs to.

@@ -36,12 +36,12 @@ class Outcome(TypedDict):
     """Counts of a review.
 
     Attributes:
-        labels: How many labels of training images there are.
-        judged: How many of them a classifier could judge that has not seen them.
-        suspects: How many are contradicted, by the classifier or by a copy with another label.
-        sure: How many of these surely.
-        copies: How many of these by a copy.
-        shown: How many are on the page.
+        labels: Labels of training images.
+        judged: Those of them that a classifier could judge that has not seen them.
+        suspects: Labels that are contradicted, by the classifier or by a copy with another label.
+        sure: Suspects that are contradicted surely.
+        copies: Suspects that a copy contradicts.
+        shown: Suspects on the page.
     """
 
     labels: int

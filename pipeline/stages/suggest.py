@@ -58,9 +58,9 @@ class Outcome(TypedDict):
     """Counts of a suggestion.
 
     Attributes:
-        images: How many images it was chosen from.
-        labelled: How many others had a label already.
-        suggested: How many were chosen.
+        images: Images that were chosen from.
+        labelled: Other images, which had a label already.
+        suggested: Images that were chosen.
     """
 
     images: int

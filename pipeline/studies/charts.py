@@ -38,10 +38,10 @@ def heatmaps(
 
     Args:
         panels: By title: values of shape (len(ys), len(xs)), and how many digits of them are shown.
-        y_title: What changes from row to row.
-        ys: Its values.
-        x_title: What changes from column to column.
-        xs: Its values.
+        y_title: The name of the setting that changes from row to row.
+        ys: The values of that setting.
+        x_title: The name of the setting that changes from column to column.
+        xs: The values of that setting.
     """
     figure, grid = _in_rows(len(panels), 2, (1.05 + 0.375 * len(xs) * min(2, len(panels)), 2.6))
     for axes, (title, (values, digits)) in zip(grid, panels.items(), strict=True):
@@ -126,7 +126,7 @@ class Curves:
     """Error at each measurement of a training.
 
     Attributes:
-        errors: By what is measured; shares, shape (measurements,).
+        errors: Error rates, shape (measurements,), by the name of what they are measured on.
         selected: Numbers of the measurements that early stopping keeps, from 1, one a draw.
     """
 

@@ -15,7 +15,7 @@ class Curve:
     """One error at several label budgets, which a study measured in every arm.
 
     Attributes:
-        where: What the error is of, such as "frozen, on test images".
+        where: The words that say which error it is, such as "frozen, on test images".
         budgets: The budgets, ascending.
         column: From a budget to the name of the error among a point's values.
     """
@@ -58,7 +58,7 @@ def answer(curves: Mapping[str, Sequence[Interval]], budgets: Sequence[int], lev
     The brackets hold the numbers of labels at which the ends of the error's interval fall to it.
 
     Args:
-        curves: By arm, the error at each budget.
+        curves: The error at each budget, by arm.
         budgets: The budgets, ascending.
         level: The error, between 0 and 1.
 

@@ -41,7 +41,7 @@ class Subject:
         histories: Learning curve of each cell, by "<mode>_<labels>": its columns.
         judge: A classifier that was trained on all labels and has nothing to do with the arms; None where the study
             asks for none.
-        seed: Which pretraining and which draw of the labels.
+        seed: The number of the pretraining and of the draw of the labels.
     """
 
     config: Experiment
@@ -69,7 +69,7 @@ class Measured:
 
     Attributes:
         values: Numbers, columns of the study's results.csv.
-        arrays: What its pictures are drawn from.
+        arrays: Arrays that the study's pictures are drawn from, by name.
     """
 
     values: dict[str, float]
@@ -81,11 +81,11 @@ class MeasuredPoint:
     """One arm under one seed, measured.
 
     Attributes:
-        arm: Its name.
-        seed: Which pretraining and which draw of the labels.
+        arm: The name of the arm.
+        seed: The number of the pretraining and of the draw of the labels.
         values: All numbers that there are of it: the pretraining's outcome, the errors of its cells by
             "<mode>_<labels>_e_in" and so on, and what the study measured.
-        arrays_file: Where the arrays lie.
+        arrays_file: The file of the arrays.
     """
 
     arm: str
@@ -152,9 +152,9 @@ class Finding:
     """One claim put to the test.
 
     Attributes:
-        claim: What is claimed, in a sentence.
-        criterion: What decides, in a sentence that could be written before anything was measured.
-        measured: What was found, with charts.
+        claim: The claim, in a sentence.
+        criterion: The rule that decides, in a sentence that could be written before anything was measured.
+        measured: The measurements, in sentences.
         holds: Whether the claim held.
     """
 
@@ -169,8 +169,8 @@ class Study:
     """A claim of the theory, and how it is tested.
 
     Attributes:
-        title: What it is about, in a few words.
-        claim: What is claimed, in a sentence.
+        title: The subject, in a few words.
+        claim: The claim, in a sentence.
         arms: The variants that are trained: by name, the settings in which each differs from the rest of the
             experiment, such as {"narrow": {"pretrain": {"latent": 2}}}. Where the config has ``study.arms``, those are
             trained instead.

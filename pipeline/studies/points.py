@@ -45,9 +45,9 @@ class Point:
     Attributes:
         base: The study's own settings.
         config: The arm's, with its seed.
-        arm: Its name.
-        seed: Which pretraining and which draw of the labels.
-        entries: Its cells and classical baselines, as in a comparison.
+        arm: The name of the arm.
+        seed: The number of the pretraining and of the draw of the labels.
+        entries: The cells and classical baselines of the arm, as in a comparison.
         judge: The study's judge; None where it has none.
     """
 

@@ -40,14 +40,14 @@ class Verdict(TypedDict):
     """The content of verdict.json.
 
     Attributes:
-        study: Which study, see ``STUDIES``.
-        title: What it is about, in a few words.
-        claim: What is claimed, in a sentence.
-        measured: What was found, with charts.
+        study: The name of the study, as in ``study.name``.
+        title: The subject, in a few words.
+        claim: The claim, in a sentence.
+        measured: The measurements of all findings, in sentences.
         holds: Whether all of its findings hold.
         findings: The parts of the claim, one by one.
         pictures: Pictures beside the verdict.
-        dataset: What the config calls the data set.
+        dataset: The name of the data set in the config.
         data_sha256: Digest of the data set.
         seeds: Number of seeds of each arm.
         arms: Names of the arms.

@@ -28,7 +28,7 @@ class Mistake:
     """A test image that a classifier is sure and wrong about.
 
     Attributes:
-        number: Its place in the test set.
+        number: The image's place in the test set.
         probability: The probability of the class that it was taken for.
     """
 
@@ -44,7 +44,7 @@ class ShownMistake:
         tile: Where its image lies in the atlas, as a style sheet says it.
         caption: The true class and the one that it was taken for.
         name: The name of the file, or the row of the source.
-        alt: What can be seen, in words.
+        alt: A description of the image.
     """
 
     tile: str
@@ -58,7 +58,7 @@ class Shade:
     """A field of a confusion matrix.
 
     Attributes:
-        text: Its share of the true class in percent, without digits; empty below one half.
+        text: The share of the true class, in whole percent; empty below one half.
         strength: The same between 0 and 1, to be shaded by.
         title: The count in words.
     """
@@ -78,7 +78,7 @@ class ModeCard:
         mode: The mode's name.
         errors: E_in and E_out over the draws, in words.
         cell: Folder of the first draw.
-        curve: How the first draw learnt.
+        curve: The learning curve of the first draw.
         classes: Name of each class.
         matrix: Confusions of all draws, a row a true class; empty where there are too many classes.
         mistakes: The first draw's mistakes, the surest first.
