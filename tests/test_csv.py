@@ -158,7 +158,6 @@ def test_a_test_file_without_labels_is_a_pool(tmp_path: Path) -> None:
     dataset = read(train, unlabelled=str(test))
     assert len(dataset.train) + len(dataset.test) == 60
     assert int((dataset.train.labels < 0).sum()) == 20
-    assert dataset.train.names is not None
     assert dataset.train.names[-1] == "test.csv 19"
     pd.read_csv(test).to_csv(test, index=False, header=False)
     with pytest.raises(PipelineError, match=r"test.csv has no column 'label'"):
@@ -297,6 +296,13 @@ def test_a_column_of_parts_among_columns_of_pixels(tmp_path: Path) -> None:
     assert np.array_equal(read(tmp_path / "y.csv").test.images[:, 0].numpy(), IMAGES[1::2])
 
 
+def test_labels_without_a_name_are_found_beside_a_column_of_parts(tmp_path: Path) -> None:
+    """Neither column has a name; labels are the last of the others."""
+    parts = pd.Series(["train", "val", "test"] * 20)
+    pd.concat([FRAME, pd.Series(LABELS), parts], axis=1).to_csv(tmp_path / "x.csv", index=False, header=False)
+    assert found(read(tmp_path / "x.csv")) == TRUTH
+
+
 def test_images_of_unequal_length_in_one_column_are_refused(tmp_path: Path) -> None:
     path = packed(tmp_path / "fer.csv", ["Training"])
     path.write_text(path.read_text().replace(str(IMAGES[40, 7, 7]) + ",Training", ",Training"))
@@ -384,6 +390,9 @@ def test_a_column_of_parts_in_a_table_of_files(column: str, label: str, tmp_path
     assert f"column {column!r} divides training and test images" in " ".join(dataset.train.notes)
     with pytest.raises(PipelineError, match=r"data.args.test: .*table.csv says itself which"):
         read(tmp_path / "table.csv", test=str(tmp_path / "table.csv"))
+    frame[frame[column] == "train"].assign(**{label: ["c0", "c1"] * 10}).to_csv(tmp_path / "train.csv", index=False)
+    with pytest.raises(PipelineError, match=r"data.args.test: .*table.csv has rows of several parts, test, train, val"):
+        read(tmp_path / "train.csv", test=str(tmp_path / "table.csv"))
 
 
 def test_the_unlabelled_part_of_a_table_of_files_has_no_labels(tmp_path: Path) -> None:
@@ -423,7 +432,11 @@ def test_tables_that_do_not_fit_are_refused_by_line(text: str, message: str, tmp
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b",1\n\x00", "line 2: 1 columns; the first line has 2"), (b"\x00\t\x000", "holds no image")],
+    [
+        (b",1\n\x00", "line 2: 1 columns; the first line has 2"),
+        (b"\x00\t\x000", "holds no image"),
+        (b"0,1,2,3,4,5\n1,1,2,3,4,6\n2,0,2,3,4,7\n3", "line 4: 1 columns; the first line has 6"),
+    ],
 )
 def test_tables_of_pixels_that_are_cut_short_are_refused(content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_bytes(content)

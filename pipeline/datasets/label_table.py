@@ -106,7 +106,9 @@ def _named_column(table: TextTable, label: str | int | Sequence[str] | None, nee
     """Return the column of the labels by its number or name, or else by its usual names; None if there is none."""
     if isinstance(label, int):
         return label if 0 <= label < table.columns else None
-    names = LABEL_NAMES if label is None else [label.casefold()] if isinstance(label, str) else label
+    if isinstance(label, str):
+        return table.find_named(label)
+    names = LABEL_NAMES if label is None else label
     return table.find_only(names) if needs_labels else table.find(names)
 
 

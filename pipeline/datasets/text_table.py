@@ -87,6 +87,16 @@ class TextTable:
             )
         return found[0] if found else None
 
+    def find_named(self, name: str) -> int | None:
+        """Return the column of this name, in any case unless one is spelt exactly so; None if there is none.
+
+        Raises:
+            PipelineError: If several columns may be meant.
+        """
+        if self.names is not None and self.names.count(name) == 1:
+            return self.names.index(name)
+        return self.find_only([name.casefold()])
+
     def packed_column(self) -> int | None:
         """Return the column whose cells each hold all pixels of an image, between spaces; None if there is none."""
         return next((number for number in range(self.columns) if _are_packed(self.column(number))), None)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from dataclasses import dataclass
 
 from pipeline.datasets.part_names import part_column
 from pipeline.datasets.readers.csv_one_hot import fits, refuse_one_hot
-from pipeline.datasets.text_table import INDEX_NAMES, LABEL_NAMES, TextTable, counts_up, is_number, open_text
+from pipeline.datasets.text_table import INDEX_NAMES, LABEL_NAMES, TextTable, counts_up, is_number
 from pipeline.errors import PipelineError
 
 Label = str | int | None  # the name of the labels' column, or its number from 0; None if it has to be found
+
+_KINDS = ("labels", "labels or pixels", "other")  # what a column may hold, the most certain first
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,10 @@ def find_columns(table: TextTable, label: Label, size: int | None, needs_labels:
     if isinstance(label, int) and not 0 <= label < table.columns:
         raise PipelineError(f"data.args.label: {table.path} has no column {label}; expected 0 to {table.columns - 1}")
     index, packed = _index_column(table, size), table.packed_column()
-    named = label if isinstance(label, int) else _named_label(table, label)
+    if label is None:
+        named = table.find_only(LABEL_NAMES, "; or data.args.label names the one with the labels")
+    else:
+        named = label if isinstance(label, int) else table.find_named(label)
     part = part_column(table, [named, index, packed])
     if packed is None and part is None:
         refuse_one_hot(table, named, index, size)
@@ -87,42 +91,30 @@ def _index_column(table: TextTable, size: int | None) -> int | None:
     return 0 if is_one else None
 
 
-def _named_label(table: TextTable, label: str | None) -> int | None:
-    """Return the labels' column by its name, which is given or usual; None if no column has it."""
-    if label is None:
-        return table.find_only(LABEL_NAMES, "; or data.args.label names the one with the labels")
-    if table.names is None or label not in table.names:
-        return None
-    return table.names.index(label) if table.names.count(label) == 1 else table.find_only([label.casefold()])
-
-
 def _guessed_label(table: TextTable, apart: list[int], size: int | None) -> int | None:
     """Find the labels' column, which has no usual name; None if there is none. Columns ``apart`` hold other things."""
     others = [number for number in range(table.columns) if number not in apart]
     if table.packed_column() is None and not table.has_words:
-        return _unnamed_label(table, apart, size)
+        return _unnamed_label(table, others, size)
     plain = [n for n in others if table.names is None or not re.search(r"\d", table.names[n])]
     if len(plain) > 1:
         raise _no_label(table, None)
     return plain[0] if plain else None
 
 
-def _unnamed_label(table: TextTable, apart: list[int], size: int | None) -> int | None:
+def _unnamed_label(table: TextTable, columns: list[int], size: int | None) -> int | None:
     """Find the labels among columns without names: one with words, or the first or last; None if all are pixels."""
-    others = [n for n in range(table.columns) if n not in apart]
-    words = [n for n in others if not all(is_number(c) for c in table.column(n) if c)]
+    words = [n for n in columns if not all(is_number(cell) for cell in table.column(n) if cell)]
     if len(words) == 1:
         return words[0]
-    first, last = others[0], others[-1]
-    if fits(last + 1 - first, size) and not fits(last - first, size):
+    if fits(len(columns), size) and not fits(len(columns) - 1, size):
         return None
+    first, *middle, last = columns
     ends = {first: set[str](), last: set[str]()}
-    with open_text(table.path, table.encoding) as file:
-        for line in itertools.islice(file, int(table.names is not None), None):
-            if line.strip():
-                ends[first].add(line.split(table.delimiter, first + 1)[first].strip(' "\n'))
-                ends[last].add(line.rpartition(table.delimiter)[2].strip(' "\n'))
-    brightest = max((float(c) for n in range(first + 1, last) for c in table.column(n) if is_number(c)), default=0)
+    for _, row in table.rows():
+        for number, cells in ends.items():
+            cells.add(row[number].strip())
+    brightest = max((float(cell) for n in middle for cell in table.column(n) if is_number(cell)), default=0)
     kinds = {number: _kind(cells, brightest) for number, cells in ends.items()}
     if kinds[first] == kinds[last] != "other":
         raise PipelineError(
@@ -130,9 +122,6 @@ def _unnamed_label(table: TextTable, apart: list[int], size: int | None) -> int 
             f"({first} or {last})"
         )
     return last if _KINDS.index(kinds[last]) < _KINDS.index(kinds[first]) else first
-
-
-_KINDS = ("labels", "labels or pixels", "other")  # the most certain first
 
 
 def _kind(cells: set[str], brightest: float) -> str:

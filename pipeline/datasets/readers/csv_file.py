@@ -86,7 +86,7 @@ def _load_pixels(tables: dict[str, TextTable], label: Label, shape: Sequence[int
             own = read_pixel_rows(table, label, train.images.shape[1], needs_labels=part == "test")
             listed[part] = replace(own, names=[f"{table.path.name} {name}" for name in own.names])
     notes = [note for own in listed.values() for note in own.notes]
-    listed = divided(listed, tables["path"].path)
+    listed = divided(listed, {part: table.path for part, table in tables.items()})
     loaded = from_arrays(**_arrays(listed), shape=shape, white=white)
     return describe(loaded, _names(listed), notes)
 
@@ -98,18 +98,18 @@ def _load_files(
     settings: PictureSettings,
     storage: Storage | None,
 ) -> Parts:
-    table = tables["path"].path
-    folder = table.parent if images is None else existing(images, "data.args.images")
+    folder = tables["path"].path.parent if images is None else existing(images, "data.args.images")
     files = read_tree(folder).all_files()
     known = [file.relative_to(folder).as_posix() for file in files]
-    listed = divided({part: _find_files(t, label, known, part != "unlabelled") for part, t in tables.items()}, table)
+    listed = {part: _find_files(table, label, known, part != "unlabelled") for part, table in tables.items()}
+    notes = list(listed["path"].notes)
+    listed = divided(listed, {part: table.path for part, table in tables.items()})
     places = [int(place) for own in listed.values() for place in own.images]
     counts = [len(own.names) for own in listed.values()]
     stacked = read_pictures([files[place] for place in places], counts, settings, storage)
     decoded = {}
     for (part, own), pixels, kept in zip(listed.items(), stacked.parts, stacked.kept, strict=True):
-        decoded[part] = replace(own.only(np.array(kept)), images=pixels)
-    notes = list(listed["path"].notes)
+        decoded[part] = replace(own.only(np.array(kept, dtype=np.int64)), images=pixels)
     if passed_over := len(files) - len(set(places)):
         notes.append(f"{passed_over} pictures in {folder} are in no table and were ignored")
     loaded = from_arrays(**_arrays(decoded), white=stacked.white, storage=storage)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.datasets.layout import Array
-from pipeline.datasets.streamed import Indices
-from pipeline.errors import PipelineError
+from pipeline.datasets.streamed import Array, Indices
+from pipeline.errors import PipelineError, list_names
 
 
 @dataclass(frozen=True)
@@ -40,34 +40,42 @@ class CsvImages:
         return CsvImages(self.images[chosen], [self.names[n] for n in chosen.tolist()], labels, parts, self.notes)
 
 
-def divided(listed: dict[str, CsvImages], path: Path) -> dict[str, CsvImages]:
+def divided(listed: dict[str, CsvImages], files: Mapping[str, Path]) -> dict[str, CsvImages]:
     """Take the test images out of the training images, and the labels of the unlabelled part, if a column says so.
 
     Validation images train if there are test images; otherwise they are the test images.
 
     Args:
         listed: The images by the argument of reader ``csv`` that names their file: "path", "unlabelled" and "test".
-        path: The file of "path".
+        files: These files.
 
     Returns:
         The same with other training images and, if there are any, test images.
 
     Raises:
-        PipelineError: If the file of "path" holds test images although there is one of "test".
+        PipelineError: If the file of "path" holds test images although there is one of "test", or another file is
+            divided.
     """
     train = listed["path"]
+    parts = {part: set() if own.parts is None else set(own.parts.tolist()) for part, own in listed.items()}
+    test_part = next((part for part in ("test", "validation") if part in parts["path"]), None)
+    if test_part is not None and "test" in listed:
+        raise PipelineError(
+            f"data.args.test: {files['path']} says itself which of its images are test images; leave out "
+            "data.args.test, or these rows"
+        )
+    for part in listed.keys() - {"path"}:
+        if len(parts[part]) > 1:
+            raise PipelineError(
+                f"data.args.{part}: {files[part]} has rows of several parts, {list_names(sorted(parts[part]))}; leave "
+                "only those in it that are meant, or name it as data.args.path alone, which divides it"
+            )
     if train.parts is None:
         return listed
     if train.labels is not None:
         nothing = "" if train.labels.dtype.kind == "U" else -1
         train = replace(train, labels=np.where(train.parts == np.array("unlabelled"), nothing, train.labels))
-    masks = [np.array(train.parts == np.array(part)) for part in ("test", "validation")]
-    is_test = next((mask for mask in masks if mask.any()), None)
-    if is_test is None:
+    if test_part is None:
         return listed | {"path": train}
-    if "test" in listed:
-        raise PipelineError(
-            f"data.args.test: {path} says itself which of its images are test images; leave out data.args.test, or "
-            "these rows"
-        )
+    is_test = np.array(train.parts == np.array(test_part))
     return listed | {"path": train.only(np.flatnonzero(~is_test)), "test": train.only(np.flatnonzero(is_test))}
