@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.config.checks import check_folder_name
 from pipeline.config.data import DataConfig
 from pipeline.config.grid import GridConfig, StudyConfig
 from pipeline.config.invariances import InvariancesConfig
-from pipeline.config.plain import JsonObject
+from pipeline.config.plain import JsonObject, parse
 from pipeline.config.pretrain import PretrainConfig
 from pipeline.config.runtime import RuntimeConfig
 from pipeline.config.train import TrainConfig
-from pipeline.errors import PipelineError
-
-if TYPE_CHECKING:
-    from jsonargparse import ArgumentParser
 
 ABLATED = ("finetune", "scratch")  # modes that an ablation trains once more
 
@@ -95,19 +90,4 @@ def from_dict(settings: JsonObject, where: str) -> Experiment:
     Raises:
         PipelineError: If a setting is unknown or not allowed; the message starts with ``where``.
     """
-    from jsonargparse import ArgumentError
-
-    try:
-        parser = _parser()
-        return from_parsed(parser.instantiate(parser.parse_object(settings)))
-    except (ArgumentError, PipelineError) as error:
-        raise PipelineError(f"{where}: {error}") from error
-
-
-@functools.cache  # a study has many arms
-def _parser() -> ArgumentParser:
-    from jsonargparse import ArgumentParser
-
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(Experiment)
-    return parser
+    return from_parsed(parse(Experiment, None, settings, where))

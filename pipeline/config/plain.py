@@ -3,38 +3,50 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, TypeVar
+import functools
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import PipelineError
 
-Section = TypeVar("Section")
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
 
 # Settings or results by their names, as JSON holds them: strings, numbers, booleans, None, lists, and dicts of these.
 # The names are known only when a config file, a manifest or a plug-in's dataclass has been read.
 JsonObject = dict[str, Any]
 
 
-def parse_section(kind: type[Section], name: str, settings: JsonObject, where: str) -> Section:
-    """Make one section of the settings from plain JSON types, checked like those of a config file.
+def parse(kind: type, section: str | None, settings: JsonObject, where: str) -> Any:
+    """Check settings as plain JSON types like those of a config file, and make settings dataclasses of them.
 
     Args:
-        kind: The section's dataclass.
-        name: The section's name, which messages put before the names of its settings.
-        settings: Values by the names of the section's fields; what is missing takes its default.
+        kind: The dataclass of the settings.
+        section: The section that they stand in; None if they are all sections together.
+        settings: Values by the names of the settings; what is missing takes its default.
         where: Beginning of the message if a setting is refused.
+
+    Returns:
+        A namespace with the dataclass under the section's name, or with its fields if there is no section.
 
     Raises:
         PipelineError: If a setting is unknown or not allowed; the message starts with ``where``.
     """
-    from jsonargparse import ArgumentError, ArgumentParser
+    from jsonargparse import ArgumentError
 
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(kind, name)
     try:
-        section: Section = parser.instantiate(parser.parse_object({name: settings}))[name]
+        parser = _parser(kind, section)
+        return parser.instantiate(parser.parse_object(settings))
     except (ArgumentError, PipelineError) as error:
         raise PipelineError(f"{where}: {error}") from error
-    return section
+
+
+@functools.cache  # a study has many arms
+def _parser(kind: type, section: str | None) -> ArgumentParser:
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind, section)
+    return parser
 
 
 def merged(settings: JsonObject, changes: JsonObject) -> JsonObject:

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from pipeline.config.plain import JsonObject, as_dict, merged, parse_section
+from pipeline.config.plain import JsonObject, as_dict, merged, parse
 from pipeline.config.unlabelled import GraphConfig, SelfTrainingConfig
 from pipeline.errors import PipelineError, require
 from pipeline.modes import FitChanges, Mode, check_name, find_mode
@@ -160,7 +160,7 @@ def _candidates(train: TrainConfig, mode: str) -> tuple[TrainConfig, ...]:
         where = f"train.trials.{mode}, {number} of {len(train.trials[mode])}"
         for name in SHARED:
             require(name not in changes, f"{where}: {name}", changes.get(name), "to be the same for all trials")
-        changed = parse_section(TrainConfig, "train", merged(as_dict(own), changes), where)
+        changed: TrainConfig = parse(TrainConfig, "train", {"train": merged(as_dict(own), changes)}, where)["train"]
         for name in ("neighbours", "search"):
             value = getattr(changed.graph, name)
             same = value == getattr(train.graph, name)
