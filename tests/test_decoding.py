@@ -172,7 +172,6 @@ def test_predict_reads_every_file_that_training_reads_as_the_same_image(tmp_path
     assert data.shape == (3, SIDE, SIDE)
     assert data.decoding is not None
     new = open_images(base, Reading(data.shape, data.scale, data.decoding))
-    assert data.names is not None
     assert sorted(data.names) == list(new.names)
     order = [data.names.index(str(name)) for name in new.names]
     assert torch.equal(new.read(0, 7), data.images[order[:7]])
@@ -188,7 +187,6 @@ def test_predict_resizes_as_training_did_and_lays_on_the_same_colour(tmp_path: P
     Image.fromarray(COLOUR).resize((30, 20)).save(base / "cat" / "large.png")
     data = everything(base, size=[9, 5], background="navy")
     assert data.decoding is not None
-    assert data.names is not None
     new = open_images(base, Reading(data.shape, data.scale, Decoding.from_dict(asdict(data.decoding))))
     order = [data.names.index(str(name)) for name in new.names]
     assert torch.equal(new.read(0, 100), data.images[order])

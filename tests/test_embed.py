@@ -41,7 +41,6 @@ def test_a_picture_of_the_training_set_finds_itself(
     train = load(DataConfig("digits")).train
     Image.fromarray(train.images[41, 0].numpy()).save(tmp_path / "<photo>.png")
     assert tiny("embed", f"--like={tmp_path / '<photo>.png'}", f"--out={tmp_path / 'here'}") == 0
-    assert train.names is not None
     assert f"<photo>.png: {train.names[41]}\n" in capsys.readouterr().out
     page = (tmp_path / "here" / "like.html").read_text()
     assert page.count("<li>") == 24

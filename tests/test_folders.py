@@ -184,7 +184,6 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_every_picture_is_known_by_its_file(tmp_path: Path) -> None:
     write(tmp_path, "train/cat", "train/dog", "test/cat", "unlabelled", count=3)
     dataset = read(tmp_path)
-    assert dataset.train.names is not None
     assert dataset.train.names[:4] == ("train/cat/0.png", "train/cat/1.png", "train/cat/2.png", "train/dog/0.png")
     assert dataset.train.names[-1] == "unlabelled/2.png"
     assert dataset.test.names == ("test/cat/0.png", "test/cat/1.png", "test/cat/2.png")

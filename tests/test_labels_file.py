@@ -37,7 +37,6 @@ def classes_by_name(dataset: Dataset) -> dict[str, str]:
     """The class of each image that has a label, by the image's name."""
     found: dict[str, str] = {}
     for part in (dataset.train, dataset.test):
-        assert part.names is not None
         labelled = zip(part.names, part.labels.tolist(), strict=True)
         found |= {name: part.class_names[label] for name, label in labelled if label >= 0}
     return found

@@ -142,7 +142,7 @@ def save_mistakes(
 
 def source_names(images: ImageData, places: Iterable[int]) -> list[str]:
     """Return where the images at some places come from: names of files, or rows in the source; else the places."""
-    names = range(len(images)) if images.names is None else images.names
+    names = images.names or range(len(images))
     return [str(names[place]).encode("utf-8", "backslashreplace").decode() for place in places]  # any bytes are a name
 
 

@@ -89,7 +89,7 @@ def find_suspects(dataset: Dataset, embeddings: torch.Tensor) -> Suspects:
 def _given(dataset: Dataset) -> Integers:
     """Return the label that each training image was given, even if it is a copy and its label is not used; or -1."""
     codes = dict(zip(dataset.given.names, dataset.given.codes.tolist(), strict=True))
-    return np.array([codes[name] for name in dataset.train.names or ()], dtype=np.int64)
+    return np.array([codes[name] for name in dataset.train.names], dtype=np.int64)
 
 
 def _copies(train: ImageData, labelled: Integers, given: Integers) -> list[tuple[int, int]]:
@@ -97,14 +97,14 @@ def _copies(train: ImageData, labelled: Integers, given: Integers) -> list[tuple
     import torch
 
     from pipeline.datasets.checksums import content_hashes
-    from pipeline.datasets.near_copies import find_near_copies_within
+    from pipeline.datasets.near_copies import find_near_copies
 
     unused = np.flatnonzero((given >= 0) & (train.labels.numpy() < 0))  # they equal one whose label is used
     used = train[torch.from_numpy(labelled)].images
     firsts = dict(zip(content_hashes(used).tolist(), labelled.tolist(), strict=True))
     hashes = content_hashes(train[torch.from_numpy(unused)].images).tolist()
     exact = [(image, firsts[digest]) for image, digest in zip(unused.tolist(), hashes, strict=True)]
-    near = find_near_copies_within(used, LOOKED_AT).pairs
+    near = find_near_copies(used, used, LOOKED_AT).pairs
     return exact + [(int(labelled[one]), int(labelled[other])) for one, other in near]
 
 

@@ -35,7 +35,7 @@ def group(train: ImageData, test: ImageData | None, rule: str) -> tuple[ImageDat
     Raises:
         PipelineError: If the rule is neither, or leaves an image without a group.
     """
-    names, test_names = train.names or (), () if test is None else test.names or ()
+    names, test_names = train.names, () if test is None else test.names
     if found := _TABLE.fullmatch(rule):
         given = _from_table(existing_file(found["path"], "data.groups"), found["column"], names, test_names)
     else:

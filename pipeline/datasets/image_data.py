@@ -34,7 +34,7 @@ class ImageData:
         labels: int64, shape (N,), 0 to classes - 1; -1 means unlabelled, as in scikit-learn.
         class_names: The name of each class, in the order of the labels.
         names: Where each image comes from, N strings in the order of the images: the name of its file, or its row in a
-            table. None if the source has no names.
+            table. () if the source has no names.
         groups: int64, shape (N,): the number of the group that each image belongs to, such as its patient; a group lies
             on one side of every split. None if images are taken by themselves.
         notes: What the owner of the data should know of how they were read, such as files that were passed over; a
@@ -59,7 +59,7 @@ class ImageData:
     images: Any
     labels: torch.Tensor
     class_names: tuple[str, ...]
-    names: tuple[str, ...] | None = None
+    names: tuple[str, ...] = ()
     groups: npt.NDArray[np.int64] | None = None
     notes: tuple[str, ...] = ()
     scale: Scale = BYTES
@@ -68,7 +68,7 @@ class ImageData:
     def __post_init__(self) -> None:
         self._check_images()
         self._check_labels()
-        if self.names is not None and len(self.names) != len(self):
+        if self.names and len(self.names) != len(self):
             raise PipelineError(f"names: got {len(self.names)} for {len(self)} images; expected one for each image")
 
     def _check_images(self) -> None:
@@ -137,9 +137,7 @@ class ImageData:
     def __getitem__(self, index: torch.Tensor) -> ImageData:
         """Return the images at these indices, or where this mask is true, with their labels and names."""
         images = self.images.subset(index) if isinstance(self.images, Streamed) else self.images[index]
-        names = None
-        if self.names is not None:
-            names = tuple(np.array(self.names, dtype=object)[np.asarray(index)])
+        names = tuple(np.array(self.names, dtype=object)[np.asarray(index)]) if self.names else ()
         groups = None if self.groups is None else self.groups[np.asarray(index)]
         return replace(self, images=images, labels=self.labels[index], names=names, groups=groups)
 
@@ -149,19 +147,18 @@ Parts = ImageData | tuple[ImageData, ImageData]  # training images alone, or wit
 
 def describe(
     parts: Parts,
-    names: Sequence[Sequence[str]] | None = None,
+    names: Sequence[Sequence[str]] = ((), ()),
     notes: Sequence[str] = (),
     decoding: Decoding | None = None,
 ) -> Parts:
     """Say where the images of each part come from, how they were decoded, and what their owner should know.
 
-    There are training images, and maybe test images; the training images carry the notes about both. Names and decoding
-    are None where there are none.
+    There are training images, and maybe test images; ``names`` has those of either. The training images carry the notes
+    about both.
     """
     train, *test = [parts] if isinstance(parts, ImageData) else parts
-    own = [None, None] if names is None else [tuple(given) for given in names]
-    train = replace(train, names=own[0], notes=tuple(notes), decoding=decoding)
-    return (train, replace(test[0], names=own[1], decoding=decoding)) if test else train
+    train = replace(train, names=tuple(names[0]), notes=tuple(notes), decoding=decoding)
+    return (train, replace(test[0], names=tuple(names[1]), decoding=decoding)) if test else train
 
 
 @dataclass(frozen=True)

@@ -188,11 +188,11 @@ def _read(loader: Loader) -> tuple[ImageData, ImageData | None, GivenLabels]:
         train, test, left_open = relabel(train, test, existing_file(loader.labels, "data.labels"))
     if loader.groups:
         train, test = group(train, test, loader.groups)
-    return train, test, GivenLabels(train.names or (), train.labels.numpy(), train.class_names, left_open)
+    return train, test, GivenLabels(train.names, train.labels.numpy(), train.class_names, left_open)
 
 
 def _with_names(part: ImageData, prefix: str) -> ImageData:
     """Name images that have no name by this prefix and their number, from 0."""
-    if part.names is not None:
+    if part.names:
         return part
     return replace(part, names=tuple(f"{prefix}{number}" for number in range(len(part))))

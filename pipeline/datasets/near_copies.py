@@ -18,8 +18,8 @@ SIDE = 16  # pixels a side at which images are compared
 MOST = 2_000  # test images that are looked at
 LEAST = 0.95  # correlation of two copies
 LEAST_SIDE = 12  # pixels a side below which images are too alike to tell: of digits, 8 x 8, 1 % would be found
-# of each rank: the distance to the nearest image is below this share of that to the image of this rank. By these rules
-# 5 of MNIST's 10,000 test images are found, and 66 of Fashion-MNIST's, which show the same article
+# By rank: a copy is nearer to its original than this share of its distance to the image of this rank among its nearest,
+# for one rank at least. So 5 of MNIST's 10,000 test images are found, and 66 of Fashion-MNIST's, of the same articles
 STANDS_OUT = {10: 0.15, 50: 0.05}
 REMARKABLE = 0.002  # share of the test images above which it is worth a remark
 CHUNK = 2_000
@@ -47,7 +47,8 @@ def find_near_copies(train: Images, test: Images, most: int = MOST) -> NearCopie
     """Find test images that are nearly a training image.
 
     Each test image is compared with every training image, as it is and mirrored; images of less than 12 pixels a side
-    are not looked at.
+    are not looked at. To find near copies within one set, give it twice: no image is then compared with itself, and a
+    pair may be found from both of its sides.
 
     Args:
         train: uint8, shape (N, C, H, W).
@@ -60,25 +61,12 @@ def find_near_copies(train: Images, test: Images, most: int = MOST) -> NearCopie
         >>> find_near_copies(images, torch.cat([darker, 255 - images[:2]])).pairs
         [(0, 0), (1, 1)]
     """
-    return _find(train, test, most, is_same=False)
-
-
-def find_near_copies_within(images: Images, most: int = MOST) -> NearCopies:
-    """Find images that are nearly another one of the same set; a pair may be found from both of its sides.
-
-    The images are uint8, shape (N, C, H, W); if there are more than ``most``, so many of them are drawn at random.
-    """
-    return _find(images, images, most, is_same=True)
-
-
-def _find(train: Images, test: Images, most: int, is_same: bool) -> NearCopies:
-    """See ``find_near_copies``; where both are the same images, none is held against itself."""
     chosen = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))[:most].sort().values
     if not len(chosen) or len(train) < min(STANDS_OUT) or min(test.shape[2:]) < LEAST_SIDE:
         return NearCopies(0, [])
     pieces = [test[part] for part in torch.split(chosen, CHUNK)]
     queries = torch.cat([_describe(images) for images in pieces] + [_describe(images.flip(3)) for images in pieces])
-    likeness, nearest = _nearest(queries, train, chosen.repeat(2) if is_same else None)
+    likeness, nearest = _nearest(queries, train, chosen.repeat(2) if test is train else None)
     rows = (likeness > LEAST).nonzero().flatten()
     rows = rows[_stand_out(queries[rows], 1 - likeness[rows], train)]
     pairs: dict[int, int] = {}
@@ -107,7 +95,7 @@ def _nearest(queries: Tensor, train: Images, own: Tensor | None) -> tuple[Tensor
 
 
 def _stand_out(queries: Tensor, distance: Tensor, train: Images) -> Tensor:
-    """Whether each query is far nearer to its nearest training image, at this distance, than to the others."""
+    """Tell of each query whether it is far nearer to its nearest training image, at this distance, than to others."""
     counts = {rank: torch.zeros(len(queries), dtype=torch.long) for rank in STANDS_OUT if rank <= len(train)}
     for images in chunks(train, CHUNK):
         others = 1 - queries @ _describe(images).T
@@ -118,7 +106,7 @@ def _stand_out(queries: Tensor, distance: Tensor, train: Images) -> Tensor:
 
 
 def _describe(images: Tensor) -> Tensor:
-    """Grey values at no more than 16 x 16 pixels, shape (N, pixels), of mean 0 and length 1; 0 for a plain image."""
+    """Return grey values at 16 x 16 pixels at most, shape (N, pixels), of mean 0 and length 1; 0 for a plain image."""
     grey = as_input(images).mean(1, keepdim=True)
     height, width = (min(SIDE, side) for side in grey.shape[2:])
     small = functional.adaptive_avg_pool2d(grey, (height, width)).flatten(1)

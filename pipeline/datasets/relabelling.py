@@ -43,9 +43,9 @@ def relabel(
             "alone are taken from this file. Remove the column; or read the images by this file, which then divides "
             f"them, with data.dataset csv and data.args.path {path}"
         )
-    known = list(train.names or ())
+    known = list(train.names)
     if test is not None and not table.are_numbers:
-        known += test.names or ()
+        known += test.names
     positions = find_images(table, known)
     refuse_other_numbers(table, positions)
     rows = rows_by_image(table, positions)

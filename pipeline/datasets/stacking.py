@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -27,8 +27,6 @@ from pipeline.datasets.gallery import Gallery, list_broken, note_broken
 from pipeline.datasets.scale import APART, GIVE_WHITE
 from pipeline.datasets.streamed import CHUNK, Rows, Storage
 from pipeline.errors import PipelineError
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -66,15 +64,11 @@ class Stacked:
     white: float | None
     notes: list[str]
 
-    def of_kept(self, *parts: Sequence[T]) -> list[list[T]]:
-        """Return the values of each part that belong to its pictures, such as labels, without those of broken ones."""
-        return [[part[number] for number in kept] for part, kept in zip(parts, self.kept, strict=True)]
-
 
 def stack(
     gallery: Gallery,
     counts: Sequence[int],
-    settings: PictureSettings | None = None,
+    settings: PictureSettings,
     storage: Storage | None = None,
     made_from: Any = None,
 ) -> Stacked:
@@ -83,7 +77,7 @@ def stack(
     Args:
         gallery: All pictures.
         counts: The number of pictures in each of the resulting arrays, in order.
-        settings: How the pictures are read; None takes the defaults.
+        settings: How the pictures are read.
         storage: Decides whether they are decoded into a file instead of memory; None takes memory.
         made_from: Values that JSON can hold, and that differ if the pictures of such a file have changed.
 
@@ -91,37 +85,44 @@ def stack(
         PipelineError: If pictures cannot be read, all of which are named; if sizes differ and none is set; or if a
             setting is not allowed.
     """
-    settings, whole = settings or PictureSettings(), range(len(gallery))
-    starts = np.cumsum([0, *counts]).tolist()
-    numbers = [list(whole[start:end]) for start, end in itertools.pairwise(starts)]
+    kept = [list(range(count)) for count in counts]
     try:
-        stacked = _stack(gallery, numbers, settings, storage, made_from)
+        return _stack(gallery, counts, kept, settings, storage, made_from)
     except BrokenPictureError:
         broken = gallery.find_broken()
-        numbers = [[number for number in part if number not in broken] for part in numbers]
-        emptied = any(count and not part for count, part in zip(counts, numbers, strict=True))
-        if not broken or not settings.skip_broken or emptied:
-            raise PipelineError(list_broken(gallery, broken, "data.args.skip_broken true")) from None
-        stacked = _stack(gallery, numbers, settings, storage, made_from)
-        stacked.notes.insert(0, note_broken(gallery, broken))
-    kept = [[number - start for number in part] for start, part in zip(starts, numbers, strict=False)]
-    return dataclasses.replace(stacked, kept=kept)
+    starts = itertools.accumulate(counts, initial=0)
+    kept = [[n for n in part if start + n not in broken] for start, part in zip(starts, kept, strict=False)]
+    emptied = any(count and not part for count, part in zip(counts, kept, strict=True))
+    if not broken or not settings.skip_broken or emptied:
+        raise PipelineError(list_broken(gallery, broken, "data.args.skip_broken true"))
+    stacked = _stack(gallery, counts, kept, settings, storage, made_from)
+    stacked.notes.insert(0, note_broken(gallery, broken))
+    return stacked
 
 
 def _stack(
-    gallery: Gallery, numbers: list[list[int]], settings: PictureSettings, storage: Storage | None, made_from: Any
+    gallery: Gallery,
+    counts: Sequence[int],
+    kept: list[list[int]],
+    settings: PictureSettings,
+    storage: Storage | None,
+    made_from: Any,
 ) -> Stacked:
-    """Do the work of ``stack``, until the first picture that cannot be read, a BrokenPictureError."""
-    chosen = gallery.only([number for part in numbers for number in part])
+    """Do the work of ``stack`` for the kept pictures of each part, until the first that cannot be read.
+
+    Raises:
+        BrokenPictureError: If a picture cannot be read.
+    """
+    starts = itertools.accumulate(counts, initial=0)
+    chosen = gallery.only([start + n for start, part in zip(starts, kept, strict=False) for n in part])
     headers = chosen.headers()
     decoding = _find_decoding(chosen, headers, settings)
     shape = _find_shape(chosen, headers, settings.size, decoding)
-    whole = _stored(chosen, shape, decoding, storage, [made_from, numbers])
-    ends = np.cumsum([len(part) for part in numbers]).tolist()
-    bounds = zip([0, *ends[:-1]], ends, strict=True)
-    parts = [whole.cut(a, b) if isinstance(whole, Rows) else whole[a:b] for a, b in bounds]
+    whole = _stored(chosen, shape, decoding, storage, [made_from, counts, kept])
+    bounds = itertools.pairwise(itertools.accumulate(map(len, kept), initial=0))
+    parts = [whole.cut(start, end) if isinstance(whole, Rows) else whole[start:end] for start, end in bounds]
     white = None if any(header.is_deep for header in headers) else settings.white
-    return Stacked(parts, numbers, decoding, white, list(_notes(headers, decoding)))
+    return Stacked(parts, kept, decoding, white, list(_notes(headers, decoding)))
 
 
 def _stored(

@@ -156,7 +156,7 @@ def _items(dataset: Dataset, suspects: list[Suspect], embeddings: torch.Tensor) 
     from pipeline.labelling.request import Item, as_pictures
     from pipeline.models.neighbours import look_alikes
 
-    train, names = dataset.train, dataset.train.names or ()
+    train, names = dataset.train, dataset.train.names
     alike = look_alikes(embeddings, [suspect.image for suspect in suspects], BESIDE)
     items = []
     for rank, (suspect, nearest) in enumerate(zip(suspects, alike, strict=True), 1):

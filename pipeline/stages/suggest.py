@@ -148,7 +148,7 @@ def _known(config: Experiment, dataset: Dataset) -> _Known:
     train = dataset.train
     given = loading.load_given(config.data) if config.data.labels else dataset.given
     labels = given.by_name()
-    names = train.names or ()
+    names = train.names
     index = np.array([place for place, name in enumerate(names) if labels.get(name)], dtype=np.int64)
     unknown = np.array([place for place, name in enumerate(names) if labels.get(name) == ""], dtype=np.int64)
     classes = tuple(dict.fromkeys([*train.class_names, *sorted({*labels.values()} - {""})]))
@@ -239,7 +239,7 @@ def _items(train: ImageData, choice: Choice, embeddings: torch.Tensor, proposals
     from pipeline.labelling.request import Item, as_pictures
     from pipeline.models.neighbours import look_alikes
 
-    names = train.names or ()
+    names = train.names
     chosen, items = choice.index.tolist(), []
     for place, (index, beside) in enumerate(zip(chosen, look_alikes(embeddings, chosen, BESIDE), strict=True)):
         image, *pictures = as_pictures(train.images[[index, *beside]].numpy())

@@ -12,10 +12,12 @@ import numpy as np
 from tqdm import tqdm
 
 from pipeline.config import JsonObject
-from pipeline.datasets.arrays import Array, from_arrays
+from pipeline.datasets.arrays import from_arrays
+from pipeline.datasets.decoding import Decoding
 from pipeline.datasets.gallery import Gallery
 from pipeline.datasets.image_data import Parts, describe
-from pipeline.datasets.stacking import PictureSettings, Stacked, stack
+from pipeline.datasets.stacking import PictureSettings, stack
+from pipeline.datasets.streamed import Array
 from pipeline.errors import PipelineError, list_names
 from pipeline.invocation import command
 from pipeline.store.regular_files import check_tree
@@ -23,6 +25,7 @@ from pipeline.store.regular_files import check_tree
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+_PAGE = "https://docs.pytorch.org/vision/stable/datasets.html#image-classification"
 _LYING = ("EMNIST",)  # classes whose images have rows and columns exchanged
 
 
@@ -40,11 +43,9 @@ def load(root: Path, name: str, size: int | Sequence[int] | None = None, **argum
         PipelineError: If there is no such class, its files are missing, or its items are not images with a class.
     """
     raws = [_open(name, root, chosen, download=False) for chosen in _parts(name, arguments)]
-    held = [_held_arrays(name, raw) for raw in raws] if size is None else [None]
-    parts, stacked = [part for part in held if part is not None], None
-    if len(parts) < len(raws):
-        parts, stacked = _drawn(name, raws, size)
-    notes = [f"the images of {name} lie on their side in its files; they were put upright"] if name in _LYING else []
+    parts, notes, decoding = _read(name, raws, size)
+    if name in _LYING:
+        notes.insert(0, f"the images of {name} lie on their side in its files; they were put upright")
     classes = _class_names(raws[0], max(int(labels.max()) for _, labels in parts))
     if classes is not None:
         used = np.unique([number for _, labels in parts for number in np.unique(labels[labels >= 0])])
@@ -56,10 +57,7 @@ def load(root: Path, name: str, size: int | Sequence[int] | None = None, **argum
     arrays: dict[str, Any] = dict(zip(("images", "labels"), parts[0], strict=True))
     if len(parts) > 1:
         arrays |= zip(("test_images", "test_labels"), parts[1], strict=True)
-    loaded = from_arrays(**arrays, class_names=classes)
-    if stacked is None:
-        return describe(loaded, notes=notes)
-    return describe(loaded, None, [*notes, *stacked.notes], stacked.decoding)
+    return describe(from_arrays(**arrays, class_names=classes), notes=notes, decoding=decoding)
 
 
 def prepare(root: Path, name: str, size: int | Sequence[int] | None = None, **arguments: Any) -> None:
@@ -106,9 +104,6 @@ def _class(name: str) -> Any:
     return found
 
 
-_PAGE = "https://docs.pytorch.org/vision/stable/datasets.html#image-classification"
-
-
 def _parameters(cls: type) -> set[str]:
     """Return the names of a class's arguments, with those of its base classes if it passes further ones on."""
     found: set[str] = set()
@@ -151,6 +146,22 @@ def _open(name: str, root: Path, arguments: JsonObject, download: bool) -> Any:
         ) from error
 
 
+def _read(
+    name: str, raws: list[Any], size: int | Sequence[int] | None
+) -> tuple[list[tuple[Array, Array]], list[str], Decoding | None]:
+    """Read the images and labels of each part; return them with notes, and how pictures were decoded, if any were."""
+    if size is None:
+        held = [arrays for raw in raws if (arrays := _held_arrays(name, raw)) is not None]
+        if len(held) == len(raws):
+            return held, [], None
+    pictures, labels = zip(*itertools.chain.from_iterable(_items(name, raw) for raw in raws), strict=True)
+    gallery = Gallery([f"{name}'s image {number}" for number in range(len(pictures))], pictures.__getitem__)
+    counts = [len(raw) for raw in raws]
+    stacked = stack(gallery, counts, PictureSettings(size))
+    images, split = map(np.asarray, stacked.parts), np.split(np.array(labels), np.cumsum(counts)[:-1])
+    return list(zip(images, split, strict=True)), stacked.notes, stacked.decoding
+
+
 def _held_arrays(name: str, raw: Any) -> tuple[Array, Array] | None:
     """Return the arrays of a class that keeps them in memory, since reading items takes 20 times as long; else None."""
     images = np.asarray(getattr(raw, "data", None))
@@ -159,16 +170,6 @@ def _held_arrays(name: str, raw: Any) -> tuple[Array, Array] | None:
     if not whole:
         return None
     return images.swapaxes(1, 2) if name in _LYING else images, labels.astype(np.int64)
-
-
-def _drawn(name: str, raws: list[Any], size: int | Sequence[int] | None) -> tuple[list[tuple[Array, Array]], Stacked]:
-    """Read the images and labels of each part item by item; also return how the pictures were read."""
-    pictures, labels = zip(*itertools.chain.from_iterable(_items(name, raw) for raw in raws), strict=True)
-    gallery = Gallery([f"{name}'s image {number}" for number in range(len(pictures))], pictures.__getitem__)
-    counts = [len(raw) for raw in raws]
-    stacked = stack(gallery, counts, PictureSettings(size))
-    images, split = map(np.asarray, stacked.parts), np.split(np.array(labels), np.cumsum(counts)[:-1])
-    return list(zip(images, split, strict=True)), stacked
 
 
 def _items(name: str, raw: Any) -> Iterator[tuple[Image, int]]:

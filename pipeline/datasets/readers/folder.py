@@ -58,15 +58,16 @@ def load(
     files = [file for file, _ in layout.train + layout.test]
     settings = PictureSettings(size, background, white, skip_broken)
     stacked = read_pictures(files, [len(layout.train), len(layout.test)], settings, storage)
-    kept = stacked.of_kept(layout.train, layout.test)
+    parts = zip((layout.train, layout.test), stacked.kept, strict=True)
+    kept = [[part[number] for number in numbers] for part, numbers in parts]
     labels, test_labels = (np.array([label for _, label in part]) for part in kept)
     arrays: dict[str, Any] = {"images": stacked.parts[0], "labels": labels}
     if layout.test:
         classes = sorted({label for _, label in layout.train if label}) or None
         arrays |= {"test_images": stacked.parts[1], "test_labels": test_labels, "class_names": classes}
     names = [[_shown(file.relative_to(base)) for file, _ in part] for part in kept]
-    parts = from_arrays(**arrays, white=stacked.white, storage=storage)
-    return describe(parts, names, [*layout.notes, *stacked.notes], stacked.decoding)
+    loaded = from_arrays(**arrays, white=stacked.white, storage=storage)
+    return describe(loaded, names, [*layout.notes, *stacked.notes], stacked.decoding)
 
 
 def read_pictures(

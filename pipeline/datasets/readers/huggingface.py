@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline import extras
-from pipeline.datasets.arrays import Array, from_arrays
+from pipeline.datasets.arrays import from_arrays
 from pipeline.datasets.decoding import FORMATS
 from pipeline.datasets.gallery import Gallery
 from pipeline.datasets.image_data import Parts, describe
 from pipeline.datasets.stacking import PictureSettings, stack
-from pipeline.datasets.streamed import Storage
+from pipeline.datasets.streamed import Array, Storage
 from pipeline.errors import PipelineError
 from pipeline.invocation import command
 from pipeline.store.regular_files import check_tree
@@ -82,7 +82,7 @@ def load(
         arrays["test_labels"] = _labels(chosen["test_images"], label)[kept["test_images"]]
     names = getattr(features[label], "names", None)
     parts_read = from_arrays(**arrays, class_names=names, white=stacked.white, storage=storage)
-    return describe(parts_read, None, stacked.notes, stacked.decoding)
+    return describe(parts_read, notes=stacked.notes, decoding=stacked.decoding)
 
 
 def prepare(root: Path, path: str, name: str | None = None, **_: Any) -> None:
