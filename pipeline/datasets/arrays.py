@@ -7,18 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.datasets.image_data import ImageData
+from pipeline.datasets.image_data import ImageData, Parts
 from pipeline.datasets.layout import ArrayImages, as_array, as_bytes, find_layout, find_values
 from pipeline.datasets.scale import find_scale
-from pipeline.datasets.streamed import Storage
+from pipeline.datasets.streamed import Array, Storage
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Array = npt.NDArray[Any]
 
 
 def from_arrays(
@@ -32,7 +29,7 @@ def from_arrays(
     shape: Sequence[int] | None = None,
     white: float | None = None,
     storage: Storage | None = None,
-) -> ImageData | tuple[ImageData, ImageData]:
+) -> Parts:
     """Make image data of arrays.
 
     Args:
@@ -49,7 +46,7 @@ def from_arrays(
         storage: Says whether images in files, ``Rows`` or memory-mapped arrays, are streamed; None never does.
 
     Raises:
-        PipelineError: If an array is none of that; the message starts with the argument's name.
+        PipelineError: If an argument is not as described; the message starts with its name.
 
     Returns:
         The images with their labels; with a test set, the pair (train, test).

@@ -54,7 +54,7 @@ def hold_out_test(data: ImageData) -> tuple[ImageData, ImageData]:
 
 
 def _fold_of_groups(classes: Groups, groups: Groups) -> Groups:
-    """About a fifth of some labelled images, in whole groups: places in these arrays."""
+    """Return about a fifth of labelled images, in whole groups, as places in these arrays."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     folds = min(round(1 / FRACTION), len(np.unique(groups)))

@@ -90,9 +90,9 @@ def measure(images: Images) -> Brightness:
 
 
 def compare_brightness(training: Brightness, new: Brightness, setting: str) -> list[str]:
-    """Sentences on new images whose mean or brightest pixel is far from that of the training images.
+    """Return sentences on how far the mean or the brightest pixel of new images is from that of the training images.
 
-    They name the setting that says which value is white in the new ones.
+    They name ``setting``, which says which value is white in the new ones; there are none if nothing is far.
     """
     sentences = []
     if abs(new.mean - training.mean) > max(_LEAST, _FAR * training.spread):

@@ -36,13 +36,11 @@ class Facts(TypedDict):
         decoding: How pictures were decoded, see ``Decoding``; None if the source is no pictures.
         brightness: The intensities of the training images, see ``Brightness``.
         range: The least and the greatest intensity of all images, 0 to 255.
-        mean: The mean intensity of the training images.
         classes: The classes' names, in the order of the labels.
         train: Number of training images.
         test: Number of test images.
         held_out: Whether the test set was held out of the labelled images; else it is the official one.
         unlabelled: Number of training images without a label.
-        unlabelled_share: The same as a share of the training images.
         train_per_class: Number of labelled training images of each class.
         test_per_class: Number of test images of each class.
         left_out_because_in_test: Number of training images left out because the test set holds the same image.
@@ -67,13 +65,11 @@ class Facts(TypedDict):
     decoding: JsonObject | None
     brightness: JsonObject
     range: list[float]
-    mean: float
     classes: list[str]
     train: int
     test: int
     held_out: bool
     unlabelled: int
-    unlabelled_share: float
     train_per_class: list[int]
     test_per_class: list[int]
     left_out_because_in_test: int
@@ -108,13 +104,11 @@ def find_facts(name: str, dataset: Dataset, near: NearCopies) -> Facts:
         "decoding": None if train.decoding is None else asdict(train.decoding),
         "brightness": asdict(brightness),
         "range": [min(brightness.low, of_test.low), max(brightness.high, of_test.high)],
-        "mean": brightness.mean,
         "classes": list(train.class_names),
         "train": len(train),
         "test": len(test),
         "held_out": dataset.held_out,
         "unlabelled": counts[-1],
-        "unlabelled_share": round(counts[-1] / len(train), 4),
         "train_per_class": [counts[number] for number in classes],
         "test_per_class": [test_counts[number] for number in classes],
         "left_out_because_in_test": len(copies.in_test),
@@ -149,7 +143,7 @@ def scale_text(facts: Facts) -> str:
 
 
 def _budgets(classes: int, labelled: int) -> list[int]:
-    """Budgets that leave every class a label to validate on, and are no more than there are; none without a class."""
+    """Return budgets that leave every class a label to validate on and are not above the number of labels."""
     if not classes:
         return []
     least = LEAST * classes
@@ -212,7 +206,7 @@ def _remarks_on_classes(facts: Facts) -> Iterator[str]:
 
 
 def _remarks_on_names(names: Sequence[str]) -> Iterator[str]:
-    """Remarks on classes that may be no classes of their own, by what they are called."""
+    """Yield remarks on classes that, by their names, may be no classes of their own."""
     alike: dict[str, list[str]] = defaultdict(list)
     for name in names:
         alike[re.sub(r"[\s_-]+", "", name.casefold())].append(name)

@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pipeline.datasets.scale import Scale, Values
-from pipeline.datasets.streamed import CHUNK, Rows, Storage, Streamed
+from pipeline.datasets.streamed import CHUNK, Array, Rows, Storage, Streamed
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Array = npt.NDArray[Any]
 Shape = tuple[int, int, int]  # channels, height, width
 
 _CHANNELS = (1, 3, 4)  # numbers of channels by which their axis is recognised
@@ -25,7 +23,7 @@ _CHANNELS = (1, 3, 4)  # numbers of channels by which their axis is recognised
 
 @dataclass(frozen=True)
 class ArrayImages:
-    """Images in an array, of which slices are had as (n, C, H, W).
+    """Images in an array of any layout, which a slice returns as (n, C, H, W).
 
     Attributes:
         name: What messages call them.

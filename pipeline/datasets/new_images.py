@@ -16,21 +16,20 @@ import numpy as np
 from pipeline.datasets.decoding import Decoding, Header, is_colour
 from pipeline.datasets.gallery import Gallery, all_broken_named, list_broken, note_broken
 from pipeline.datasets.label_table import find_images, read_label_table, rows_by_image
-from pipeline.datasets.layout import Array, ArrayImages, find_layout, find_values
+from pipeline.datasets.layout import ArrayImages, Shape, find_layout, find_values
 from pipeline.datasets.readers import idx
 from pipeline.datasets.readers.csv_pixels import read_pixel_rows
 from pipeline.datasets.readers.numpy_files import array_names, read_array
 from pipeline.datasets.readers.picture_tree import is_picture, read_tree, show_counts
 from pipeline.datasets.scale import BYTES, Scale, find_scale_like
 from pipeline.datasets.stacking import check_deep
+from pipeline.datasets.streamed import Array
 from pipeline.datasets.text_table import ENDINGS, TextTable, find_table
 from pipeline.errors import PipelineError
 from pipeline.store.regular_files import check_regular
 
 if TYPE_CHECKING:
     import torch
-
-Shape = tuple[int, int, int]  # channels, height, width
 
 WHITE, SKIP_BROKEN = "--white", "--skip-broken true"  # options of stage predict, as messages name them
 KINDS = "a folder of pictures, a picture, a .npy, .npz, CSV or IDX file"

@@ -23,7 +23,7 @@ ARRAY_NAMES = {
 
 
 def recognise(shown: str) -> DataConfig:
-    """Find the reader, and the arguments that it needs, of what is shown: a file, a folder, or a name of a data set.
+    """Find the reader, and the arguments that it needs, for what is shown: a file, a folder, or the name of a data set.
 
     A name, or an import path, is what ``data.dataset`` takes.
 
@@ -69,7 +69,7 @@ def _reader_of_folder(path: Path) -> str:
 
 
 def _array_names(path: Path) -> dict[str, str]:
-    """Arguments for arrays that are called otherwise than the reader expects."""
+    """Return arguments that name the arrays which are called otherwise than the reader expects."""
     from pipeline.datasets.readers.numpy_files import array_names
 
     there = array_names(path)

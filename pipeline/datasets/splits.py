@@ -81,17 +81,15 @@ def label_split(
         PipelineError: If the budget is below the number of classes in a stratified draw, above the labels there are, or
             leaves nothing for validation; or if a class has no labelled image.
     """
-    _check_budget(labels, classes, draw)
-    order, rank, phase = _order(labels, classes, draw)
+    subset, rank, phase = _drawn(labels, classes, draw)
     # a class gives its r-th image to validation when its running share passes a whole number; the phases spread these
     # images over the classes, and leave the first image of each class to training
     share = Fraction(val_fraction).limit_denominator(1000)
     offsets = [(1 - share) * Fraction(int(p), classes) for p in phase]
-    subset = order[: draw.budget]
     is_val = np.array(
         [
             math.floor((r + 1) * share + offsets[c]) > math.floor(r * share + offsets[c])
-            for r, c in zip(rank[: draw.budget].tolist(), labels[subset].tolist(), strict=True)
+            for r, c in zip(rank.tolist(), labels[subset].tolist(), strict=True)
         ]
     )
     if groups is not None:
@@ -119,9 +117,7 @@ def fold_splits(
         PipelineError: If the budget is out of range, a stratified draw has a single label of a class, a random one has
             a single fold, or a class has no labelled image.
     """
-    _check_budget(labels, classes, draw)
-    order, rank, phase = _order(labels, classes, draw)
-    subset = order[: draw.budget]
+    subset, rank, phase = _drawn(labels, classes, draw)
     of_class = labels[subset]
     single = np.flatnonzero(np.bincount(of_class, minlength=classes) < 2)
     if len(single) and draw.sampling == "stratified":
@@ -130,7 +126,7 @@ def fold_splits(
             f"and left out; take at least {2 * classes}, or train on all labels: train.validation none"
         )
     # neighbours in rank are in different folds, and the phases let different classes begin with different folds
-    fold = (rank[: draw.budget] + phase[of_class]) % count
+    fold = (rank + phase[of_class]) % count
     if groups is not None:
         fold = _first_of_group(fold, groups[subset])
         for f in np.unique(fold):
@@ -167,8 +163,7 @@ def drawn(labels: Indices, classes: int, draw: Draw) -> Indices:
     Raises:
         PipelineError: If the budget is out of range, or a class has no labelled image.
     """
-    _check_budget(labels, classes, draw)
-    return _order(labels, classes, draw)[0][: draw.budget]
+    return _drawn(labels, classes, draw)[0]
 
 
 def union(splits: Sequence[LabelSplit]) -> LabelSplit:
@@ -195,8 +190,13 @@ def _check_budget(labels: Indices, classes: int, draw: Draw) -> None:
         )
 
 
-def _order(labels: Indices, classes: int, draw: Draw) -> tuple[Indices, Indices, Indices]:
-    """Return all labelled indices in the order of the draw, the rank of each in its class, and a random class order."""
+def _drawn(labels: Indices, classes: int, draw: Draw) -> tuple[Indices, Indices, Indices]:
+    """Return the images of a draw in its order, the rank of each in its class, and a random order of the classes.
+
+    Raises:
+        PipelineError: If the budget is out of range, or a class has no labelled image.
+    """
+    _check_budget(labels, classes, draw)
     generator = np.random.default_rng(draw.seed)
     phase = generator.permutation(classes)
     index = generator.permutation(np.flatnonzero(labels >= 0))
@@ -206,7 +206,7 @@ def _order(labels: Indices, classes: int, draw: Draw) -> tuple[Indices, Indices,
     for c in range(classes):
         members = labels[index] == c
         rank[members] = np.arange(members.sum())
-    if draw.sampling != "stratified":
-        return index, rank, phase
-    order = np.lexsort((phase[labels[index]], rank))
-    return index[order], rank[order], phase
+    if draw.sampling == "stratified":
+        order = np.lexsort((phase[labels[index]], rank))
+        index, rank = index[order], rank[order]
+    return index[: draw.budget], rank[: draw.budget], phase

@@ -104,13 +104,14 @@ def _text(card: Card, folder: Path) -> str:
     facts = card.facts
     width = max((len(name) for name in facts["classes"]), default=5)
     channels, height, side = facts["shape"]
+    unlabelled = facts["unlabelled"]
     lines = [
         f"{facts['dataset']}: {facts['train']} training and {facts['test']} test images",
         f"  images      {channels} channel{'s' * (channels > 1)}, {height} x {side} pixels (height x width), uint8",
-        f"  intensities {facts['range'][0]:g} to {facts['range'][1]:g}, mean {facts['mean']:g}",
+        f"  intensities {facts['range'][0]:g} to {facts['range'][1]:g}, mean {facts['brightness']['mean']:g}",
         f"  scale       {scale_text(facts)}",
         f"  test set    {'held out of the labelled images' if facts['held_out'] else 'official'}",
-        f"  unlabelled  {facts['unlabelled']} ({100 * facts['unlabelled_share']:.1f} % of the training images)",
+        f"  unlabelled  {unlabelled} ({100 * unlabelled / facts['train']:.1f} % of the training images)",
         f"  copies      {facts['duplicates_in_train']} inside the training set, {facts['duplicates_in_test']} inside "
         f"the test set, {facts['left_out_because_in_test']} in both (left out of training)",
         f"  constant    {facts['constant_in_train']} training images, {facts['constant_in_test']} test images",

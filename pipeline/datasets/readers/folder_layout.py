@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline.datasets.part_names import part_of, words_of
 from pipeline.datasets.readers.picture_tree import PictureTree, read_tree, show_counts
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, list_names
 
 _PICTURES = {"images", "image", "imgs", "img", "pictures", "photos"}
 _ABOUT_PICTURES = {"annotations", "annotation", "labels", "masks", "mask", "trimaps", "segmentations"}
@@ -115,7 +115,7 @@ def _find_parts(root: PictureTree, given: Mapping[str, PictureTree]) -> dict[str
                 f"{part}; name the right one with data.args.{part}"
             )
         parts[part] = folder
-    beside = [folder for folder in root.folders if folder not in parts.values() and not part_of(folder.name)]
+    beside = [folder.name for folder in root.folders if folder not in parts.values() and not part_of(folder.name)]
     if "train" not in parts:
         if found := set(parts) - set(given):
             name = parts[min(found)].name
@@ -128,8 +128,9 @@ def _find_parts(root: PictureTree, given: Mapping[str, PictureTree]) -> dict[str
     elif beside and len(parts) == 1 and not given:
         name = parts["train"].name
         raise PipelineError(
-            f"data.args.path: {root.path} has {_list(beside)} beside {name}, which has folders in it; say that {name} "
-            f"is the training set (data.args.train: {name}), or that it is a class like the others (data.args.train: .)"
+            f"data.args.path: {root.path} has {list_names(beside)} beside {name}, which has folders in it; say that "
+            f"{name} is the training set (data.args.train: {name}), or that it is a class like the others "
+            "(data.args.train: .)"
         )
     return parts
 
@@ -242,7 +243,3 @@ def _notes(tree: PictureTree, layout: Layout, classes: Sequence[PictureTree]) ->
     if others := tree.all_others():
         notes.append(f"{others.total()} files of other kinds were ignored: {show_counts(others)}")
     return notes
-
-
-def _list(folders: Sequence[PictureTree]) -> str:
-    return ", ".join(folder.name for folder in folders[:8])

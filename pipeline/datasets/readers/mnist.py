@@ -38,23 +38,15 @@ def load(root: Path, development: bool = False) -> tuple[ImageData, ImageData]:
         PipelineError: If a file is missing or is not MNIST's.
     """
     _verify(root)
-    import torch
-
-    train = _read_part(root, "train")
+    loaded = idx.load(str(_raw(root)))
+    assert isinstance(loaded, tuple)
+    train, test = loaded
     if not development:
-        return train, _read_part(root, "t10k")
-    index = torch.arange(len(train))
-    held_out = index >= len(train) - DEVELOPMENT_IMAGES
-    return train[index[~held_out]], train[index[held_out]]
-
-
-def _read_part(root: Path, start: str) -> ImageData:
-    """Read the images and labels in the files whose names start so."""
+        return train, test
     import torch
 
-    images = torch.from_numpy(idx.read(_raw(root, f"{start}-images-idx3-ubyte")))
-    labels = torch.from_numpy(idx.read(_raw(root, f"{start}-labels-idx1-ubyte")))
-    return ImageData(images.unsqueeze(1), labels.long(), tuple("0123456789"))
+    is_test = torch.arange(len(train)) >= len(train) - DEVELOPMENT_IMAGES
+    return train[~is_test], train[is_test]
 
 
 def prepare(root: Path, development: bool = False) -> None:
@@ -64,16 +56,16 @@ def prepare(root: Path, development: bool = False) -> None:
         PipelineError: If an archive cannot be read, or an existing file is not MNIST's.
     """
     for name in SHA256:
-        if not _raw(root, name).exists():
-            write_atomic(_raw(root, name), unpack(name))
+        if not (_raw(root) / name).exists():
+            write_atomic(_raw(root) / name, unpack(name))
     _verify(root)
 
 
 load.prepare = prepare  # type: ignore[attr-defined]  # stage data calls it before loading
 
 
-def _raw(root: Path, name: str) -> Path:
-    return root / "MNIST" / "raw" / name
+def _raw(root: Path) -> Path:
+    return root / "MNIST" / "raw"
 
 
 def unpack(name: str) -> bytes:
@@ -94,7 +86,7 @@ def unpack(name: str) -> bytes:
 
 def _verify(root: Path) -> None:
     for name, expected in SHA256.items():
-        path = _raw(root, name)
+        path = _raw(root) / name
         if not path.is_file():
             raise PipelineError(f"{path} does not exist; run `{command('data')}`")
         if sha256_file(path) != expected:

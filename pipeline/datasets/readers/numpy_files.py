@@ -10,10 +10,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from pipeline.datasets.arrays import Array, from_arrays
+from pipeline.datasets.arrays import from_arrays
 from pipeline.datasets.files import check_room, existing
-from pipeline.datasets.image_data import ImageData
-from pipeline.datasets.streamed import Storage
+from pipeline.datasets.image_data import Parts
+from pipeline.datasets.streamed import Array, Storage
 from pipeline.errors import PipelineError
 from pipeline.store.regular_files import check_regular
 
@@ -31,7 +31,7 @@ def load(
     shape: Sequence[int] | None = None,
     white: float | None = None,
     storage: Storage | None = None,
-) -> ImageData | tuple[ImageData, ImageData]:
+) -> Parts:
     """Read images and labels from NumPy files, in the forms that ``from_arrays`` takes. Pickled content is refused.
 
     An array is named by its name in the archive, or by the name of its file without the ending.

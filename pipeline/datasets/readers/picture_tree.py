@@ -14,11 +14,11 @@ from pipeline.datasets.decoding import FORMATS
 
 # folders and files that programs make for themselves, as are all whose name starts with a dot
 _LITTER = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "lost+found", "__pycache__", "thumbs.db", "desktop.ini"}
-# files that tell of pictures, or are about them, but cannot be pictures themselves
 # a file that marks where the object is in the picture of the same name without this ending, such as a_mask.png of a.png
 _MASK = re.compile(r"(?P<picture>.+)[ _-](mask|masks|seg|segmentation|gt)([ _-]?\d+)?", re.IGNORECASE)
 MASKS = "masks of pictures beside them"
 BROKEN_LINKS = "broken links"
+# files that may be about pictures, but hold none themselves
 _TEXTS = {".txt", ".md", ".csv", ".tsv", ".xml", ".json", ".yaml", ".yml", ".html", ".log", ".pdf", ".py", ".ipynb"}
 
 
@@ -47,7 +47,7 @@ class PictureTree:
         return unicodedata.normalize("NFC", self.path.name)
 
     def walk(self) -> Iterator[PictureTree]:
-        """This folder and all below it."""
+        """Yield this folder and all below it."""
         yield self
         for folder in [*self.folders, *self.barren]:
             yield from folder.walk()
