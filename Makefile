@@ -25,7 +25,8 @@ PYTHON ?= python3
 
 VENV := .venv
 INSTALLED := $(VENV)/.installed
-PIPELINE := FEWLABELS_BY_MAKE=1 $(VENV)/bin/python -m pipeline
+# the variable names the targets that were asked for: stages before them pass over their options in ARGS
+PIPELINE := FEWLABELS_BY_MAKE="$(or $(MAKECMDGOALS),all)" $(VENV)/bin/python -m pipeline
 AUDIT := $(VENV)/audit/bin/pip-audit
 SETTINGS = --config "$(CONFIG)" $(if $(TRIALS),--config "$(TRIALS)") $(if $(LABELLED),--data.labels "$(LABELLED)") $(ARGS)
 CHOSEN = $(if $(CELL),--cell "$(CELL)")

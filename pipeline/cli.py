@@ -14,6 +14,7 @@ from pipeline import methods
 from pipeline.commands import COMMANDS
 from pipeline.config import from_parsed
 from pipeline.errors import PipelineError
+from pipeline.invocation import targets
 from pipeline.parsers import commands_parser, stage_parser
 from pipeline.settings_text import in_plain_words
 from pipeline.store.regular_files import check_regular
@@ -65,7 +66,7 @@ def _arguments(name: str, words: Sequence[str]) -> list[Any]:
         PipelineError: If a setting is not allowed, or the config cannot be read.
     """
     parser, stage = stage_parser(name), COMMANDS[name]
-    words = [_at_home(word) for word in words]
+    words = [_at_home(word) for word in _without_options_of_targets(name, words)]
     _check_files(words)
     try:
         chosen = parser.instantiate(parser.parse_args(words))
@@ -86,6 +87,24 @@ def _arguments(name: str, words: Sequence[str]) -> list[Any]:
     if stage.options is not None:
         arguments.append(stage.options(**{field.name: chosen[field.name] for field in fields(stage.options)}))
     return arguments
+
+
+def _without_options_of_targets(name: str, words: Sequence[str]) -> list[str]:
+    """Leave out the options that only the target has which make was asked for.
+
+    Make hands the same ARGS to every stage that the target needs first: ``make predict ARGS="--coverage 0.9"`` runs
+    ``data``, which has no such option.
+    """
+    asked = {option for target in targets() if target in COMMANDS for option in COMMANDS[target].options}
+    others = {f"--{option}" for option in asked - set(COMMANDS[name].options)}
+    kept = []
+    rest = iter(words)
+    for word in rest:
+        if word in others:
+            next(rest, None)  # its value
+        elif word.partition("=")[0] not in others:
+            kept.append(word)
+    return kept
 
 
 def _at_home(word: str) -> str:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 PROGRAM = "fewlabels"  # the console command; pyproject.toml installs it under this name
-BY_MAKE = "FEWLABELS_BY_MAKE"  # the Makefile sets this variable for the commands that it runs
+BY_MAKE = "FEWLABELS_BY_MAKE"  # the Makefile sets this variable to the targets that make was asked for
 CHECKOUT = Path(__file__).parent.parent  # the project's folder, where the package is installed from its source
 
 
@@ -26,6 +26,11 @@ def command(stage: str, **options: object) -> str:
     if os.environ.get(BY_MAKE):
         return " ".join(["make", stage, *(f"{name.upper()}={value}" for name, value in options.items())])
     return " ".join([program(), stage, *(f"--{name} {value}" for name, value in options.items())])
+
+
+def targets() -> list[str]:
+    """Return the targets that make was asked for; none if the command was not run by make."""
+    return os.environ.get(BY_MAKE, "").split()
 
 
 def is_checkout() -> bool:

@@ -86,7 +86,7 @@ def test_commands_are_named_as_the_user_types_them(monkeypatch: pytest.MonkeyPat
     assert command("train", mode="frozen", seed=3) == "python -m pipeline train --mode frozen --seed 3"
     monkeypatch.setattr(sys, "argv", [f"C:/Scripts/{PROGRAM}.exe", "train"])
     assert command("train", mode="frozen") == f"{PROGRAM} train --mode frozen"
-    monkeypatch.setenv(BY_MAKE, "1")
+    monkeypatch.setenv(BY_MAKE, "train")
     assert command("train", mode="frozen", seed=3) == "make train MODE=frozen SEED=3"
 
 

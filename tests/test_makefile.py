@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cli import main
 from pipeline.commands import COMMANDS
+from pipeline.invocation import BY_MAKE
 
 ROOT = Path(__file__).parent.parent
 
 STAND_IN = """#!/bin/sh
 echo "$3 $4 $5" >> {log}
+echo "$FEWLABELS_BY_MAKE" >> {log}.asked
 [ "$3" != "{failing}" ]
 """
 
@@ -59,6 +62,19 @@ def test_predict_compares_first_unless_a_cell_is_named(tmp_path: Path) -> None:
     assert "predict --images my images" in (tmp_path / "log").read_text()
     (tmp_path / "again").mkdir()
     assert make(tmp_path / "again", "predict", "IMAGES=mine", "CELL=here") == (0, ["predict"])
+
+
+def test_stages_before_the_target_pass_over_its_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make hands the same ARGS to each of them."""
+    make(tmp_path, "predict", "IMAGES=new.npy", "ARGS=--coverage 0.9")
+    assert set((tmp_path / "log.asked").read_text().splitlines()) == {"predict"}
+    monkeypatch.chdir(tmp_path)
+    words = ["data", "--name=d", "--coverage", "0.9", "--data.dataset=digits", "--max-error=0.1"]
+    monkeypatch.setenv(BY_MAKE, "predict")
+    assert main(words) == 0
+    monkeypatch.setenv(BY_MAKE, "data")
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
 
 
 @pytest.mark.parametrize(("failing", "ran"), [("data", 1), ("pretrain", 2), ("compare", 3)])
