@@ -95,8 +95,8 @@ def _without_options_of_targets(name: str, words: Sequence[str]) -> list[str]:
     Make hands the same ARGS to every stage that the target needs first: ``make predict ARGS="--coverage 0.9"`` runs
     ``data``, which has no such option.
     """
-    asked = {option for target in targets() if target in COMMANDS for option in COMMANDS[target].options}
-    others = {f"--{option}" for option in asked - set(COMMANDS[name].options)}
+    asked = {option for target in targets() if target in COMMANDS for option in COMMANDS[target].explain_options()}
+    others = {f"--{option}" for option in asked - COMMANDS[name].explain_options().keys()}
     kept = []
     rest = iter(words)
     for word in rest:
