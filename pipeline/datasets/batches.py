@@ -64,12 +64,8 @@ class Batches:
         """Return the number of images in a batch, in all processes together; batches are counted from 0."""
         return len(self.index) // self.count + (number < len(self.index) % self.count)
 
-    def order(self) -> Tensor:
-        """Return the indices of the images in the order of this epoch, shape (M,)."""
-        return self.index[_permutation(len(self.index), self.seed, self.epoch()).to(self.index.device)]
-
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        batches = torch.tensor_split(self.order(), self.count)
+        batches = torch.tensor_split(_shuffled(self.index, self.seed, self.epoch()), self.count)
         chunks = [torch.tensor_split(batch, self.processes)[self.rank] for batch in batches]
         yield from zip(_taken(self.images, chunks), (self.labels[chunk] for chunk in chunks), strict=True)
 
@@ -110,18 +106,15 @@ class StepBatches:
         wanted = self.steps * self.batch_size
         first_pass, skipped = divmod(self.round_number() * wanted, len(self.index))
         passes = -(-(skipped + wanted) // len(self.index))
-        stream = torch.cat([self._shuffled(first_pass + number) for number in range(passes)])
+        stream = torch.cat([_shuffled(self.index, self.seed, first_pass + number) for number in range(passes)])
         chunks = list(torch.split(stream[skipped : skipped + wanted], self.batch_size))
         return zip(_taken(self.images, chunks), (self.labels[chunk] for chunk in chunks), strict=True)
 
-    def _shuffled(self, number: int) -> Tensor:
-        """Return the indices of the images in the order of one pass."""
-        return self.index[_permutation(len(self.index), self.seed, number).to(self.index.device)]
 
-
-def _permutation(count: int, seed: int, number: int) -> Tensor:
-    """Return a random order for a seed and the number of a pass, which no other seed shares for 2**20 passes."""
-    return torch.randperm(count, generator=torch.Generator().manual_seed((seed << 20) + number))
+def _shuffled(index: Tensor, seed: int, number: int) -> Tensor:
+    """Return indices in the order of the pass with this number, which no other seed shares for 2**20 passes."""
+    order = torch.randperm(len(index), generator=torch.Generator().manual_seed((seed << 20) + number))
+    return index[order.to(index.device)]
 
 
 def _taken(images: Images, chunks: list[Tensor]) -> Iterator[Tensor]:

@@ -123,7 +123,7 @@ class Artefact(Generic[Outcome]):
         """Copy the artefact from another experiment if one has it; return whether one does."""
         for other in sorted(self.experiment.parent.glob(f"*/{self.folder.relative_to(self.experiment)}")):
             if is_whole(other, self.fingerprint):
-                _copy(other, self.folder)  # raises an error if a file of the other artefact was changed
+                _copy(other, self.folder, open_artefact(other, ""))  # an error if a file of the other was changed
                 return True
         return False
 
@@ -148,18 +148,18 @@ def copy_artefact(folder: Path, target: Path) -> None:
     Raises:
         PipelineError: If something else is at the target, or the copy cannot be written.
     """
-    if is_whole(target, open_artefact(folder, "make it again")["fingerprint"]):
+    manifest = open_artefact(folder, "make it again")
+    if is_whole(target, manifest["fingerprint"]):
         return
     if target.exists():
         raise PipelineError(f"{target} exists already; name a folder that does not")
     with disk.readable_os_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        _copy(folder, target)
+        _copy(folder, target, manifest)
 
 
-def _copy(folder: Path, target: Path) -> None:
+def _copy(folder: Path, target: Path, manifest: Manifest[Outcome]) -> None:
     """Copy the manifest and the files that it names."""
-    manifest = open_artefact(folder, "")
     with _staging(target) as staging:
         for name in (*manifest["files"], MANIFEST):
             (staging / name).parent.mkdir(parents=True, exist_ok=True)
