@@ -70,22 +70,22 @@ def _specs() -> dict[str, ModuleSpec | None]:
 def _source_files(path: str) -> tuple[Path, dict[Path, str]]:
     """Return the folder in which the module's dotted name starts, and the digest of each of its source files."""
     name = path.partition(":")[0]
+    package = name.split(".")[0]
+    if package == _OWN:
+        return Path(), {}
     try:
-        spec = None if name.split(".")[0] == _OWN else importlib.util.find_spec(name)
+        spec = importlib.util.find_spec(name)
     except ValueError:
         return Path(), {}  # a module that was not imported from a file, such as a notebook
-    if spec is None and name.split(".")[0] != _OWN:
+    if spec is None:
         raise ModuleNotFoundError(f"No module named {name!r}")
-    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
-        return Path(), {}  # part of this package, compiled, or built into Python
-    root = Path(spec.origin).parents[name.count(".") + _is_package(spec)]
+    if not spec.origin or not spec.origin.endswith(".py"):
+        return Path(), {}  # compiled, or built into Python
+    is_package = spec.submodule_search_locations is not None  # its source is __init__.py, one folder deeper
+    root = Path(spec.origin).parents[name.count(".") + is_package]
     found: dict[Path, str] = {}
-    _collect(Path(spec.origin), root, name.split(".")[0], found)
+    _collect(Path(spec.origin), root, package, found)
     return root, found
-
-
-def _is_package(spec: ModuleSpec) -> bool:
-    return spec.submodule_search_locations is not None
 
 
 def _collect(file: Path, root: Path, package: str, found: dict[Path, str]) -> None:

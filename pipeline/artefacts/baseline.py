@@ -86,7 +86,7 @@ def _make(baseline: Baseline, shared: CellInputs, folder: Path) -> Metrics:
     test_access.log(baseline.config.folder, baseline.name, baseline.artefact().fingerprint, baseline.inputs["data"])
     tested = map(pixels, chunks(test.images, CHUNK))
     predictions = predict(baseline.mode, shared.pca, pixels(train.images[index]), labels, tested)
-    predicted = {"train": predictions.train, "val": np.empty(0, dtype=np.int64), "test": predictions.test}
+    predicted = {"train": predictions.train, "test": predictions.test}
     save_predictions(folder, LabelSplit(index, np.empty(0, dtype=np.int64)), predicted, shared.dataset)
     save_mistakes(folder, predictions.test, test)
     metrics: Metrics = {

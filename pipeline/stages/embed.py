@@ -55,7 +55,7 @@ def run(config: Experiment, options: Options) -> Path:
     """
     images, like = options.images, options.like
     if options.out:
-        inputs = [Path(images), *([Path(like)] if like else []), *data_source.named(config)]
+        inputs = [*(Path(named) for named in (images, like) if named), *data_source.named(config)]
         for name in (LATENTS, TABLE, *([PAGE] if like else [])):
             check_target(Path(options.out, name), inputs, _is_own, "a file of latents")
     used = _find_encoder(config, options)

@@ -73,7 +73,7 @@ def run(config: Experiment, options: Options) -> Path:
     how = options.applied_to(reading(description["input"]))
     sample = read_submission(submission, list(columns)) if submission else None
     if options.out:
-        inputs = [Path(images), *([Path(submission)] if submission else []), *data_source.named(config)]
+        inputs = [*(Path(named) for named in (images, submission) if named), *data_source.named(config)]
         check_target(Path(options.out), inputs, lambda path: _is_own(path, sample), "a table of predictions")
     source = open_images(Path(images), how)
     positions = sample.find(source.key, source.names) if sample else []

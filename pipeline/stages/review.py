@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
@@ -14,6 +13,7 @@ from pipeline.datasets.text_table import guarded
 from pipeline.errors import PipelineError
 from pipeline.store import disk, provenance
 from pipeline.store.artefact import Artefact
+from pipeline.store.fingerprints import digest
 
 if TYPE_CHECKING:
     import torch
@@ -80,7 +80,7 @@ def run(config: Experiment, options: Options) -> Path:
     made_from = {
         "stage": "review",
         "data": dataset.sha256,
-        "names": hashlib.sha256(repr((dataset.given.names, dataset.given.left_open)).encode()).hexdigest(),
+        "names": digest({"given": dataset.given.names, "left_open": dataset.given.left_open}),
         "pretrained": encoder.artefact(config).fingerprint,
         "page": provenance.source_sha256(labelling.FOLDER),
         "count": count,

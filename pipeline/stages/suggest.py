@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from pipeline.errors import PipelineError, require
 from pipeline.plugins import source_of
 from pipeline.store import disk, provenance
 from pipeline.store.artefact import Artefact
-from pipeline.store.fingerprints import Inputs
+from pipeline.store.fingerprints import Inputs, digest
 
 if TYPE_CHECKING:
     import torch
@@ -184,8 +183,8 @@ def _artefact(config: Experiment, dataset: Dataset, known: _Known, request: _Req
     made_from: Inputs = {
         "stage": "suggest",
         "data": dataset.sha256,
-        "names": hashlib.sha256(repr(dataset.train.names).encode()).hexdigest(),
-        "labels": hashlib.sha256(repr(sorted(known.labels.items())).encode()).hexdigest(),
+        "names": digest({"names": dataset.train.names}),
+        "labels": digest(known.labels),
         "pretrained": encoder.artefact(config).fingerprint,
         "page": provenance.source_sha256(labelling.FOLDER),
         "code": source_of("strategy", request.strategy, choosing.BUILT_IN, choosing.ENTRY_POINTS),

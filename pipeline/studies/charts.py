@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,8 +67,7 @@ def bars(panels: Mapping[str, Mapping[str, Interval]]) -> Picture:
     told = []
     for axes, (title, arms) in zip(grid, panels.items(), strict=True):
         scale = 100 if title.endswith("%") else 1
-        means = [scale * interval.mean for interval in arms.values()]
-        halves = [scale * ((interval.high or interval.mean) - interval.mean) for interval in arms.values()]
+        means, halves = _scaled(arms.values(), scale)
         colors = [PALETTE[place % len(PALETTE)] for place in range(len(arms))]
         axes.bar(range(len(arms)), means, yerr=halves, color=colors, capsize=3, ecolor="black")
         axes.grid(visible=False, axis="x")
@@ -76,6 +75,15 @@ def bars(panels: Mapping[str, Mapping[str, Interval]]) -> Picture:
         axes.set_title(title, fontsize=9)
         told.append(f"{title}: " + ", ".join(f"{arm} {mean:.3g}" for arm, mean in zip(arms, means, strict=True)))
     return png(figure, "; ".join(told) + ".")
+
+
+def _scaled(intervals: Iterable[Interval], scale: float) -> tuple[list[float], list[float]]:
+    """Return the means of intervals and half of each interval, 0 for that of a single seed, times the scale."""
+    means, halves = [], []
+    for interval in intervals:
+        means.append(scale * interval.mean)
+        halves.append(0.0 if interval.high is None else scale * (interval.high - interval.mean))
+    return means, halves
 
 
 @styled
@@ -165,8 +173,7 @@ def costs(panels: Mapping[str, Mapping[str, Sequence[Interval]]], budgets: Seque
     told = []
     for axes, (title, arms) in zip(grid, panels.items(), strict=True):
         for (arm, intervals), color in zip(arms.items(), PALETTE, strict=False):
-            means = [100 * interval.mean for interval in intervals]
-            halves = [100 * ((interval.high or interval.mean) - interval.mean) for interval in intervals]
+            means, halves = _scaled(intervals, 100)
             lows = [min(half, 0.9 * mean) for half, mean in zip(halves, means, strict=True)]  # a logarithm has no 0
             axes.errorbar(budgets, means, [lows, halves], color=color, capsize=3, marker="o", label=arm)
             shown = ", ".join(f"{n}: {mean:.2f} %" for n, mean in zip(budgets, means, strict=True))
