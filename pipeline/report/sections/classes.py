@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.artefacts.results import UNEVEN
-from pipeline.report.anchors import mode_anchor
 from pipeline.report.blocks import Column, Section, Table, Text, numbers
 from pipeline.report.drawing import Floats
 from pipeline.report.evidence import Counts, Evidence, MeasuredCell
 from pipeline.report.formats import mean_with_half_width, percent, with_half_width
+from pipeline.report.mode_table import mode_table
 
 
 def which_classes(evidence: Evidence) -> Section:
@@ -42,30 +42,23 @@ def _say_unevenness(evidence: Evidence) -> str:
 
 
 def _modes_table(evidence: Evidence) -> Table:
-    columns = (
-        Column("Labels", "number"),
-        Column("Mode", "link"),
-        *numbers("E_out", "Balanced error", "Macro F1"),
-        Column("Worst class", "words"),
-    )
-    rows = [
-        (
-            str(cell.labels),
-            cell.mode,
-            with_half_width(evidence.summary(cell.labels, cell.mode)["e_out"]),
-            with_half_width(evidence.summary(cell.labels, cell.mode)["balanced"]),
-            mean_with_half_width(_macro_f1(evidence, cell)),
-            _worst(evidence, cell),
-        )
-        for cell in evidence.firsts
-    ]
-    return Table(
+    return mode_table(
         "Test images, in %, mean over the draws ± half of the interval. Macro F1 is the mean over the classes of the "
         "harmonic mean of precision and recall; the more, the better. The worst class is the one with the least recall "
         "over all draws.",
-        columns,
-        rows,
-        links=[mode_anchor(cell.labels, cell.mode) for cell in evidence.firsts],
+        evidence.firsts,
+        (*numbers("E_out", "Balanced error", "Macro F1"), Column("Worst class", "words")),
+        lambda cell: _mode_values(evidence, cell),
+    )
+
+
+def _mode_values(evidence: Evidence, cell: MeasuredCell) -> tuple[str, ...]:
+    summary = evidence.summary(cell.labels, cell.mode)
+    return (
+        with_half_width(summary["e_out"]),
+        with_half_width(summary["balanced"]),
+        mean_with_half_width(_macro_f1(evidence, cell)),
+        _worst(evidence, cell),
     )
 
 

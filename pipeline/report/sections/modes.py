@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.report.anchors import mode_anchor
 from pipeline.report.blocks import Column, Custom, Heading, Section, Table, Text, numbers
 from pipeline.report.evidence import Counts, Evidence, MeasuredCell
 from pipeline.report.formats import mean_with_half_width, percent
+from pipeline.report.mode_table import mode_table
 from pipeline.report.sections.mode_cards import mode_cards
 
 COMMONEST = 5  # confusions in a row of the table
@@ -44,17 +44,15 @@ def mode_by_mode(evidence: Evidence) -> Section:
 
 
 def _confusions_table(evidence: Evidence) -> Table:
-    columns = (Column("Labels", "number"), Column("Mode", "link"), Column("Commonest confusions", "words"))
-    names = evidence.card["classes"]
-    rows = [
-        (str(cell.labels), cell.mode, ", ".join(commonest(evidence.confusion(cell.labels, cell.mode), names)) or "none")
-        for cell in evidence.firsts
-    ]
-    return Table(
+    def confusions(cell: MeasuredCell) -> list[str]:
+        found = commonest(evidence.confusion(cell.labels, cell.mode), evidence.card["classes"])
+        return [", ".join(found) or "none"]
+
+    return mode_table(
         "Test images of all draws, true class → predicted class, in % of the true class.",
-        columns,
-        rows,
-        links=[mode_anchor(cell.labels, cell.mode) for cell in evidence.firsts],
+        evidence.firsts,
+        [Column("Commonest confusions", "words")],
+        confusions,
     )
 
 
@@ -77,19 +75,12 @@ def commonest(confusion: Counts, names: Sequence[str]) -> list[str]:
 def _epochs_table(evidence: Evidence) -> Table:
     validation = numbers("E_val there", "E_val at the last", "All draws: E_val, last - kept")
     columns = (
-        Column("Labels", "number"),
-        Column("Mode", "link"),
         *numbers("Kept", "Last", "E_in there"),
         *(validation if evidence.validates else ()),
         Column("Stopped early", "number"),
         Column("Cell", "code"),
     )
-    return Table(
-        _epochs_caption(evidence),
-        columns,
-        [_epochs_row(evidence, cell) for cell in evidence.firsts],
-        links=[mode_anchor(cell.labels, cell.mode) for cell in evidence.firsts],
-    )
+    return mode_table(_epochs_caption(evidence), evidence.firsts, columns, lambda cell: _epochs_values(evidence, cell))
 
 
 def _epochs_caption(evidence: Evidence) -> str:
@@ -108,15 +99,13 @@ def _epochs_caption(evidence: Evidence) -> str:
     )
 
 
-def _epochs_row(evidence: Evidence, first: MeasuredCell) -> tuple[str, ...]:
+def _epochs_values(evidence: Evidence, first: MeasuredCell) -> tuple[str, ...]:
     draws = evidence.draws(first.labels, first.mode)
     validation: tuple[str, ...] = ()
     if evidence.validates:
         cost = mean_with_half_width([cell.e_val[-1] - cell.e_val[cell.kept] for cell in draws])
         validation = (percent(first.e_val[first.kept]), percent(first.e_val[-1]), cost)
     return (
-        str(first.labels),
-        first.mode,
         f"{first.unit} {first.places[first.kept]:g}",
         f"{first.unit} {first.places[-1]:g}",
         percent(first.e_in[first.kept]),

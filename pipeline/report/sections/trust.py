@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure as Drawing
@@ -13,11 +13,11 @@ from pipeline.artefacts.cell_files import CellAnswers
 from pipeline.errors import PipelineError
 from pipeline.evaluation.calibration import Answers, Floats
 from pipeline.evaluation.selective import LEVEL, labels_needed, promised_threshold, risk_and_coverage
-from pipeline.report.anchors import mode_anchor
 from pipeline.report.blocks import Beside, Column, Figure, Section, Table, Text, numbers
 from pipeline.report.drawing import GREY, Picture, mode_look, styled, svg
 from pipeline.report.evidence import Evidence, MeasuredCell
 from pipeline.report.formats import mean_with_half_width, percent
+from pipeline.report.mode_table import mode_table
 
 PROMISES = (0.01, 0.05)  # shares of wrong answers
 
@@ -75,36 +75,29 @@ def trust(evidence: Evidence) -> Section:
 
 
 def _table(evidence: Evidence, firsts: Sequence[_First]) -> Table:
-    columns = (
-        Column("Labels", "number"),
-        Column("Mode", "link"),
-        *numbers("Probabilities off by, before", "After", "Temperature"),
-        *(Column(f"At most {100 * share:g} % wrong", "words") for share in PROMISES),
-    )
-    rows = [
-        (
-            str(cell.labels),
-            cell.mode,
-            *(_calibration_error(evidence.draws(cell.labels, cell.mode), when) for when in ("before", "after")),
+    answers_of = {cell.folder: answers for cell, answers in firsts}
+
+    def values(cell: MeasuredCell) -> tuple[str, ...]:
+        draws = evidence.draws(cell.labels, cell.mode)
+        return (
+            mean_with_half_width([draw.calibration_error["before"] for draw in draws]),
+            mean_with_half_width([draw.calibration_error["after"] for draw in draws]),
             f"{cell.temperature:.2f}" if evidence.validates else "none fitted",
-            *(_kept(answers, share) for share in PROMISES),
+            *(_kept(answers_of[cell.folder], share) for share in PROMISES),
         )
-        for cell, answers in firsts
-    ]
-    return Table(
+
+    return mode_table(
         "Off by: the expected calibration error on the test images, the mean distance between a probability and the "
         "share of right answers, in percentage points, mean over the draws ± half of the interval. Then, of the first "
         "draw: its temperature; and with the promise that at most so many of its answers are wrong, what share of the "
         "test images it decides by itself, and how much of that was wrong.",
-        columns,
-        rows,
-        links=[mode_anchor(cell.labels, cell.mode) for cell, _ in firsts],
+        evidence.firsts,
+        (
+            *numbers("Probabilities off by, before", "After", "Temperature"),
+            *(Column(f"At most {100 * share:g} % wrong", "words") for share in PROMISES),
+        ),
+        values,
     )
-
-
-def _calibration_error(draws: Sequence[MeasuredCell], when: Literal["before", "after"]) -> str:
-    """Return the mean over the draws, before the temperature is applied or after."""
-    return mean_with_half_width([cell.calibration_error[when] for cell in draws])
 
 
 def _kept(answers: CellAnswers, max_error: float) -> str:

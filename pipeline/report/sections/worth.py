@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 
 from pipeline.evaluation.equivalence import equivalent_labels
-from pipeline.report.anchors import mode_anchor
-from pipeline.report.blocks import Column, Section, Table, Text
-from pipeline.report.evidence import Evidence
+from pipeline.report.blocks import Section, Table, Text, numbers
+from pipeline.report.evidence import Evidence, MeasuredCell
+from pipeline.report.mode_table import mode_table
 
 REFERENCE = "scratch"  # the mode whose labels the others are measured in
 
@@ -33,27 +33,21 @@ def worth(evidence: Evidence) -> Section | None:
 
 
 def _table(evidence: Evidence, budgets: Sequence[int]) -> Table:
-    columns = (
-        Column("Labels", "number"),
-        Column("Mode", "link"),
-        Column("Labels from scratch", "number"),
-        Column("95 % interval", "number"),
-    )
     reference = [evidence.errors(labels, REFERENCE) for labels in budgets]
-    others = [cell for cell in evidence.firsts if cell.mode != REFERENCE]
-    rows = []
-    for cell in others:
+
+    def values(cell: MeasuredCell) -> tuple[str, str]:
         found = equivalent_labels(budgets, reference, evidence.errors(cell.labels, cell.mode))
         limits = [_in_words(limit, budgets) for limit in (found.low, found.high) if limit is not None]
-        interval = " to ".join(dict.fromkeys(limits))  # both limits may lie on the same side of the budgets
-        rows.append((str(cell.labels), cell.mode, _in_words(found.mean, budgets), interval))
-    return Table(
+        # both limits may lie on the same side of the budgets
+        return _in_words(found.mean, budgets), " to ".join(dict.fromkeys(limits))
+
+    return mode_table(
         "Labels with which training from scratch errs as little on the test set. Interpolated between the budgets "
         f"{', '.join(map(str, budgets))}, linearly in the logarithm of the number of labels; beyond them nothing is "
         "said. The interval holds the numbers at which the two cannot be told apart.",
-        columns,
-        rows,
-        links=[mode_anchor(cell.labels, cell.mode) for cell in others],
+        [cell for cell in evidence.firsts if cell.mode != REFERENCE],
+        numbers("Labels from scratch", "95 % interval"),
+        values,
     )
 
 
