@@ -46,7 +46,7 @@ def _arm(experiment: Path, group: Sequence[ResultRow], groups: Sequence[Sequence
         e_out=_mean_error(group),
         images=first["n_test"],
         chance=1 - np.bincount(truth).max() / len(truth),
-        baselines={} if find_mode(first["mode"]).pretrained else baselines,
+        baselines=baselines,
     )
 
 
@@ -60,8 +60,12 @@ def _mean_error(group: Sequence[ResultRow]) -> float:
 
 def _remedies(name: str, mode: Mode) -> Remedies:
     """Return the settings that a mode's training depends on."""
+    longer = "train.unlabelled_steps" if mode.spreads_labels else "train.length"
+    fit = f"train.modes.{name}.encoder_lr" if mode.trains_encoder else "train.l2"
+    pretraining = "raise pretrain.epochs or change pretrain.method"
     return Remedies(
-        longer="train.unlabelled_steps" if mode.spreads_labels else "train.length",
+        longer=longer,
         more_patient="train.patience",
-        fit=f"train.modes.{name}.encoder_lr" if mode.trains_encoder else "train.l2",
+        fit=fit,
+        stronger=pretraining if mode.pretrained else f"raise {longer} or change {fit}",
     )

@@ -86,7 +86,7 @@ def _row(config: Experiment, entry: Entry) -> ResultRow:
     e_val = metrics["e_val"]
     pretrained = isinstance(entry, Cell) and find_mode(entry.mode).pretrained
     return {
-        "dataset": config.data.dataset,
+        "dataset": config.data.title,
         "pretraining": encoder.describe(config) if pretrained else "none",
         "mode": entry.mode,
         "labels": entry.labels,

@@ -112,7 +112,7 @@ def write(config: Experiment) -> Comparison:
     groups = cell_groups.grouped(config, entries(config))
     without = cell_groups.grouped(config, ablated(config))
     comparison: Comparison = {
-        "dataset": config.data.dataset,
+        "dataset": config.data.title,
         "pretraining": encoder.describe(config),
         "level": LEVEL,
         "draws": config.grid.draws,

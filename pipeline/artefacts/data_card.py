@@ -159,8 +159,8 @@ def load_dataset(config: Experiment) -> Dataset:
 def _make(config: Experiment, dataset: Dataset, folder: Path) -> Facts:
     from pipeline.datasets.near_copies import find_near_copies
 
-    print(f"{config.data.dataset}: {dataset.whereabouts}")
+    print(f"{config.data.title}: {dataset.whereabouts}")
     near = find_near_copies(dataset.train.images, dataset.test.images, LOOKED_AT)
-    facts = find_facts(config.data.dataset, dataset, near)
+    facts = find_facts(config.data.title, dataset, near)
     disk.write_json(folder / "card.json", facts)
     return facts

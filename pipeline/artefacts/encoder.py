@@ -249,7 +249,7 @@ def _make(config: Experiment, folder: Path) -> Outcome:
     settings, dataset, place = config.pretrain, data_card.load_dataset(config), artefact(config)
     images = dataset.train.images
     if dataset.train.is_streamed:
-        print(f"{config.data.dataset}: {dataset.whereabouts}")
+        print(f"{config.data.title}: {dataset.whereabouts}")
     events = config.folder / "tensorboard" / place.folder.name if config.runtime.tensorboard else None
     held_out, seen = split_holdout(config, len(images))
     trains = methods.find_method(settings.method).trains

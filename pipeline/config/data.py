@@ -45,3 +45,14 @@ class DataConfig:
     def __post_init__(self) -> None:
         require(isinstance(self.args, dict), "data.args", self.args, "arguments, such as {path: photos}")
         object.__setattr__(self, "root", str(Path(self.root).expanduser()))
+
+    @property
+    def title(self) -> str:
+        """The name of the data set in tables: where a reader read it, that of its file or folder.
+
+        Examples:
+            >>> DataConfig("mnist").title, DataConfig("folder", args={"path": "pictures/birds"}).title
+            ('mnist', 'birds')
+        """
+        named = str(self.args.get("path", self.args.get("name", "")))
+        return Path(named).stem or self.dataset

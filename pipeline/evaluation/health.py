@@ -28,8 +28,7 @@ class Arm:
         e_out: The mean error on the test images, 0 to 1.
         images: Number of test images.
         chance: The error of always naming the commonest class of the test images, 0 to 1.
-        baselines: The mean error on the test images of each classical baseline with the same labels, by its name; empty
-            for a mode that is not to be measured by them.
+        baselines: The mean error on the test images of each classical baseline with the same labels, by its name.
     """
 
     mode: str
@@ -50,11 +49,13 @@ class Remedies:
         longer: The setting that makes its training longer.
         more_patient: The setting that makes early stopping wait longer.
         fit: The setting of its learning rate, or of what else decides how well it fits.
+        stronger: What to do about an arm that a classical baseline beats, in words.
     """
 
     longer: str
     more_patient: str
     fit: str
+    stronger: str
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def examine(arm: Arm, remedies: Remedies) -> list[Flag]:
 
         >>> falling = [0.9, 0.7, 0.5, 0.3]
         >>> arm = Arm("scratch", [falling] * 3, [falling] * 3, [True] * 3, 0.4, 1000, 0.9, {"knn": 0.25})
-        >>> remedies = Remedies("train.length", "train.patience", "train.modes.scratch.encoder_lr")
+        >>> remedies = Remedies("train.length", "train.patience", "train.modes.scratch.encoder_lr", "train longer")
         >>> [flag.kind for flag in examine(arm, remedies)]
         ['E_in not settled', 'worse than a baseline']
     """
@@ -108,8 +109,8 @@ def examine(arm: Arm, remedies: Remedies) -> list[Flag]:
             Flag(
                 "worse than a baseline",
                 f"{arm.mode} errs on {100 * arm.e_out:.2f} %, the classical baseline {better} on "
-                f"{100 * arm.baselines[better]:.2f} %: whatever beats {arm.mode} has beaten a weak arm; raise "
-                f"{remedies.longer} or change {remedies.fit}.",
+                f"{100 * arm.baselines[better]:.2f} %: whatever beats {arm.mode} has beaten a weak arm; "
+                f"{remedies.stronger}.",
             )
         )
     return flags

@@ -54,13 +54,17 @@ def _remark_on_memory(config: Experiment, card: Facts) -> str:
 def describe(card: Facts) -> str:
     """Return the card in a few lines, with what its owner had better know."""
     size = " x ".join(map(str, card["shape"]))
-    left_out = [
-        f"{card['left_out_because_in_test']} left out because the test set holds them too",
-        f"{card['labels_of_copies_left_out']} labels left out because another image is the same",
+    counts = [
+        f"{card['dataset']}: {card['train']} training and {card['test']} test images of {size}",
+        f"{len(card['classes'])} classes",
+        f"{card['unlabelled']} unlabelled",
     ]
+    if card["left_out_because_in_test"]:
+        counts.append(f"{card['left_out_because_in_test']} left out because the test set holds them too")
+    if card["labels_of_copies_left_out"]:
+        counts.append(f"{card['labels_of_copies_left_out']} labels left out because another image is the same")
     lines = [
-        f"{card['dataset']}: {card['train']} training and {card['test']} test images of {size}, "
-        f"{len(card['classes'])} classes, {card['unlabelled']} unlabelled, {', '.join(left_out)}",
+        ", ".join(counts),
         f"  {scale_text(card)}",
         f"  the test set {'was held out of the labelled images' if card['held_out'] else 'is the official one'}",
     ]

@@ -113,9 +113,8 @@ class Points:
 
     @property
     def dataset(self) -> str:
-        """Name of the data set; where a reader read it, of the file or folder that it lies in."""
-        data = next(iter(self.settings.values())).data
-        return Path(str(data.args["path"])).stem if "path" in data.args else data.dataset
+        """The name of the data set in tables."""
+        return next(iter(self.settings.values())).data.title
 
     @property
     def arms(self) -> tuple[str, ...]:

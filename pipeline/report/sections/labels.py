@@ -41,8 +41,8 @@ def _rules(evidence: Evidence) -> list[str]:
     card, rows = evidence.card, evidence.rows
     if evidence.validates:
         rules = [
-            "Validation labels, which early stopping and the choice of the epoch look at, are paid for within the "
-            "budget: a budget of 100 labels means that 100 labels were seen in all.",
+            "Validation labels, which early stopping looks at, are paid for within the budget: a budget of 100 labels "
+            "means that 100 labels were seen in all.",
         ]
     else:
         rules = [
@@ -53,9 +53,9 @@ def _rules(evidence: Evidence) -> list[str]:
     if evidence.cross_validates:
         rules.append(
             f"The labels were cross-validated in {evidence.config.train.folds} folds: each was left out of one "
-            "training and judged it, the epoch is the one at which these trainings had the lowest mean loss on what "
-            "they left out, and the classifier was then trained on all labels for as many epochs. Learning curves show "
-            "means over the folds; E_val is the error on the labels left out."
+            "training and judged it. Their mean loss on what they left out chose the measurement to keep, and the "
+            "classifier was then trained on all labels up to it. Learning curves show means over the folds; E_val is "
+            "the error on the labels left out."
         )
     rules += _trials(evidence)
     if evidence.pretrained is None:
@@ -111,7 +111,7 @@ def _repeated_access(found: AccessCounts, images: int, settings: int) -> list[st
 
     The grid itself measures each mode, budget and draw under so many ``settings``.
     """
-    sentences = [f"The test set of {images} images is opened for a cell after its epoch has been selected, and once."]
+    sentences = [f"The test set of {images} images is opened for a cell after its training has ended, and once."]
     if found.repeated:
         cells = ", ".join(f"{cell} ({count} times)" for cell, count in sorted(found.repeated.items()))
         sentences.append(f"It was opened again for {cells}, whose folders were removed or whose processes were ended.")

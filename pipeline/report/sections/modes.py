@@ -15,8 +15,8 @@ from pipeline.report.sections.mode_cards import mode_cards
 COMMONEST = 5  # confusions in a row of the table
 
 _SELECTED = (
-    "The selected epoch is the one with the lowest validation loss; nothing is kept of the epochs in the shade, which "
-    "came after it."
+    "The measurement that is kept is the last one whose validation loss is within a standard error of the lowest; "
+    "those in the shade came after it."
 )
 _NOT_SELECTED = "No label was left for validation, so there is no E_val, and the last measurement is kept."
 
@@ -38,7 +38,7 @@ def mode_by_mode(evidence: Evidence) -> Section:
             Heading("What is confused with what"),
             _confusions_table(evidence),
             Heading("Where training stopped"),
-            _epochs_table(evidence),
+            _kept_table(evidence),
         ],
     )
 
@@ -72,7 +72,7 @@ def commonest(confusion: Counts, names: Sequence[str]) -> list[str]:
     ]
 
 
-def _epochs_table(evidence: Evidence) -> Table:
+def _kept_table(evidence: Evidence) -> Table:
     validation = numbers("E_val there", "E_val at the last", "All draws: E_val, last - kept")
     columns = (
         *numbers("Kept", "Last", "E_in there"),
@@ -80,10 +80,10 @@ def _epochs_table(evidence: Evidence) -> Table:
         Column("Stopped early", "number"),
         Column("Cell", "code"),
     )
-    return mode_table(_epochs_caption(evidence), evidence.firsts, columns, lambda cell: _epochs_values(evidence, cell))
+    return mode_table(_kept_caption(evidence), evidence.firsts, columns, lambda cell: _kept_values(evidence, cell))
 
 
-def _epochs_caption(evidence: Evidence) -> str:
+def _kept_caption(evidence: Evidence) -> str:
     if not evidence.validates:
         return (
             "First draw: the measurement that was kept, which is the last, and the error on the labels in %. Of a head "
@@ -99,7 +99,7 @@ def _epochs_caption(evidence: Evidence) -> str:
     )
 
 
-def _epochs_values(evidence: Evidence, first: MeasuredCell) -> tuple[str, ...]:
+def _kept_values(evidence: Evidence, first: MeasuredCell) -> tuple[str, ...]:
     draws = evidence.draws(first.labels, first.mode)
     validation: tuple[str, ...] = ()
     if evidence.validates:
