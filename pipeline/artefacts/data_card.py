@@ -81,7 +81,8 @@ def build(config: Experiment) -> Built:
     if known is not None:
         card = _artefact(config, known["data_sha256"], _refuse)
         if card.fetch():
-            data_source.write(config, known)
+            if data_source.last(config) is None:  # the record was found beside this experiment
+                data_source.write(config, known)
             return Built(card.folder)
     before = data_source.last(config)
     with opened_files() as opened:
