@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import cost, published
+from benchmarks import cell_tables, cost, published
 from pipeline.cli import main
 from pipeline.config import DataConfig, NetworkConfig, TrainConfig, from_parsed
 from pipeline.datasets.loading import load
@@ -223,6 +223,11 @@ def test_the_errors_on_label_efficiency_are_those_of_the_cells() -> None:
         for group, errors in published.read_errors(ROOT / "docs" / f"{name}.csv").items():
             for (mode, labels), table in errors.items():
                 assert re.search(rf"\| (\*\*)?{table.mean():.2f}\b", page), (name, group, mode, labels)
+
+
+def test_the_table_of_methods_is_that_of_the_cells() -> None:
+    page = (ROOT / "docs" / "results.md").read_text()
+    assert cell_tables.table(cell_tables.read_cells([ROOT / "docs" / "results.csv"])) in page
 
 
 @pytest.mark.slow
