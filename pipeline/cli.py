@@ -92,8 +92,8 @@ def _arguments(name: str, words: Sequence[str]) -> list[Any]:
 def _without_options_of_targets(name: str, words: Sequence[str]) -> list[str]:
     """Leave out the options that only the target has which make was asked for.
 
-    Make hands the same ARGS to every stage that the target needs first: ``make predict ARGS="--coverage 0.9"`` runs
-    ``data``, which has no such option.
+    Make hands the same ARGS to each stage that the target needs first: target ``predict`` with
+    ``ARGS="--coverage 0.9"`` runs ``data``, which has no such option.
     """
     asked = {option for target in targets() if target in COMMANDS for option in COMMANDS[target].explain_options()}
     others = {f"--{option}" for option in asked - COMMANDS[name].explain_options().keys()}
