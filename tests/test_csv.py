@@ -430,6 +430,12 @@ def test_tables_that_do_not_fit_are_refused_by_line(text: str, message: str, tmp
         read(tmp_path / "table.csv")
 
 
+def test_a_single_column_beside_that_of_the_parts_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("train,5\ntrain,3\ntest,3\n")
+    with pytest.raises(PipelineError, match="test_labels: missing"):
+        read(tmp_path / "table.csv", shape=[1, 28, 28])
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

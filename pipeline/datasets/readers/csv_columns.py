@@ -107,7 +107,7 @@ def _unnamed_label(table: TextTable, columns: list[int], size: int | None) -> in
     words = [n for n in columns if not all(is_number(cell) for cell in table.column(n) if cell)]
     if len(words) == 1:
         return words[0]
-    if fits(len(columns), size) and not fits(len(columns) - 1, size):
+    if len(columns) < 2 or (fits(len(columns), size) and not fits(len(columns) - 1, size)):
         return None
     first, *middle, last = columns
     ends = {first: set[str](), last: set[str]()}
