@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.config import Experiment
+from pipeline.config import Experiment, GridConfig
 from pipeline.evaluation.crossed import Interval
 from pipeline.evaluation.statistics import mean_interval
 
@@ -117,6 +117,11 @@ class Points:
         return next(iter(self.settings.values())).data.title
 
     @property
+    def grid(self) -> GridConfig:
+        """The modes and label budgets, which are the same for all arms."""
+        return next(iter(self.settings.values())).grid
+
+    @property
     def arms(self) -> tuple[str, ...]:
         """Names of the arms, in the order of the config file."""
         return tuple(self.settings)
@@ -217,7 +222,7 @@ def cell_rows(points: Points, column: str) -> Table:
         points: The study's points.
         column: The name of the column that holds the arm.
     """
-    grid = next(iter(points.settings.values())).grid
+    grid = points.grid
     return [
         {
             "dataset": points.dataset,

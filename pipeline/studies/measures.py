@@ -10,7 +10,7 @@ EXAMPLES = 10  # images, one a class
 
 def budgets(points: Points) -> tuple[int, int]:
     """Return the smallest and the largest label budget of the grid."""
-    labels = next(iter(points.settings.values())).grid.labels
+    labels = points.grid.labels
     return min(labels), max(labels)
 
 

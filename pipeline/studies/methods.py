@@ -164,7 +164,7 @@ RULES = (
 
 def _cells(points: Points) -> list[Cells]:
     """Every mode that starts from a pretrained encoder, at every budget of the grid."""
-    grid = next(iter(points.settings.values())).grid
+    grid = points.grid
     return [Cells(mode, labels) for labels in grid.labels for mode in grid.modes if find_mode(mode).pretrained]
 
 
@@ -186,8 +186,8 @@ def _chosen(points: Points, rule: Rule, cells: Cells) -> Floats:
 
 
 def _conclude(points: Points) -> list[Finding]:
-    every, grid = _cells(points), next(iter(points.settings.values())).grid
-    found = [_worth(points, cells) for cells in every] if SCRATCH in grid.modes else []
+    every = _cells(points)
+    found = [_worth(points, cells) for cells in every] if SCRATCH in points.grid.modes else []
     found += [_best(points, cells) for cells in every]
     return found + [_judge(points, rule) for rule in RULES]
 
