@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import io
+import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -94,6 +95,16 @@ def new_pair(config: PretrainConfig) -> tuple[VAE, Any]:
     return model, theirs
 
 
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep pythae, which logs its settings and every epoch, from drowning the figures."""
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
 def train_pythae(config: PretrainConfig, callbacks: Sequence[Any] = (), pair: tuple[VAE, Any] | None = None) -> VAE:
     """Let pythae train the networks, as it does in its examples: Adam at a constant 1e-3.
 
@@ -107,7 +118,7 @@ def train_pythae(config: PretrainConfig, callbacks: Sequence[Any] = (), pair: tu
 
     model, theirs = pair or new_pair(config)
     pixels = training_images().float() / 255
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()), _silence():
         trainer = BaseTrainer(
             model=theirs,
             train_dataset=BaseDataset(pixels, torch.zeros(len(pixels))),

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as bench
-from benchmarks import cost, time_to_quality
+from benchmarks import cost, spread_quality, time_to_quality
 from benchmarks.growth import exponent
 from benchmarks.sides import Comparison, alternate
 from benchmarks.subjects import DEFAULT, train, train_bare
@@ -55,6 +55,17 @@ def test_the_clock_to_a_quality_stands_still_while_it_is_measured(monkeypatch: p
     assert not clock.measure(model)  # type: ignore[arg-type]
     assert clock.measure(model)  # type: ignore[arg-type]
     assert clock.reached == 15  # of the 55 until then, 40 were measuring
+
+
+def test_the_shortest_length_that_meets_every_goal_in_the_mean_is_named() -> None:
+    def point(epochs: int, seed: int, few: float, many: float) -> spread_quality.Point:
+        return spread_quality.Point(epochs, seed, 10.0 * epochs, 20.0, {100: few, 1000: many})
+
+    points = [point(8, 0, 1.5, 1.4), point(16, 0, 1.9, 1.2), point(16, 1, 1.5, 1.2), point(40, 0, 1.4, 1.1)]
+    assert "16 epochs meet the goals (100: 1.7 %, 1000: 1.3 %) in 0.43 of the time of 40" in spread_quality.summary(
+        points
+    )
+    assert "no length meets the goals" in spread_quality.summary(points[:1])
 
 
 @pytest.mark.slow

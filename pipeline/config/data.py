@@ -51,8 +51,10 @@ class DataConfig:
         """The name of the data set in tables: where a reader read it, that of its file or folder.
 
         Examples:
-            >>> DataConfig("mnist").title, DataConfig("folder", args={"path": "pictures/birds"}).title
+            >>> DataConfig("mnist").title, DataConfig("csv", args={"path": "tables/birds.csv"}).title
             ('mnist', 'birds')
+            >>> DataConfig("folder", args={"path": "pictures/birds.v2"}).title
+            'birds.v2'
         """
-        named = str(self.args.get("path", self.args.get("name", "")))
-        return Path(named).stem or self.dataset
+        named = Path(str(self.args.get("path", self.args.get("name", ""))))
+        return (named.name if self.dataset in ("folder", "idx") else named.stem) or self.dataset
