@@ -127,7 +127,7 @@ test: $(INSTALLED) ## Run the tests (under five minutes)
 test-slow: $(INSTALLED) ## Run the tests that take minutes
 	$(VENV)/bin/python -m pytest -m slow
 
-bench: $(INSTALLED) ## Time the pipeline beside what people use now (half an hour; ARGS=heads for one topic)
+bench: $(INSTALLED) ## Time the pipeline beside what people use now (an hour; ARGS=heads for one topic)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	@$(VENV)/bin/python -m benchmarks $(ARGS)
 	$(if $(ARGS),,@$(VENV)/bin/python -m benchmarks.growth)
