@@ -31,7 +31,7 @@ CONFIG = "configs/mnist.yaml"
 
 @dataclass(frozen=True)
 class Point:
-    """What one pretraining took, in seconds, and the errors on the images that were not labelled, in %, by budget."""
+    """The seconds that one pretraining took, and the errors on the images without labels, in %, by budget."""
 
     epochs: int
     seed: int
