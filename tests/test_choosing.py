@@ -120,7 +120,7 @@ def test_where_there_is_a_classifier_clusters_lie_where_it_is_unsure() -> None:
 
 
 def test_the_first_images_cannot_be_chosen_by_what_a_classifier_is_unsure_of() -> None:
-    with pytest.raises(PipelineError, match=r"margin needs a classifier.*such as kmeans"):
+    with pytest.raises(PipelineError, match=r"margin needs a classifier.*such as typiclust"):
         choose("margin", pool(5))
 
 
@@ -149,7 +149,7 @@ def test_a_strategy_of_ones_own_is_named_by_its_import_path(tmp_path: Path, monk
         "own_strategies:NOTHING": r"it returned \[0\] indices, clusters and reasons for 3 images",
         "own_strategies:NAMELESS": "is a str; expected a pipeline.choosing.Strategy",
         "own_strategies:MISSING": "cannot be imported",
-        "k-means": "'k-means' is unknown; expected one of kmeans, typiclust",
+        "k-means": "'k-means' is unknown; expected one of typiclust, kmeans",
     }.items():
         with pytest.raises(PipelineError, match=message):
             choose(name, pool(3))

@@ -31,7 +31,7 @@ def test_every_mode_sees_the_images_that_the_strategy_chooses(
     embeddings = load_file(encoder / "embeddings.safetensors")["train"]
     for seed in (0, 1):
         pool = Pool(embeddings, np.array([], dtype=int), 30, np.random.default_rng(seed))
-        expected = sorted(choose("kmeans", pool).index.tolist())
+        expected = sorted(choose("typiclust", pool).index.tolist())
         for mode in ("frozen", "scratch"):
             [cell] = runs.glob(f"tiny/cells/{mode}-30-{seed}-*")
             assert labelled(cell) == expected
@@ -54,7 +54,7 @@ def test_another_strategy_makes_another_cell(tiny: Run, runs: Path) -> None:
     ("options", "message"),
     [
         (("--grid.encoders=2",), "grid.encoders: 2 is not allowed; expected 1 where labels are chosen by the encoder"),
-        (("--grid.strategy=best",), "'best' is unknown; expected one of kmeans"),
+        (("--grid.strategy=best",), "'best' is unknown; expected one of typiclust"),
         (("--grid.strategy=margin",), "strategy: margin needs a classifier"),
         (("--grid.labels=[5000]",), "a budget of 5000 is above the 1437 labelled training images"),
         (("--grid.modes=[scratch]", "--pretrain.epochs=3"), "is missing; run"),

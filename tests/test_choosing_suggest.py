@@ -35,7 +35,7 @@ def test_images_without_a_single_label_are_suggested_labelled_and_suggested_agai
     data = nameless(tmp_path)
     assert tiny("suggest", *data, "--labels=20") == 0, capsys.readouterr().err
     out = capsys.readouterr().out
-    assert "20 of 300 images without a label, chosen by kmeans" in out
+    assert "20 of 300 images without a label, chosen by typiclust" in out
     assert out.splitlines()[-1].endswith("label.html")
     first = table(runs)
     assert [row["rank"] for row in first] == [str(rank) for rank in range(1, 21)]
@@ -48,7 +48,7 @@ def test_images_without_a_single_label_are_suggested_labelled_and_suggested_agai
     assert "--round 2 asks what these labels leave open" in capsys.readouterr().out
     later = (*data, f"--data.labels={labels}", "--labels=10")
     assert tiny("suggest", *later) == 0, capsys.readouterr().err
-    assert "chosen by kmeans in round 2, beside 20 labels" in capsys.readouterr().out
+    assert "chosen by typiclust in round 2, beside 20 labels" in capsys.readouterr().out
     second = table(runs, "suggest-10-round-2-*")
     assert not {row["id"] for row in first} & {row["id"] for row in second}
     [page] = runs.glob("tiny/suggest-10-round-2-*/label.html")
@@ -79,7 +79,7 @@ def test_an_encoder_that_is_not_there_is_pretrained(tiny: Run, runs: Path) -> No
         (("--labels=1001",), "labels: 1001 is not allowed; expected 2 to 1000 images; take further ones in another"),
         (("--round=0",), "round: 0 is not allowed; expected a number from 1"),
         (("--seed=-1",), "seed: -1 is not allowed"),
-        (("--strategy=best",), "strategy: 'best' is unknown; expected one of kmeans"),
+        (("--strategy=best",), "strategy: 'best' is unknown; expected one of typiclust"),
         (("--strategy=margin",), "strategy: margin needs a classifier"),
         (("--round=2",), "labels: every image has a label or was left open as one that cannot be told"),
     ],

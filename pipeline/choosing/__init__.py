@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.floating[Any]]
 Indices = npt.NDArray[np.int64]
 
 ENTRY_POINTS = "pipeline.strategies"
-NAMES = ("kmeans", "typiclust", "coreset", "margin", "random")
+NAMES = ("typiclust", "kmeans", "coreset", "margin", "random")
 BUILT_IN = {name: f"{__name__}.{name}:STRATEGY" for name in NAMES}
 
 

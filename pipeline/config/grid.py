@@ -43,7 +43,7 @@ class GridConfig:
     modes: tuple[str, ...] = ("frozen", "finetune", "scratch")
     labels: tuple[int, ...] = (100, 1000)
     sampling: Literal["stratified", "random", "chosen"] = "stratified"
-    strategy: str = "kmeans"
+    strategy: str = "typiclust"
     draws: int = 8
     encoders: int = 1
     margin: float = 0.1

@@ -34,7 +34,7 @@ ARMS: dict[str, dict[str, Any]] = {arm: {"grid": {"sampling": arm}} for arm in (
 BUDGETS = (10, 20, 40, 100)  # labels that are spread; classifiers are trained on those of the grid
 LEVELS = (0.05, 0.02, 0.01)  # errors, for the question how many labels they take
 SLIPS = 0.05  # share of the labels that a careless annotator gets wrong
-IN_ROUNDS = {"rounds": "kmeans", "margin": "margin"}  # how the second half is chosen, by the number's name
+IN_ROUNDS = {"rounds": "typiclust", "margin": "margin"}  # how the second half is chosen, by the number's name
 
 
 # --- measuring: the error after spreading, on all training images but the labelled ones ------------------------
