@@ -219,7 +219,7 @@ def test_the_costs_in_scaling_are_those_of_the_benchmark() -> None:
 
 def test_the_errors_on_label_efficiency_are_those_of_the_cells() -> None:
     page = (ROOT / "docs" / "label_efficiency.md").read_text()
-    for name in ("label_efficiency", "label_efficiency_cpu", "label_efficiency_trials"):
+    for name in ("label_efficiency", "label_efficiency_cpu", "label_efficiency_trials", "label_efficiency_views"):
         for group, errors in published.read_errors(ROOT / "docs" / f"{name}.csv").items():
             for (mode, labels), table in errors.items():
                 assert re.search(rf"\| (\*\*)?{table.mean():.2f}\b", page), (name, group, mode, labels)
