@@ -12,14 +12,15 @@ import argparse
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks.neighbours import COUNT, errors, read
+from benchmarks.neighbours import COUNT, errors, read, timed
+from benchmarks.sides import seconds
 from benchmarks.subjects import mnist
 from pipeline.config import Experiment
 from pipeline.models.neighbours import nearest_neighbours
@@ -45,31 +46,33 @@ def measure(epochs: int, seed: int) -> Point:
     with tempfile.TemporaryDirectory() as runs:
         settings = ["--config", CONFIG, "--runs", runs, "--runtime.progress", "false", "--grid.ablation", "false"]
         settings += ["--pretrain.epochs", str(epochs), "--pretrain.seed", str(seed)]
-        started = time.perf_counter()
-        for stage in ("data", "pretrain"):
-            subprocess.run([sys.executable, "-m", "pipeline", stage, *settings], check=True, stdout=subprocess.DEVNULL)
-        pretraining = time.perf_counter() - started
-        embeddings = read(next(Path(runs).glob("*/pretrain-*/embeddings.safetensors")))
-    started = time.perf_counter()
-    near, distances = nearest_neighbours(torch.from_numpy(embeddings), COUNT)
-    neighbours = time.perf_counter() - started
+        pretraining = seconds(lambda: run(("data", "pretrain"), settings))
+        [stored] = Path(runs).glob("*/pretrain-*/embeddings.safetensors")
+        embeddings = torch.from_numpy(read(stored))
+    (near, distances), neighbours, _ = timed(lambda: nearest_neighbours(embeddings, COUNT))
     labels = mnist().train.labels.numpy()
     found = {budget: float(np.mean(errors(near, distances, labels, budget))) for budget in GOALS}
     return Point(epochs, seed, pretraining, neighbours, found)
+
+
+def run(stages: Sequence[str], settings: Sequence[str]) -> None:
+    """Run stages of the pipeline, each in a process of its own."""
+    for stage in stages:
+        subprocess.run([sys.executable, "-m", "pipeline", stage, *settings], check=True, stdout=subprocess.DEVNULL)
 
 
 def summary(points: list[Point]) -> str:
     """Return a table in Markdown, means over the seeds, and a sentence on the shortest length that meets the goals."""
     table = [f"| epochs | pretrain, s | neighbours, s | {' | '.join(f'{n} labels, %' for n in GOALS)} |"]
     table.append(f"|---:|{'---:|' * (2 + len(GOALS))}")
-    seconds: dict[int, float] = {}
+    took: dict[int, float] = {}
     enough: list[int] = []
     for epochs in sorted({p.epochs for p in points}):
         seeds = [p for p in points if p.epochs == epochs]
         pretraining = float(np.mean([p.pretraining for p in seeds]))
         neighbours = float(np.mean([p.neighbours for p in seeds]))
         means = {budget: float(np.mean([p.errors[budget] for p in seeds])) for budget in GOALS}
-        seconds[epochs] = pretraining + neighbours
+        took[epochs] = pretraining + neighbours
         if all(means[budget] <= goal for budget, goal in GOALS.items()):
             enough.append(epochs)
         cells = [str(epochs), f"{pretraining:.0f}", f"{neighbours:.0f}", *(f"{error:.2f}" for error in means.values())]
@@ -77,8 +80,8 @@ def summary(points: list[Point]) -> str:
     if not enough:
         return "\n".join([*table, "", "no length meets the goals"])
     goals = ", ".join(f"{n}: {goal} %" for n, goal in GOALS.items())
-    share = seconds[enough[0]] / seconds[max(seconds)]
-    verdict = f"{enough[0]} epochs meet the goals ({goals}) in {share:.2f} of the time of {max(seconds)}"
+    share = took[enough[0]] / took[max(took)]
+    verdict = f"{enough[0]} epochs meet the goals ({goals}) in {share:.2f} of the time of {max(took)}"
     return "\n".join([*table, "", verdict])
 
 

@@ -9,6 +9,8 @@ from typing import Literal
 from pipeline.config.plain import JsonObject
 from pipeline.errors import require
 
+FILE_ENDINGS = {".npz", ".csv", ".tsv", ".txt", ".gz"}  # of files that hold a data set; titles leave them out
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -57,4 +59,6 @@ class DataConfig:
             'birds.v2'
         """
         named = Path(str(self.args.get("path", self.args.get("name", ""))))
-        return (named.name if self.dataset in ("folder", "idx") else named.stem) or self.dataset
+        while named.suffix.lower() in FILE_ENDINGS:
+            named = named.with_suffix("")
+        return named.name or self.dataset

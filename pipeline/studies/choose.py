@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.artefacts import choice, graph
 from pipeline.choosing import Floats, Indices, Pool, choose
+from pipeline.config import GridConfig
 from pipeline.datasets.splits import drawn
 from pipeline.models.propagation import probabilities, spread
 from pipeline.report.drawing import Picture
@@ -34,7 +35,6 @@ ARMS: dict[str, dict[str, Any]] = {arm: {"grid": {"sampling": arm}} for arm in (
 BUDGETS = (10, 20, 40, 100)  # labels that are spread; classifiers are trained on those of the grid
 LEVELS = (0.05, 0.02, 0.01)  # errors, for the question how many labels they take
 SLIPS = 0.05  # share of the labels that a careless annotator gets wrong
-IN_ROUNDS = {"rounds": "typiclust", "margin": "margin"}  # how the second half is chosen, by the number's name
 
 
 # --- measuring: the error after spreading, on all training images but the labelled ones ------------------------
@@ -49,7 +49,7 @@ def _measure(subject: Subject) -> Measured:
         values[f"spread_{budget}"] = _error(subject, index, truth[index])
         values[f"careless_{budget}"] = _error(subject, index, _careless(subject, truth[index]))
         if subject.config.grid.sampling == CHOSEN:
-            for name, strategy in IN_ROUNDS.items():
+            for name, strategy in _second_halves(subject.config.grid).items():
                 values[f"{name}_{budget}"] = _error_in_two_rounds(subject, budget, strategy)
     return Measured(values)
 
@@ -71,6 +71,14 @@ def _careless(subject: Subject, labels: Indices) -> Indices:
     generator, classes = np.random.default_rng(subject.seed), len(subject.dataset.train.class_names)
     slips = generator.random(len(labels)) < SLIPS
     return (labels + slips * generator.integers(1, classes, len(labels))) % classes
+
+
+def _second_halves(grid: GridConfig) -> dict[str, str]:
+    """Return the strategies that choose the second half of the labels, that of the first half among them.
+
+    The keys are the names under which the errors are kept.
+    """
+    return {"rounds": grid.strategy, "margin": "margin"}
 
 
 def _error_in_two_rounds(subject: Subject, budget: int, strategy: str) -> float:
@@ -104,14 +112,15 @@ def _error(subject: Subject, index: Indices, labels: Indices) -> float:
 
 
 def _conclude(points: Points) -> list[Finding]:
-    budgets, grid = _spread_budgets(points), points.settings[CHOSEN].grid
+    budgets, grid = _spread_budgets(points), points.grid
     names = {f"spread_{budget}": f"{budget} labels, spread over the training images" for budget in budgets}
     for labels in grid.labels:
         names |= {f"{mode}_{labels}_e_out": f"{labels} labels, {mode}, on test images" for mode in grid.modes}
     careless = {f"careless_{budget}": f"{budget} labels, of which one in twenty is wrong" for budget in budgets}
     found = [_better(points, name, where) for name, where in (names | careless).items()]
     found += [_cheaper(points, curve, level) for curve in _curves(points) for level in LEVELS]
-    return found + [_in_rounds(points, name, budget) for budget in budgets for name in IN_ROUNDS]
+    strategies = _second_halves(grid)
+    return found + [_in_rounds(points, budget, *second) for budget in budgets for second in strategies.items()]
 
 
 def _spread_budgets(points: Points) -> list[int]:
@@ -120,7 +129,7 @@ def _spread_budgets(points: Points) -> list[int]:
 
 def _curves(points: Points) -> list[Curve]:
     """The errors that were measured at two budgets or more."""
-    grid = points.settings[CHOSEN].grid
+    grid = points.grid
     curves = [Curve("spread over the training images", _spread_budgets(points), "spread_{}".format)]
     curves += [
         Curve(f"{mode}, on test images", sorted(grid.labels), f"{mode}_{{}}_e_out".format) for mode in grid.modes
@@ -156,11 +165,11 @@ def _cheaper(points: Points, curve: Curve, level: float) -> Finding:
     )
 
 
-def _in_rounds(points: Points, name: str, budget: int) -> Finding:
+def _in_rounds(points: Points, budget: int, name: str, strategy: str) -> Finding:
     one, two = points.values(CHOSEN, f"spread_{budget}"), points.values(CHOSEN, f"{name}_{budget}")
     gain = difference(one, two)
     return Finding(
-        f"With {budget} labels, two rounds, the second by {IN_ROUNDS[name]}, are better than one.",
+        f"With {budget} labels, two rounds, the second by {strategy}, are better than one.",
         "Error of chosen images in one round minus that in two: the interval over seeds lies above 0.",
         f"{points_of(gain)}: {100 * np.mean(one):.2f} % in one round, {100 * np.mean(two):.2f} % in two.",
         above(gain),
@@ -176,7 +185,7 @@ def _draw(points: Points) -> dict[str, Picture]:
     pictures = {"cost": charts.costs(panels, budgets)}
     of_modes = {curve.where: curve.intervals(points) for curve in _curves(points)[1:]}
     if of_modes:
-        pictures["cost_on_test_images"] = charts.costs(of_modes, sorted(points.settings[CHOSEN].grid.labels))
+        pictures["cost_on_test_images"] = charts.costs(of_modes, sorted(points.grid.labels))
     return pictures
 
 

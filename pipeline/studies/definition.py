@@ -118,7 +118,7 @@ class Points:
 
     @property
     def grid(self) -> GridConfig:
-        """The modes and label budgets, which are the same for all arms."""
+        """The grid's settings, which are the same for all arms, unless the arms differ in how labels are drawn."""
         return next(iter(self.settings.values())).grid
 
     @property
