@@ -64,12 +64,20 @@ class Browser:
         self._buffer = b""
 
     def __enter__(self) -> Self:
-        target = self.send("Target.createTarget", url="about:blank")["targetId"]
+        self.forget()
+        return self
+
+    def forget(self) -> None:
+        """Go on in a new tab of a new visitor: nothing is stored, nothing was said or requested."""
+        self._session = {}
+        visitor = self.send("Target.createBrowserContext")["browserContextId"]
+        target = self.send("Target.createTarget", url="about:blank", browserContextId=visitor)["targetId"]
         session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self._session = {"sessionId": session}
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
-        return self
+        self.said.clear()
+        self.requested.clear()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -116,7 +124,7 @@ class Browser:
         self._load("Page.navigate", url=address)
 
     def reload(self) -> None:
-        """Load the page again as a person does: in the same process, which has what it stored at hand."""
+        """Load the page again in the same tab, as a person does."""
         self._load("Page.reload")
 
     def _load(self, method: str, **parameters: Any) -> None:

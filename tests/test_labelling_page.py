@@ -49,7 +49,6 @@ def request(names: list[str], classes: tuple[str, ...] = ("cat", "dog"), **more:
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     assert PROGRAM is not None
     with Browser(PROGRAM, tmp_path_factory.mktemp("profile")) as browser:
-        browser.resize(1280, 900)
         yield browser
 
 
@@ -59,12 +58,10 @@ class Page:
     def __init__(self, browser: Browser, folder: Path, wanted: LabelRequest | Path) -> None:
         self.browser, self.folder = browser, folder
         self.path = wanted if isinstance(wanted, Path) else write_page(folder, wanted)
-        browser.said.clear()
-        browser.requested.clear()
-        browser.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+        browser.forget()
+        browser.resize(1280, 900)
+        browser.send("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
         browser.open(self.path.as_uri())
-        browser.evaluate("localStorage.clear()")  # all files have one
-        self.reload()
 
     def reload(self) -> None:
         self.browser.reload()
@@ -141,6 +138,14 @@ def test_every_change_can_be_undone_and_a_reload_keeps_it_all(page: Page) -> Non
     assert page.browser.evaluate("classes()") == ["cat", "dog"]
     page.reload()
     assert page.answers == {}
+
+
+@in_a_browser
+def test_a_reload_that_finds_the_storage_of_all_tabs_empty_loses_nothing(page: Page) -> None:
+    page.press("1", "2")
+    page.browser.evaluate("localStorage.clear()")
+    page.reload()
+    assert page.answers == {"0.png": "cat", "3.png": "dog"}
 
 
 @in_a_browser
@@ -319,8 +324,9 @@ def test_it_fits_a_phone_and_a_desk_and_can_be_read_in_light_and_dark(
     opened: Browser, tmp_path: Path, width: int, dark: bool
 ) -> None:
     names = [f"a folder/with a very long name/that goes on_and_on_and_on_{n}.png" for n in range(6)]
+    page = Page(opened, tmp_path, request(names, tuple(f"a class with a long name {n}" for n in range(30))))
     opened.resize(width, 800, dark=dark)
-    Page(opened, tmp_path, request(names, tuple(f"a class with a long name {n}" for n in range(30))))
+    page.reload()
     assert opened.evaluate("document.documentElement.scrollWidth") <= width
     assert opened.evaluate("$('dock').offsetHeight") < 300
     ink, paper = opened.evaluate(
@@ -330,7 +336,6 @@ def test_it_fits_a_phone_and_a_desk_and_can_be_read_in_light_and_dark(
     assert ink > paper + 150 if dark else paper > ink + 150
     shown = opened.evaluate("document.querySelector('.card img').getBoundingClientRect().width")
     assert shown >= 100  # of 8 pixels
-    opened.resize(1280, 900)
 
 
 @in_a_browser

@@ -56,19 +56,23 @@ function put(map, pairs) {
 
 function save() {
   const { answers, others, added, past } = state;
-  const kept = { answers: [...answers], others: [...others], added, past: past.slice(-STEPS) };
+  const kept = JSON.stringify({ answers: [...answers], others: [...others], added, past: past.slice(-STEPS) });
   try {
-    localStorage.setItem(DATA.key, JSON.stringify(kept));
+    localStorage.setItem(DATA.key, kept);
+    sessionStorage.setItem(DATA.key, kept);
     state.forgets = false;
   } catch {
     state.forgets = true;
   }
 }
 
-/** Take up what the browser remembers of these images, if it remembers anything. */
+/**
+ * Take up what the browser remembers of these images, if it remembers anything. On a busy machine, Chromium now and then
+ * shows a reloaded file an empty localStorage; the tab's own sessionStorage is there all the same.
+ */
 function load() {
   try {
-    const kept = JSON.parse(localStorage.getItem(DATA.key));
+    const kept = JSON.parse(localStorage.getItem(DATA.key) ?? sessionStorage.getItem(DATA.key));
     if (!kept) return save();
     state.answers = new Map(kept.answers);
     state.others = new Map(kept.others);
