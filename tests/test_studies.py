@@ -95,6 +95,8 @@ def studied(data_runs: Path) -> Path:
         patched.setattr("pipeline.studies.generation.SAMPLES", 300)
         patched.setattr("pipeline.studies.clusters.CLUSTERED", 400)
         patched.setattr("pipeline.studies.clusters.SHOWN", 150)
+        patched.setattr("pipeline.studies.gradient.IMAGES", 10)
+        patched.setattr("pipeline.studies.gradient.DRAWS", 20)
         for name in STUDIES:
             assert run_study(name, data_runs) == 0
     return data_runs
@@ -234,6 +236,7 @@ def tiny_runs_with_study(runs: Path, tiny: object, studied: Path) -> Path:
     [
         ("balance", ["--study.name=nonsense"], "study.name: 'nonsense' is unknown; expected one of bottleneck"),
         ("balance", ["--study.arms={both: {}}"], "study.arms: ['both'] lacks reconstruction, kl"),
+        ("gradient", ["--pretrain.latent=3"], "study.arms.reparameterised: pretrain.latent: 3 is not allowed"),
         (
             "clusters",
             ["--study.name=pipeline.config:PRESETS"],

@@ -16,10 +16,11 @@ from pipeline import methods
 from pipeline.config import DataConfig, InvariancesConfig, PretrainConfig
 from pipeline.datasets.loading import load
 from pipeline.errors import PipelineError
-from pipeline.evaluation.variational import importance_weighted_bound, latent_use
+from pipeline.evaluation.variational import importance_weighted_bound, integrated_log_likelihood, latent_use
 from pipeline.methods.vae import Settings
 from pipeline.models.decoders import MLPDecoder
 from pipeline.models.encoders import ConvEncoder, MLPEncoder
+from pipeline.models.expectations import Expectation, reparameterised, score_function, stopped
 from pipeline.models.gaussian import draw, kl_from_prior, log_prior_over_posterior, soft_clamp
 from pipeline.models.likelihoods import LIKELIHOODS, Gaussian
 from pipeline.models.vae import VAE, Bound, MeanEncoder, evaluate_bound
@@ -401,3 +402,34 @@ def test_settings_of_a_method_are_checked_by_every_stage(tiny: Run, capsys: pyte
     assert "pretrain.args" in capsys.readouterr().err
     assert tiny("pretrain", "--help") == 0
     assert "free_bits: float, default 0.0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("expectation", [reparameterised, score_function])
+def test_a_gradient_reaches_the_encoder_through_drawn_codes(expectation: Expectation) -> None:
+    # E (z - 1)^2 over N(mu, sigma^2) is (mu - 1)^2 + sigma^2, here with mu = 2 and sigma = 1
+    mu = torch.full((200_000, 1), 2.0, requires_grad=True)
+    logvar = torch.zeros_like(mu, requires_grad=True)
+    values = expectation(lambda z: (z - 1).square().sum(1), mu, logvar, torch.Generator().manual_seed(0))
+    assert values.mean().item() == pytest.approx(2, abs=0.03)
+    gradients = torch.autograd.grad(values.sum(), [mu, logvar])
+    assert [gradient.mean().item() for gradient in gradients] == pytest.approx([2, 1], abs=0.05)
+
+
+def test_no_gradient_passes_through_a_code_that_is_merely_drawn() -> None:
+    mu = torch.full((5, 1), 2.0, requires_grad=True)
+    assert not stopped(lambda z: z.square().sum(1), mu, torch.zeros_like(mu)).requires_grad
+
+
+@pytest.mark.parametrize("latent", [1, 2])
+def test_a_narrow_latent_is_integrated_over(images: Tensor, latent: int) -> None:
+    torch.manual_seed(0)
+    model = tiny_vae(latent)
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    for batch in torch.split(images, 256) * 10:
+        optimizer.zero_grad()
+        torch.autograd.backward(model.training_step((batch, batch)))
+        optimizer.step()
+    model.eval()
+    log_likelihood = integrated_log_likelihood(model, images[:50])
+    assert importance_weighted_bound(model, images[:50], 2000) == pytest.approx(log_likelihood, abs=0.02)
+    assert float(evaluate_bound(model, images[:50]).elbo) < log_likelihood - 0.05

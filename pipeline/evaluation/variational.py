@@ -14,7 +14,10 @@ from pipeline.models.vae import VAE
 
 ACTIVE = 0.01  # a unit whose mean varies more than this over the data is active (Burda et al. 2016, section 5.1)
 
+LATTICE_REACH, LATTICE_STEP = 5.0, 0.05  # of an integral over the latent, in standard deviations of the prior
+
 _IMAGES, _DECODED = 100, 2000  # images, and samples of them, at a time: what bounds the memory
+_POINTS = 200  # of the lattice at a time, each against that many images
 
 
 @torch.no_grad()
@@ -34,6 +37,30 @@ def importance_weighted_bound(model: VAE, images: Images, samples: int, seed: in
             weights = _log_weights(model, clean, mu, logvar, len(part), generator)
             log_sum = torch.logaddexp(log_sum, weights.logsumexp(0))
         total += float((log_sum - math.log(samples)).sum())
+    return total / len(images)
+
+
+@torch.no_grad()
+def integrated_log_likelihood(model: VAE, images: Images, seed: int = 0) -> float:
+    """Return mean log p(x) over images, in nats: p(x | z) N(z; 0, 1) integrated over a latent of one or two dimensions.
+
+    The trapezoid rule on a lattice of step 0.05 out to 5 has an error below 0.002 nats where posteriors have a standard
+    deviation of at least 0.03. The model is in eval mode, the images have the shape (N, C, H, W), uint8 or floats in
+    [0, 1]; the seed decides the binarisation if there is one.
+    """
+    generator = torch.Generator(model.device).manual_seed(seed)
+    axis = torch.arange(-LATTICE_REACH, LATTICE_REACH + LATTICE_STEP / 2, LATTICE_STEP, device=model.device)
+    lattice = torch.cartesian_prod(*[axis] * model.encoder.out_features).view(-1, model.encoder.out_features)
+    log_weights = (math.log(LATTICE_STEP) - 0.5 * math.log(2 * math.pi) - 0.5 * lattice.square()).sum(1)
+    total = 0.0
+    for chunk in chunks(images, _IMAGES):
+        clean = model.likelihood.target(as_input(chunk.to(model.device)), generator)
+        log_sum = torch.full((len(clean),), -math.inf, device=model.device)
+        for z, weights in zip(torch.split(lattice, _POINTS), torch.split(log_weights, _POINTS), strict=True):
+            logits = model.decoder(z).unsqueeze(1).expand(-1, len(clean), -1, -1, -1)
+            joint = model.likelihood.log_prob(logits, clean) + weights.unsqueeze(1)
+            log_sum = torch.logaddexp(log_sum, joint.logsumexp(0))
+        total += float(log_sum.sum())
     return total / len(images)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.gaussian import draw, kl_from_prior, soft_clamp
+from pipeline.models.expectations import Expectation, reparameterised
+from pipeline.models.gaussian import kl_from_prior, soft_clamp
 from pipeline.models.inputs import Images, as_input, chunks
 from pipeline.models.likelihoods import LIKELIHOODS, Likelihood
 from pipeline.models.pretraining import Reconstructing
@@ -80,6 +82,7 @@ class VAE(Reconstructing):
         kl_warmup: Epochs over which that weight rises linearly from 0 (Bowman et al. 2016).
         free_bits: Nats of each latent dimension that the KL does not charge for.
         reconstruction: Weight of the reconstruction; 0 leaves the KL alone.
+        expectation: How the reconstruction, which is an expectation over codes, is estimated.
     """
 
     encoder: MeanEncoder
@@ -94,8 +97,10 @@ class VAE(Reconstructing):
         kl_warmup: float = 0.0,
         free_bits: float = 0.0,
         reconstruction: float = 1.0,
+        expectation: Expectation = reparameterised,
     ) -> None:
         super().__init__(encoder, decoder, corruption)
+        self.expectation = expectation
         self.likelihood: Likelihood = LIKELIHOODS[likelihood]()
         self.beta, self.kl_warmup, self.free_bits, self.reconstruction = beta, kl_warmup, free_bits, reconstruction
 
@@ -117,8 +122,12 @@ class VAE(Reconstructing):
             generator: Draws the samples; None takes the global one.
         """
         mu, logvar = self.encoder.posterior(seen)
-        logits = self.decoder(draw(mu, logvar, generator))
-        return Bound(-self.likelihood.log_prob(logits, clean).mean(), kl_from_prior(mu, logvar).mean(0))
+        error = functools.partial(self.reconstruction_error, clean)
+        return Bound(self.expectation(error, mu, logvar, generator).mean(), kl_from_prior(mu, logvar).mean(0))
+
+    def reconstruction_error(self, clean: Tensor, z: Tensor) -> Tensor:
+        """Return -log p(x | z) in nats, shape (B,), of images (B, C, H, W) in [0, 1] and codes (B, features)."""
+        return -self.likelihood.log_prob(self.decoder(z), clean)
 
     def clean_pass(self, images: Tensor) -> object:
         """Reconstruct images from samples of the posteriors, as for the measured bound."""

@@ -21,6 +21,7 @@ STUDIES = {
     "identity": "an autoencoder without a bottleneck, against a bottleneck and denoising",
     "generation": "decoded samples of an autoencoder and a VAE, judged by an independent classifier",
     "balance": "a VAE with reconstruction only, KL only, both",
+    "gradient": "a VAE's gradient with and without reparameterisation, and how far the ELBO is below log p(x)",
     "overfit": "E_in and the error on unseen images by epoch, frozen and fine-tuned",
     "methods": "which pretraining method serves which mode, and which rule finds it",
     "choose": "chosen images against random ones: errors, the cost of an error in labels, rounds, careless annotators",

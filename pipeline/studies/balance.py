@@ -2,51 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
-from pipeline.errors import PipelineError
 from pipeline.report.drawing import Picture
 from pipeline.studies import charts
 from pipeline.studies.definition import Finding, Measured, Points, Study, Subject, above, below, show
-from pipeline.studies.measures import budgets
+from pipeline.studies.measures import NEAR, USEFUL, are_useless, budgets, posteriors
 
 CLAIM = (
     "Reconstruction alone drives sigma to 0 and the mus apart; the KL divergence alone makes every code the same "
     "standard normal and the features useless; together they cover the unit Gaussian in distinct blocks."
 )
-NEAR = 0.1  # what counts as close to 0, or to 1, in units of the prior's standard deviation
-USEFUL = 0.1  # an error rate this much below chance shows that features say something
 
 
 def _measure(subject: Subject) -> Measured:
-    import torch
-
     from pipeline.evaluation.posteriors import overlap
     from pipeline.evaluation.variational import latent_use
-    from pipeline.models.inputs import as_input
-    from pipeline.models.vae import VAE
 
-    model = subject.model
-    if not isinstance(model, VAE):
-        raise PipelineError(f"pretrain.method: {subject.config.pretrain.method} has no posteriors; expected vae")
-    train = subject.dataset.train
-    known = subject.held_out[train.labels[subject.held_out] >= 0]
-    images, labels = train.images[known], train.labels[known]
-    use = latent_use(model, images)
-    with torch.no_grad():
-        mu, logvar = model.encoder.posterior(as_input(images))
-    together = (use.spread.square() + (logvar.exp()).mean(0)).sqrt()
+    found = posteriors(subject)
+    use = latent_use(found.model, found.images)
+    together = (use.spread.square() + found.logvar.exp().mean(0)).sqrt()
     values = {
         "sigma": float(use.sigma.mean()),
         "spread": float(use.spread.mean()),
         "aggregate": float(together.mean()),
-        "overlap": overlap(mu, logvar, labels),
-        "chance": 1 - float(torch.bincount(labels).max()) / len(labels),
+        "overlap": overlap(found.mu, found.logvar, found.labels),
+        "chance": found.chance,
     }
-    arrays = {"mu": mu.numpy(), "sigma": (0.5 * logvar).exp().numpy(), "labels": labels.numpy()}
-    return Measured(values, arrays)
+    return Measured(values, found.arrays)
 
 
 def _conclude(points: Points) -> list[Finding]:
@@ -71,8 +52,7 @@ def _reconstruction_alone(points: Points) -> Finding:
 
 def _kl_alone(points: Points, labels: int) -> Finding:
     arm, error = "kl", f"frozen_{labels}_e_out"
-    sigma, spread, errors = (points.values(arm, name) for name in ("sigma", "spread", error))
-    chance = points.mean(arm, "chance")
+    sigma, chance = points.values(arm, "sigma"), points.mean(arm, "chance")
     return Finding(
         "The KL divergence alone makes every code the same standard normal, and the features useless.",
         f"Sigma is within {NEAR} of 1 and mu spreads by less than {NEAR} under every seed; the frozen E_out at "
@@ -80,7 +60,7 @@ def _kl_alone(points: Points, labels: int) -> Finding:
         f"Sigma {show(points.interval(arm, 'sigma'))}, spread of mu {show(points.interval(arm, 'spread'), digits=3)}, "
         f"E_out {100 * points.mean(arm, error):.1f} % (commonest class: {100 * chance:.1f} %), overlap of the classes "
         f"{points.mean(arm, 'overlap'):.2f}.",
-        all(abs(s - 1) < NEAR for s in sigma) and max(spread) < NEAR and min(errors) > chance - USEFUL,
+        all(abs(s - 1) < NEAR for s in sigma) and are_useless(points, arm, error),
     )
 
 
@@ -113,8 +93,7 @@ def _blocks(points: Points, labels: int) -> Finding:
 def _draw(points: Points) -> dict[str, Picture]:
     first = {arm: points.first(arm) for arm in points.arms}
     panels = {
-        f"{arm}: mean sigma {found['sigma'].mean():.2g}": (_plane(found["mu"]), found["labels"])
-        for arm, found in first.items()
+        f"{arm}: mean sigma {found['sigma'].mean():.2g}": (found["mu"], found["labels"]) for arm, found in first.items()
     }
     _, many = budgets(points)
     bars = {
@@ -130,11 +109,6 @@ def _draw(points: Points) -> dict[str, Picture]:
             {title: {arm: points.interval(arm, name) for arm in points.arms} for title, name in bars.items()}
         ),
     }
-
-
-def _plane(mu: Any) -> Any:
-    """Return the first two dimensions, shape (N, 2); a latent of one makes a line."""
-    return np.pad(mu, ((0, 0), (0, max(0, 2 - mu.shape[1]))))[:, :2]
 
 
 STUDY = Study(

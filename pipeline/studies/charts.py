@@ -103,10 +103,10 @@ def histograms(shares: Mapping[str, Floats]) -> Picture:
 
 @styled
 def maps(panels: Mapping[str, tuple[Floats, npt.NDArray[np.int64]]], x_title: str, y_title: str) -> Picture:
-    """Draw points of shape (N, 2), coloured by class, one panel for each arm."""
+    """Draw the first two dimensions of points (N, D), coloured by class, one panel for each arm; one makes a line."""
     figure, grid = _in_rows(len(panels), len(panels), (3.4, 3.4))
     for axes, (name, (points, labels)) in zip(grid, panels.items(), strict=True):
-        scatter_classes(axes, points, labels)
+        scatter_classes(axes, np.pad(points, ((0, 0), (0, max(0, 2 - points.shape[1]))))[:, :2], labels)
         axes.set_title(name, fontsize=10)
         axes.set_xlabel(x_title)
     grid[0].set_ylabel(y_title)

@@ -190,6 +190,7 @@ class Study:
         modes: Modes that the grid has to hold.
         decodes: Whether the pretraining method of every arm has to draw images from latents.
         has_prior: Whether the pretraining method of every arm has to have a prior to sample from.
+        most_latent: The widest latent that an arm may have; None for any.
 
     Examples:
         >>> from pipeline.studies import find_study
@@ -213,6 +214,7 @@ class Study:
     modes: tuple[str, ...] = ()
     decodes: bool = False
     has_prior: bool = False
+    most_latent: int | None = None
 
 
 def cell_rows(points: Points, column: str) -> Table:

@@ -29,8 +29,15 @@ ARMS: dict[str, JsonObject] = {
             "learning_rate": 0.003,
         }
     },
-    # a random head, and a fast encoder
-    "naive": {"train": {"modes": {"finetune": {"encoder_lr": 0.003, "head_first": False}}}},
+    "naive": {  # a first attempt: nothing against overfitting, a random head, a fast encoder
+        "train": {
+            "augment": 0,
+            "label_smoothing": 0,
+            "ema_decay": 0,
+            "weight_decay": 0.01,
+            "modes": {"finetune": {"encoder_lr": 0.003, "head_first": False}},
+        }
+    },
 }
 FROZEN, FINETUNE = "frozen", "finetune"
 QUANTITIES = {"e_in": "E_in", "e_unseen": "unseen images"}

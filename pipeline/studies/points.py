@@ -204,6 +204,11 @@ def _check_method(settings: Experiment, study: Study, arm: str) -> None:
         raise PipelineError(f"study.arms.{arm}: {name} has no decoder; study {settings.study.name} draws images")
     if study.has_prior and not method.has_prior:
         raise PipelineError(f"study.arms.{arm}: {name} has no prior to sample from; expected a method such as vae")
+    if study.most_latent is not None and settings.pretrain.latent > study.most_latent:
+        raise PipelineError(
+            f"study.arms.{arm}: pretrain.latent: {settings.pretrain.latent} is not allowed; expected at most "
+            f"{study.most_latent}, over which study {study.title!r} can integrate"
+        )
 
 
 # --- doing it -------------------------------------------------------------------------------------------------
