@@ -17,8 +17,8 @@ from pipeline.store import disk
 if TYPE_CHECKING:
     from pipeline.datasets.contract import Card
 
-STEPS_OF = 60_000, 16  # images and epochs of the main job, from which the epochs for other numbers are estimated
-MOST_EPOCHS = 100
+MAIN_JOB = 60_000  # images, which are pretrained on for LEAST_EPOCHS
+LEAST_EPOCHS, MOST_EPOCHS = 16, 400
 
 TEMPLATE = """\
 # {title}
@@ -148,7 +148,12 @@ def _next_stage(facts: Facts) -> str:
 
 
 def suggested_epochs(images: int) -> int:
-    """Return the epochs of pretraining: 16 for 60,000 images, and more for fewer, though not as many steps in all."""
-    known, epochs = STEPS_OF
-    wanted: float = epochs * (known / images) ** 0.3
-    return min(MOST_EPOCHS, max(epochs, round(wanted)))
+    """Return the epochs of pretraining: 16 for 60,000 images or more; for fewer, as many steps in all, or 400 epochs.
+
+    How long pays is measured by ``python -m benchmarks.lengths``, see docs/methods.md.
+
+    Examples:
+        >>> suggested_epochs(60_000), suggested_epochs(6000), suggested_epochs(500)
+        (16, 160, 400)
+    """
+    return min(MOST_EPOCHS, max(LEAST_EPOCHS, round(LEAST_EPOCHS * MAIN_JOB / images)))

@@ -1,0 +1,95 @@
+"""python -m benchmarks.lengths [mnist | FILE.npz ...]: how long a small data set should be pretrained.
+
+Of MNIST, or of each NumPy archive that is named (``images``, ``labels`` and, if related images must not be parted,
+``groups``), at most 6,000 training images are pretrained on; errors are measured on at most 4,000 others of the
+training images, so no test image has a say. For each length, stages `data`, `pretrain` and `compare` run as a user runs
+them, with four draws of the labels. Prints a table in Markdown with mean errors in %, and what pretraining cost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import statistics
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import GroupShuffleSplit
+
+from benchmarks.sides import seconds
+from benchmarks.spread_quality import run
+from benchmarks.subjects import mnist, training_images
+
+MNIST = "mnist"
+IMAGES, UNSEEN, DRAWS = 6000, 4000, 4
+MODES = ("frozen", "finetune", "propagate")
+
+Array = npt.NDArray[np.generic]
+
+
+def parted(source: str, folder: Path) -> Path:
+    """Write an archive whose training and test images are both training images of a data set."""
+    if source == MNIST:
+        images, labels, groups = training_images().squeeze(1).numpy(), mnist().train.labels.numpy(), None
+    else:
+        with np.load(source) as stored:
+            images, labels = stored["images"], stored["labels"]
+            groups = stored.get("groups")
+    groups = np.arange(len(images)) if groups is None else groups
+    share = UNSEEN / max(len(images), IMAGES + UNSEEN)
+    train, test = next(GroupShuffleSplit(1, test_size=share, random_state=0).split(images, groups=groups))
+    train = np.random.default_rng(0).permutation(train)[:IMAGES]
+    target = folder / f"{Path(source).stem}.npz"
+    parts = {"images": images[train], "labels": labels[train], "test_images": images[test], "test_labels": labels[test]}
+    np.savez(target, **parts)
+    return target
+
+
+def measure(archive: Path, epochs: int, budgets: list[int], preset: str) -> tuple[float, dict[tuple[str, int], float]]:
+    """Return seconds of pretraining, and the mean error in % by mode and budget."""
+    with tempfile.TemporaryDirectory() as runs:
+        settings = ["--runs", runs, "--name", "lengths", "--runtime.progress", "false", "--runtime.threads", "1"]
+        settings += ["--data.dataset", "numpy", "--data.args.path", str(archive), "--invariances.preset", preset]
+        settings += ["--pretrain.epochs", str(epochs), "--grid.draws", str(DRAWS), "--grid.baselines", "false"]
+        settings += ["--grid.modes", f"[{','.join(MODES)}]", "--grid.labels", str(budgets)]
+        run(("data",), settings)
+        took = seconds(lambda: run(("pretrain",), settings))
+        run(("compare",), settings)
+        with (Path(runs) / "lengths" / "results.csv").open() as file:
+            rows = list(csv.DictReader(file))
+    errors = defaultdict(list)
+    for row in rows:
+        errors[row["mode"], int(row["labels"])].append(100 * float(row["e_out"]))
+    return took, {key: statistics.mean(found) for key, found in errors.items()}
+
+
+def main() -> None:
+    """Measure every length on every data set, a row at a time."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.lengths", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sources", nargs="*", default=[MNIST], help="data sets, mnist or NumPy archives")
+    parser.add_argument("--epochs", type=int, nargs="+", default=[32, 100, 200], help="lengths of pretraining")
+    parser.add_argument("--budgets", type=int, nargs="+", default=[100, 1000], help="labels")
+    parser.add_argument("--preset", default="objects", help="invariances of the archives")
+    arguments = parser.parse_args()
+    columns = [f"`{mode}`, {labels}" for mode in MODES for labels in arguments.budgets]
+    print(f"| data set | epochs | pretrain, s | {' | '.join(columns)} |")
+    print(f"|---|---:|---:|{'---:|' * len(columns)}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for source in arguments.sources:
+            archive = parted(source, Path(folder))
+            preset = "digits" if source == MNIST else arguments.preset
+            with np.load(archive) as stored:
+                count = len(stored["labels"])
+            for epochs in arguments.epochs:
+                took, errors = measure(archive, epochs, arguments.budgets, preset)
+                cells = [f"{errors[mode, labels]:.2f}" for mode in MODES for labels in arguments.budgets]
+                print(f"| {archive.stem} ({count:,}) | {epochs} | {took:.0f} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
