@@ -22,10 +22,12 @@ from sklearn.model_selection import GroupShuffleSplit
 from benchmarks.sides import seconds
 from benchmarks.spread_quality import run
 from benchmarks.subjects import mnist, training_images
+from pipeline.modes import BUILT_IN
 
 MNIST = "mnist"
 IMAGES, UNSEEN, DRAWS = 6000, 4000, 4
-MODES = ("frozen", "finetune", "propagate")
+SLOW = "self_train"
+MODES = [name for name, mode in BUILT_IN.items() if mode.pretrained and name != SLOW]
 
 Array = npt.NDArray[np.generic]
 

@@ -47,7 +47,7 @@ def examples(subject: Subject) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True)
 class Posteriors:
-    """What a VAE makes of the held-out images whose class is known.
+    """The posteriors that a VAE gives the held-out images whose class is known.
 
     Attributes:
         model: The VAE, in eval mode.
