@@ -9,16 +9,13 @@ them, with four draws of the labels. Prints a table in Markdown with mean errors
 from __future__ import annotations
 
 import argparse
-import csv
-import statistics
 import tempfile
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.model_selection import GroupShuffleSplit
 
+from benchmarks.published import Errors, read_errors
 from benchmarks.sides import seconds
 from benchmarks.spread_quality import run
 from benchmarks.subjects import mnist, training_images
@@ -29,11 +26,12 @@ IMAGES, UNSEEN, DRAWS = 6000, 4000, 4
 SLOW = "self_train"
 MODES = [name for name, mode in BUILT_IN.items() if mode.pretrained and name != SLOW]
 
-Array = npt.NDArray[np.generic]
 
+def parted(source: str, folder: Path) -> tuple[Path, int]:
+    """Write an archive whose training and test images are training images of a data set; return it, and their number.
 
-def parted(source: str, folder: Path) -> Path:
-    """Write an archive whose training and test images are both training images of a data set."""
+    The number is that of the images that are pretrained on.
+    """
     if source == MNIST:
         images, labels, groups = training_images().squeeze(1).numpy(), mnist().train.labels.numpy(), None
     else:
@@ -47,11 +45,11 @@ def parted(source: str, folder: Path) -> Path:
     target = folder / f"{Path(source).stem}.npz"
     parts = {"images": images[train], "labels": labels[train], "test_images": images[test], "test_labels": labels[test]}
     np.savez(target, **parts)
-    return target
+    return target, len(train)
 
 
-def measure(archive: Path, epochs: int, budgets: list[int], preset: str) -> tuple[float, dict[tuple[str, int], float]]:
-    """Return seconds of pretraining, and the mean error in % by mode and budget."""
+def measure(archive: Path, epochs: int, budgets: list[int], preset: str) -> tuple[float, Errors]:
+    """Return seconds of pretraining, and the errors in % by mode and budget."""
     with tempfile.TemporaryDirectory() as runs:
         settings = ["--runs", runs, "--name", "lengths", "--runtime.progress", "false", "--runtime.threads", "1"]
         settings += ["--data.dataset", "numpy", "--data.args.path", str(archive), "--invariances.preset", preset]
@@ -60,12 +58,8 @@ def measure(archive: Path, epochs: int, budgets: list[int], preset: str) -> tupl
         run(("data",), settings)
         took = seconds(lambda: run(("pretrain",), settings))
         run(("compare",), settings)
-        with (Path(runs) / "lengths" / "results.csv").open() as file:
-            rows = list(csv.DictReader(file))
-    errors = defaultdict(list)
-    for row in rows:
-        errors[row["mode"], int(row["labels"])].append(100 * float(row["e_out"]))
-    return took, {key: statistics.mean(found) for key, found in errors.items()}
+        [errors] = read_errors(Path(runs) / "lengths" / "results.csv").values()
+    return took, errors
 
 
 def main() -> None:
@@ -83,13 +77,11 @@ def main() -> None:
     print(f"|---|---:|---:|{'---:|' * len(columns)}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for source in arguments.sources:
-            archive = parted(source, Path(folder))
+            archive, count = parted(source, Path(folder))
             preset = "digits" if source == MNIST else arguments.preset
-            with np.load(archive) as stored:
-                count = len(stored["labels"])
             for epochs in arguments.epochs:
                 took, errors = measure(archive, epochs, arguments.budgets, preset)
-                cells = [f"{errors[mode, labels]:.2f}" for mode in MODES for labels in arguments.budgets]
+                cells = [f"{errors[mode, labels].mean():.2f}" for mode in MODES for labels in arguments.budgets]
                 print(f"| {archive.stem} ({count:,}) | {epochs} | {took:.0f} | {' | '.join(cells)} |", flush=True)
 
 

@@ -82,6 +82,8 @@ class VAE(Reconstructing):
         kl_warmup: Epochs over which that weight rises linearly from 0 (Bowman et al. 2016).
         free_bits: Nats of each latent dimension that the KL does not charge for.
         reconstruction: Weight of the reconstruction; 0 leaves the KL alone.
+
+    Attributes:
         expectation: How the reconstruction, which is an expectation over codes, is estimated.
     """
 
@@ -97,10 +99,9 @@ class VAE(Reconstructing):
         kl_warmup: float = 0.0,
         free_bits: float = 0.0,
         reconstruction: float = 1.0,
-        expectation: Expectation = reparameterised,
     ) -> None:
         super().__init__(encoder, decoder, corruption)
-        self.expectation = expectation
+        self.expectation: Expectation = reparameterised
         self.likelihood: Likelihood = LIKELIHOODS[likelihood]()
         self.beta, self.kl_warmup, self.free_bits, self.reconstruction = beta, kl_warmup, free_bits, reconstruction
 

@@ -60,9 +60,12 @@ def _score_function(parts: Parts) -> VAE:
 
 
 def _estimating(parts: Parts, expectation: Expectation) -> VAE:
+    from pipeline.models.vae import VAE
+
     model = METHOD.make_model(parts)
-    model.expectation = expectation  # type: ignore[assignment]
-    return model  # type: ignore[return-value]
+    assert isinstance(model, VAE)
+    model.expectation = expectation
+    return model
 
 
 STOPPED: Method = replace(METHOD, summary="VAE without a gradient through its codes", make_model=_stopped)
