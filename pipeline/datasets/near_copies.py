@@ -67,8 +67,8 @@ def find_near_copies(train: Images, test: Images, most: int = MOST) -> NearCopie
     pieces = [test[part] for part in torch.split(chosen, CHUNK)]
     queries = torch.cat([_describe(images) for images in pieces] + [_describe(images.flip(3)) for images in pieces])
     likeness, nearest = _nearest(queries, train, chosen.repeat(2) if test is train else None)
-    rows = (likeness > LEAST).nonzero().flatten()
-    rows = rows[_stand_out(queries[rows], 1 - likeness[rows], train)]
+    rows = _stand_out(likeness).nonzero().flatten()
+    likeness = likeness[:, 0]
     pairs: dict[int, int] = {}
     for row in rows[likeness[rows].argsort(descending=True)].tolist():
         pairs.setdefault(int(chosen[row % len(chosen)]), int(nearest[row]))
@@ -76,33 +76,31 @@ def find_near_copies(train: Images, test: Images, most: int = MOST) -> NearCopie
 
 
 def _nearest(queries: Tensor, train: Images, own: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return the correlation of each query with the training image most like it, and the index of that.
+    """Return the correlations of each query with the training images most like it, and the index of the first.
 
-    The queries are descriptions, shape (M, pixels). A training image that a query is itself does not count: ``own``, of
-    shape (M,), names it; None stands for no such images.
+    The correlations have shape (M, ranks), the greatest first, as many as ``STANDS_OUT`` asks for; -1 stands for an
+    image that there is not. The training images are read once. The queries are descriptions, shape (M, pixels). A
+    training image that a query is itself does not count: ``own``, of shape (M,), names it; None stands for no such
+    images.
     """
-    likeness, nearest = torch.full((len(queries),), -1.0), torch.zeros(len(queries), dtype=torch.long)
+    ranks = max(STANDS_OUT)
+    likeness, nearest = torch.full((len(queries), ranks), -1.0), torch.zeros(len(queries), dtype=torch.long)
     for number, images in enumerate(chunks(train, CHUNK)):
         correlations = queries @ _describe(images).T
         if own is not None:
             here = (own >= number * CHUNK) & (own < number * CHUNK + len(images))
             correlations[here, own[here] - number * CHUNK] = -1
         found, index = correlations.max(1)
-        better = found > likeness
-        likeness = torch.where(better, found, likeness)
-        nearest = torch.where(better, index + number * CHUNK, nearest)
+        nearest = torch.where(found > likeness[:, 0], index + number * CHUNK, nearest)
+        likeness = torch.cat([likeness, correlations], 1).topk(ranks).values
     return likeness, nearest
 
 
-def _stand_out(queries: Tensor, distance: Tensor, train: Images) -> Tensor:
-    """Tell of each query whether it is far nearer to its nearest training image, at this distance, than to others."""
-    counts = {rank: torch.zeros(len(queries), dtype=torch.long) for rank in STANDS_OUT if rank <= len(train)}
-    for images in chunks(train, CHUNK):
-        others = 1 - queries @ _describe(images).T
-        for rank, share in STANDS_OUT.items():
-            if rank in counts:
-                counts[rank] += (share * others <= distance[:, None]).sum(1)
-    return torch.stack([count < rank for rank, count in counts.items()]).any(0)
+def _stand_out(likeness: Tensor) -> Tensor:
+    """Tell of each query whether it is nearly a copy, by its correlations with others, shape (M, ranks)."""
+    distances = 1 - likeness
+    far = [share * distances[:, rank - 1] > distances[:, 0] for rank, share in STANDS_OUT.items()]
+    return torch.stack(far).any(0) & (likeness[:, 0] > LEAST)
 
 
 def _describe(images: Tensor) -> Tensor:
