@@ -1,13 +1,17 @@
-"""python -m benchmarks.growth: how time and memory grow with images, labels and image size, with fitted exponents.
+"""python -m benchmarks.growth: how time and memory grow with images, labels, image size, cells and processes.
 
-Each point is a process of its own, so that its peak of memory is its own. Writes runs/bench/growth.json.
+Each point is a process of its own, so that its peak of memory is its own; of a grid, the peak is that of its largest
+process. Writes runs/bench/growth.json, with fitted exponents.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import multiprocessing
+import os
 import resource
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -18,7 +22,7 @@ import torch
 
 from benchmarks.heads import cell_seconds
 from benchmarks.sides import seconds
-from benchmarks.subjects import DEFAULT, train, training_images
+from benchmarks.subjects import CONFIG, DEFAULT, run, train, training_images
 from pipeline import methods
 from pipeline.config import Experiment, InvariancesConfig, RuntimeConfig
 from pipeline.datasets.batches import InMemoryData
@@ -27,6 +31,7 @@ from pipeline.training.recording import Rounds
 from pipeline.training.trainer import fit
 
 MiB = 2**20
+PROCESSES = tuple(2**n for n in range(7) if 2**n <= max(2, os.cpu_count() or 1))
 
 
 def epoch_of(images: int) -> float:
@@ -45,10 +50,22 @@ def epoch_of_size(side: int) -> float:
     return seconds(lambda: fit(model, data, RuntimeConfig(precision="32", progress=False), Rounds(1), dict))
 
 
+def grid_of(cells: int, processes: int = 0) -> float:
+    """Seconds of stage `compare` with this many cells of `scratch`, each of another draw of 100 labels."""
+    with tempfile.TemporaryDirectory() as runs:
+        settings = ["--config", CONFIG, "--runs", runs, "--grid.modes", "[scratch]", "--grid.labels", "[100]"]
+        settings += ["--grid.draws", str(cells), "--grid.jobs", str(processes), "--grid.ablation", "false"]
+        settings += ["--grid.baselines", "false", "--runtime.progress", "false"]
+        run(("data",), settings)
+        return seconds(lambda: run(("compare",), settings))
+
+
 SERIES: dict[str, tuple[Callable[[int], float], tuple[int, ...]]] = {
     "an epoch of the default pretraining, by images": (epoch_of, (6_000, 60_000, 600_000)),
     "a frozen cell, by labels": (cell_seconds, (100, 1_000, 10_000)),
     "an epoch over 6,000 images, by their side": (epoch_of_size, (16, 32, 64, 96)),
+    "a grid on all processors, by cells": (grid_of, (2, 4, 8, 16)),
+    "a grid of 8 cells, by processes": (functools.partial(grid_of, 8), PROCESSES),
 }
 
 
@@ -60,7 +77,8 @@ def measure(work: Callable[[int], float], size: int) -> tuple[float, float]:
 
 def _measured(work: Callable[[int], float], size: int) -> tuple[float, float]:
     took = work(size)
-    return took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MiB
+    peaks = [resource.getrusage(whose).ru_maxrss for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return took, max(peaks) * 1024 / MiB
 
 
 def exponent(sizes: list[int], figures: list[float]) -> float:

@@ -17,8 +17,7 @@ from sklearn.model_selection import GroupShuffleSplit
 
 from benchmarks.published import Errors, read_errors
 from benchmarks.sides import seconds
-from benchmarks.spread_quality import run
-from benchmarks.subjects import mnist, training_images
+from benchmarks.subjects import mnist, run, training_images
 from pipeline.modes import BUILT_IN
 
 MNIST = "mnist"

@@ -9,10 +9,7 @@ time. Writes runs/bench/spread_quality.json.
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,13 +18,12 @@ import torch
 
 from benchmarks.neighbours import COUNT, errors, read, timed
 from benchmarks.sides import seconds
-from benchmarks.subjects import mnist
+from benchmarks.subjects import CONFIG, mnist, run
 from pipeline.config import Experiment
 from pipeline.models.neighbours import nearest_neighbours
 from pipeline.store import disk
 
 GOALS = {100: 1.7, 1000: 1.3}  # labels: error in %
-CONFIG = "configs/mnist.yaml"
 
 
 @dataclass(frozen=True)
@@ -53,12 +49,6 @@ def measure(epochs: int, seed: int) -> Point:
     labels = mnist().train.labels.numpy()
     found = {budget: float(np.mean(errors(near, distances, labels, budget))) for budget in GOALS}
     return Point(epochs, seed, pretraining, neighbours, found)
-
-
-def run(stages: Sequence[str], settings: Sequence[str]) -> None:
-    """Run stages of the pipeline, each in a process of its own."""
-    for stage in stages:
-        subprocess.run([sys.executable, "-m", "pipeline", stage, *settings], check=True, stdout=subprocess.DEVNULL)
 
 
 def summary(points: list[Point]) -> str:

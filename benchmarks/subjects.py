@@ -1,9 +1,11 @@
-"""The subjects of the benchmarks: MNIST's training images, networks as a config names them, and a bare loop."""
+"""The subjects of the benchmarks: MNIST, networks as a config names them, a bare loop, and stages of the pipeline."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -20,6 +22,7 @@ from pipeline.training.precision import resolve_precision
 from pipeline.training.recording import Rounds
 from pipeline.training.trainer import fit, seed_everything
 
+CONFIG = "configs/mnist.yaml"  # the main job
 DEFAULT = PretrainConfig(epochs=1)
 
 
@@ -106,3 +109,9 @@ def train_bare(config: PretrainConfig, images: Tensor, precision: Any = "32") ->
             schedule.step()
     trained: Pretraining = model.eval()
     return trained
+
+
+def run(stages: Sequence[str], settings: Sequence[str]) -> None:
+    """Run stages of the pipeline, each in a process of its own."""
+    for stage in stages:
+        subprocess.run([sys.executable, "-m", "pipeline", stage, *settings], check=True, stdout=subprocess.DEVNULL)
