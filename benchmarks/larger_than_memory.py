@@ -74,6 +74,7 @@ def run(stage: str, folder: Path, limit: int, seconds: float) -> dict[str, float
         f"--data.root={folder}",
         f"--runs={folder / 'runs'}",
         "--data.streaming=always",
+        "--grid.labels=[100]",
         "--pretrain.epochs=1",
         "--pretrain.latent=32",
         "--pretrain.corruption=0",
