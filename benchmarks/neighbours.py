@@ -176,10 +176,13 @@ def main() -> None:
 
 
 def _newest() -> Path:
+    """Return the embeddings of the main job's newest encoder, not of the one that knows no invariances."""
     found = sorted(Path(Experiment().runs).glob("mnist/pretrain-*/embeddings.safetensors"), key=os.path.getmtime)
-    if not found:
+    manifests = [disk.read_json(path.with_name("manifest.json"), "run `make pretrain` again") for path in found]
+    augmented = [path for path, made in zip(found, manifests, strict=True) if "invariances" in made["inputs"]]
+    if not augmented:
         raise PipelineError("there are no embeddings of MNIST; run `make pretrain` first, or name some by --embeddings")
-    return found[-1]
+    return augmented[-1]
 
 
 if __name__ == "__main__":

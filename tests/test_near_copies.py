@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,6 +75,35 @@ def test_an_image_with_twenty_copies_in_the_training_set_is_found() -> None:
     photos = scenes(190)
     copies = [photos[0].point(lambda value, n=n: value * (0.6 + n / 50)) for n in range(20)]
     assert find_near_copies(tensor(photos[1:] + copies), tensor([resized(photos[0])])).pairs != []
+
+
+class Counted:
+    """Images that count how often each of them is read."""
+
+    def __init__(self, images: torch.Tensor) -> None:
+        self.images, self.shape, self.reads = images, images.shape, torch.zeros(len(images), dtype=torch.long)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: Any, /) -> torch.Tensor:
+        self.reads[index] += 1
+        return self.images[index]
+
+
+def test_training_images_which_may_lie_in_files_are_read_once() -> None:
+    photos = scenes(190)
+    train = Counted(tensor(photos[:150]))
+    assert (40, 0) in find_near_copies(train, tensor([*photos[150:], darker(photos[0])])).pairs
+    assert (train.reads == 1).all()
+
+
+def test_one_of_a_set_is_a_copy_of_another_but_not_of_itself() -> None:
+    photos = scenes(150)
+    images = tensor([*photos, darker(photos[0])])
+    pairs = find_near_copies(images, images).pairs
+    assert {(0, 150), (150, 0)} <= set(pairs)
+    assert all(one != other for one, other in pairs)
 
 
 def test_handwritten_digits_are_no_copies_of_each_other(tmp_path: Path) -> None:
