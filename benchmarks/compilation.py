@@ -7,6 +7,9 @@ import functools
 import time
 from collections.abc import Iterator
 
+import torch
+import torch._inductor.config
+
 from benchmarks.sides import Comparison
 from benchmarks.subjects import DEFAULT, mlp_vae, train, training_images
 from pipeline.config import PretrainConfig
@@ -42,7 +45,8 @@ def _first_epoch(config: PretrainConfig, compiled: bool) -> float:
 
 
 def _epoch_ends(config: PretrainConfig, compiled: bool, epochs: int) -> list[float]:
-    """When the training began and when each epoch ended."""
+    """When the training began and when each epoch ended; nothing that was compiled before is used again."""
+    torch.compiler.reset()
     moments = [time.perf_counter()]
 
     def note(model: Pretraining) -> dict[str, float]:
@@ -50,5 +54,6 @@ def _epoch_ends(config: PretrainConfig, compiled: bool, epochs: int) -> list[flo
         return {}
 
     longer = dataclasses.replace(config, epochs=epochs)
-    train(longer, training_images()[:IMAGES], compiled=compiled, measure=note)
+    with torch._inductor.config.patch(force_disable_caches=True):
+        train(longer, training_images()[:IMAGES], compiled=compiled, measure=note)
     return moments
