@@ -98,6 +98,18 @@ def test_training_images_which_may_lie_in_files_are_read_once() -> None:
     assert (train.reads == 1).all()
 
 
+@pytest.mark.parametrize("count", [10, 11, 20, 49, 50, 60])
+def test_images_that_are_all_alike_are_no_copies_however_few_there_are(count: int) -> None:
+    picture = tensor(scenes(1))[0].float()
+    noise = 8 * torch.randn(count + 5, *picture.shape, generator=torch.Generator().manual_seed(0))
+    alike = (picture + noise).clamp(0, 255).byte()
+    train, test = alike[:count], alike[count:]
+    assert find_near_copies(train, test).pairs == []
+    assert find_near_copies(train, train).pairs == []
+    darkened = (train[:1].float() * 0.7 + 10).byte()
+    assert find_near_copies(train, darkened).pairs == [(0, 0)]
+
+
 def test_one_of_a_set_is_a_copy_of_another_but_not_of_itself() -> None:
     photos = scenes(150)
     images = tensor([*photos, darker(photos[0])])

@@ -62,11 +62,13 @@ def find_near_copies(train: Images, test: Images, most: int = MOST) -> NearCopie
         [(0, 0), (1, 1)]
     """
     chosen = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))[:most].sort().values
-    if not len(chosen) or len(train) < min(STANDS_OUT) or min(test.shape[2:]) < LEAST_SIDE:
+    others = len(train) - (test is train)
+    if not len(chosen) or others < min(STANDS_OUT) or min(test.shape[2:]) < LEAST_SIDE:
         return NearCopies(0, [])
     pieces = [test[part] for part in torch.split(chosen, CHUNK)]
     queries = torch.cat([_describe(images) for images in pieces] + [_describe(images.flip(3)) for images in pieces])
-    likeness, nearest = _nearest(queries, train, chosen.repeat(2) if test is train else None)
+    ranks = min(max(STANDS_OUT), others)
+    likeness, nearest = _nearest(queries, train, ranks, chosen.repeat(2) if test is train else None)
     rows = _stand_out(likeness).nonzero().flatten()
     likeness = likeness[:, 0]
     pairs: dict[int, int] = {}
@@ -75,15 +77,13 @@ def find_near_copies(train: Images, test: Images, most: int = MOST) -> NearCopie
     return NearCopies(len(chosen), list(pairs.items()))
 
 
-def _nearest(queries: Tensor, train: Images, own: Tensor | None) -> tuple[Tensor, Tensor]:
+def _nearest(queries: Tensor, train: Images, ranks: int, own: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return the correlations of each query with the training images most like it, and the index of the first.
 
-    The correlations have shape (M, ranks), the greatest first, as many as ``STANDS_OUT`` asks for; -1 stands for an
-    image that there is not. The training images are read once. The queries are descriptions, shape (M, pixels). A
-    training image that a query is itself does not count: ``own``, of shape (M,), names it; None stands for no such
-    images.
+    The correlations have shape (M, ranks), the greatest first. The training images are read once. The queries are
+    descriptions, shape (M, pixels). A training image that a query is itself does not count: ``own``, of shape (M,),
+    names it; None stands for no such images.
     """
-    ranks = max(STANDS_OUT)
     likeness, nearest = torch.full((len(queries), ranks), -1.0), torch.zeros(len(queries), dtype=torch.long)
     for number, images in enumerate(chunks(train, CHUNK)):
         correlations = queries @ _describe(images).T
@@ -97,9 +97,10 @@ def _nearest(queries: Tensor, train: Images, own: Tensor | None) -> tuple[Tensor
 
 
 def _stand_out(likeness: Tensor) -> Tensor:
-    """Tell of each query whether it is nearly a copy, by its correlations with others, shape (M, ranks)."""
+    """Tell of each query whether it is nearly a copy, by its greatest correlations with others, shape (M, ranks)."""
     distances = 1 - likeness
-    far = [share * distances[:, rank - 1] > distances[:, 0] for rank, share in STANDS_OUT.items()]
+    shares = {rank: share for rank, share in STANDS_OUT.items() if rank <= likeness.shape[1]}
+    far = [share * distances[:, rank - 1] > distances[:, 0] for rank, share in shares.items()]
     return torch.stack(far).any(0) & (likeness[:, 0] > LEAST)
 
 
